@@ -1,0 +1,252 @@
+"""An attention trace: what one model computed on one input, layer by layer, read one head at a time.
+
+Tensors come from a `TensorSource` (a memory-mapped file, or memory) under the names of traces/README.md, as `layer.N.q`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.errors import TraceError
+
+Kind = Literal["real", "synthetic", "mask"]
+KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TraceMeta:
+    """Where a trace comes from; `sha256` is over its content (tensors and metadata), never its path."""
+
+    name: str
+    kind: Kind
+    model: str
+    sha256: str
+    format_version: int
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FittedPredictor:
+    """Float weights of the prediction path (design.md §2.1) of one layer for one sigma.
+
+    Z = [X P | extra]: k ternary columns, then columns that do not come from X (rotary positions, a constant), K in all.
+
+    projection  int8 [d_model, k] in {-1, 0, 1}
+    w_q         float32 [num_heads, K, r]
+    w_k         float32 [num_kv_heads, K, r]
+    extra_q     float32 [L_q, K - k], beside X_q P
+    extra_k     float32 [L_k, K - k], beside X_kv P
+    scales      bits -> name -> float32 array: static scales of least squared error
+    """
+
+    sigma: Decimal
+    projection: NDArray[np.int8]
+    w_q: Float32
+    w_k: Float32
+    extra_q: Float32
+    extra_k: Float32
+    scales: Mapping[int, Mapping[str, Float32]]
+    position_columns: int
+    fitted_on: str
+
+    @property
+    def k(self) -> int:
+        """Columns of the ternary projection."""
+        return int(self.projection.shape[1])
+
+    @property
+    def columns(self) -> int:
+        """K: columns of Z, the extra ones included."""
+        return int(self.w_q.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """r: columns of W~q and W~k a head."""
+        return int(self.w_q.shape[2])
+
+
+class TensorSource(Protocol):
+    """Named tensors; `read` raises TraceError on a missing name or a NaN or Inf in what it reads."""
+
+    @property
+    def path(self) -> Path:
+        """The file, or the name that errors give for tensors in memory."""
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a tensor of this name is stored."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a stored tensor."""
+
+    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
+        """The whole tensor, or its part `[head]`, in its stored type."""
+
+
+@dataclass(frozen=True)
+class PredictorEntry:
+    """What the metadata says of a fitted predictor; `tensors` maps a field of FittedPredictor to a tensor's name."""
+
+    tensors: Mapping[str, str]
+    scales: Mapping[int, Mapping[str, str]]
+    position_columns: int
+    fitted_on: str
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One attention layer: its shape, and its tensors read when asked for, one head at a time.
+
+    `number` is the model's own layer number. Query head h reads the keys of kv head `kv_head(h)`; its scores are
+    scale * q k^T + bias.
+    """
+
+    number: int
+    num_heads: int
+    num_kv_heads: int
+    L_q: int
+    L_k: int
+    d_head: int
+    d_model: int
+    causal: bool
+    scale: float
+    d_ff: int | None
+    gated: bool | None
+    has_qkv: bool
+    predictors: Mapping[Decimal, PredictorEntry]
+    source: TensorSource
+
+    @property
+    def self_attention(self) -> bool:
+        """Whether queries and keys come from one input: X_kv is X_q."""
+        return self._name("x_kv") not in self.source and self.L_q == self.L_k
+
+    @property
+    def sigmas(self) -> tuple[Decimal, ...]:
+        """The sigmas with fitted weights, ascending."""
+        return tuple(sorted(self.predictors))
+
+    def kv_head(self, head: int) -> int:
+        """The kv head that query head `head` reads: consecutive query heads share one."""
+        return head // (self.num_heads // self.num_kv_heads)
+
+    def q(self, head: int) -> Float32:
+        """Queries [L_q, d_head] as the score product sees them (after rotation and normalisation)."""
+        return self._float("q", head)
+
+    def k(self, kv_head: int) -> Float32:
+        """Keys [L_k, d_head] as the score product sees them."""
+        return self._float("k", kv_head)
+
+    def v(self, kv_head: int) -> Float32:
+        """Values [L_k, d_head]."""
+        return self._float("v", kv_head)
+
+    def x_q(self) -> Float32:
+        """The attention module's input on the query side [L_q, d_model]."""
+        return self._float("x_q")
+
+    def x_kv(self) -> Float32:
+        """The attention module's input on the key side [L_k, d_model]."""
+        return self.x_q() if self.self_attention else self._float("x_kv")
+
+    def allowed(self) -> Bool:
+        """The positions [L_q, L_k] the model attends to, by its stored mask and causality.
+
+        Causal: key j for row i if j <= i + L_k - L_q, so that the last row sees every key.
+        """
+        if self._name("allowed") in self.source:
+            allowed = unpack_bits(self.source.read(self._name("allowed")), self.L_k)
+        else:
+            allowed = np.ones((self.L_q, self.L_k), dtype=np.bool_)
+        return np.tril(allowed, self.L_k - self.L_q) if self.causal else allowed
+
+    def bias(self, head: int) -> Float32 | None:
+        """What the model adds to the scores [L_q, L_k]; stored a head, or once for all heads."""
+        name = self._name("bias")
+        if name not in self.source:
+            return None
+        return self._float("bias", head if self.source.shape(name)[0] > 1 else 0)
+
+    def given_mask(self, head: int) -> Bool | None:
+        """The stored keep mask [L_q, L_k] of a head; TraceError when it keeps a position that is not allowed."""
+        if self._name("keep") not in self.source:
+            return None
+        keep = unpack_bits(self.source.read(self._name("keep"), head), self.L_k)
+        forbidden = int(np.count_nonzero(keep & ~self.allowed()))
+        if forbidden:
+            where = f"{self.source.path}: layer {self.number} head {head}"
+            raise TraceError(f"{where}: the keep mask keeps {forbidden} positions that are not allowed")
+        return keep
+
+    def sampled_outputs(self, head: int) -> tuple[NDArray[np.int64], Float32] | None:
+        """Query rows [n] and the model's own attention output at them [n, d_head], before the output projection."""
+        if self._name("out") not in self.source:
+            return None
+        rows = self.source.read(self._name("out_rows"), head).astype(np.int64)
+        return rows, self._float("out", head)
+
+    def predictor(self, sigma: Decimal) -> FittedPredictor | None:
+        """The weights fitted for `sigma` (compared as an exact decimal), or None."""
+        entry = self.predictors.get(sigma)
+        if entry is None:
+            return None
+        fields: dict[str, Any] = {field: self.source.read(name) for field, name in entry.tensors.items()}
+        scales = {
+            bits: {key: self.source.read(name) for key, name in names.items()} for bits, names in entry.scales.items()
+        }
+        return FittedPredictor(
+            sigma=sigma,
+            scales=scales,
+            position_columns=entry.position_columns,
+            fitted_on=entry.fitted_on,
+            **fields,
+        )
+
+    def _name(self, tensor: str) -> str:
+        return f"layer.{self.number}.{tensor}"
+
+    def _float(self, tensor: str, head: int | None = None) -> Float32:
+        if not self.has_qkv:
+            raise TraceError(f"{self.source.path}: layer {self.number} holds keep masks only: it has no {tensor}")
+        return self.source.read(self._name(tensor), head).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AttentionTrace:
+    """A trace: its provenance and its layers, by the model's own layer numbers in the order they ran."""
+
+    meta: TraceMeta
+    layers: Mapping[int, LayerTrace]
+
+    @property
+    def layer_numbers(self) -> tuple[int, ...]:
+        """The model's own numbers of the layers held."""
+        return tuple(self.layers)
+
+    def layer(self, number: int) -> LayerTrace:
+        """The layer the model calls `number`; TraceError names the ones that exist."""
+        if number not in self.layers:
+            held = ", ".join(str(known) for known in self.layers)
+            raise TraceError(f"{self.meta.name}: no layer {number}; it holds layers {held}")
+        return self.layers[number]
+
+    def __iter__(self) -> Iterator[LayerTrace]:
+        """Layers in the order they ran."""
+        return iter(self.layers.values())
+
+
+def unpack_bits(packed: NDArray[np.uint8], length: int) -> Bool:
+    """Booleans [..., length] from bits packed along the last axis, the first key in the highest bit."""
+    return np.unpackbits(packed, axis=-1, count=length).view(np.bool_)
+
+
+def pack_bits(mask: Bool) -> NDArray[np.uint8]:
+    """Bits packed along the last axis, the first key in the highest bit, the last byte filled with zeros."""
+    return np.packbits(mask, axis=-1)
