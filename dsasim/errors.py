@@ -1,0 +1,36 @@
+"""Everything dsasim raises on purpose.
+
+    DsasimError
+    ├── ConfigError      a design (YAML, --set) that cannot be built or does not fit the trace   exit 2
+    ├── TraceError       a trace, mask or result file that cannot be read or used                exit 2
+    ├── DeadlockError    a machine whose units all wait for each other                           exit 1
+    └── InvariantError   a run whose own numbers contradict each other                           exit 1
+
+A message says what is wrong, where (file, line, key) and what would be right.
+"""
+
+
+class DsasimError(Exception):
+    """Base of every error that dsasim raises on purpose; `exit_status` is what the command returns."""
+
+    exit_status = 1
+
+
+class ConfigError(DsasimError):
+    """A design that cannot be built, or that a trace does not fit."""
+
+    exit_status = 2
+
+
+class TraceError(DsasimError):
+    """A trace, mask or result file that cannot be read or used."""
+
+    exit_status = 2
+
+
+class DeadlockError(DsasimError):
+    """No unit can proceed; the message lists what each one waits for."""
+
+
+class InvariantError(DsasimError):
+    """A finished run broke a law it must obey (conservation, bounds): a bug in dsasim."""
