@@ -1,0 +1,56 @@
+"""dsasim: what a dynamic-sparse-attention accelerator costs in cycles, joules and mm², and what it does to the result.
+
+    from dsasim import load_arch, load_trace, simulate
+    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"))
+
+The names below are loaded at first use, so that `dsasim --help` imports neither NumPy nor Numba.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dsasim.api import RunResult, estimate_cost, load_arch, load_trace, simulate
+    from dsasim.config.schema import ArchConfig
+    from dsasim.errors import ConfigError, DeadlockError, DsasimError, InvariantError, TraceError
+    from dsasim.trace.attention import AttentionTrace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArchConfig",
+    "AttentionTrace",
+    "ConfigError",
+    "DeadlockError",
+    "DsasimError",
+    "InvariantError",
+    "RunResult",
+    "TraceError",
+    "__version__",
+    "estimate_cost",
+    "load_arch",
+    "load_trace",
+    "simulate",
+]
+
+_HOMES = {
+    "ArchConfig": "dsasim.config.schema",
+    "AttentionTrace": "dsasim.trace.attention",
+    "ConfigError": "dsasim.errors",
+    "DeadlockError": "dsasim.errors",
+    "DsasimError": "dsasim.errors",
+    "InvariantError": "dsasim.errors",
+    "RunResult": "dsasim.api",
+    "TraceError": "dsasim.errors",
+    "estimate_cost": "dsasim.api",
+    "load_arch": "dsasim.api",
+    "load_trace": "dsasim.api",
+    "simulate": "dsasim.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported from its home at first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dsasim' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Designs: the schema of an architecture YAML and its strict loader."""
