@@ -1,0 +1,94 @@
+"""A document against the schema: every problem at once, each at the line it was written on."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dsasim.config.keys import all_keys, nearest
+from dsasim.config.schema import ArchConfig
+from dsasim.config.strict_yaml import Document, KeyPath, Problem
+from dsasim.errors import ConfigError
+
+
+def check_document(document: Document) -> ArchConfig:
+    """Return the design that `document` holds; ConfigError lists all problems, one a line, in reading order."""
+    problems = document.problems + list(_wrong_choices(document, document.values, ()))
+    try:
+        arch = ArchConfig.model_validate(_typed(document.values, ()), strict=True)
+    except ValidationError as error:
+        # what has been reported where it stands gains nothing from the schema's view of it
+        reported = {problem.path for problem in problems}
+        found = [_problem(document, detail) for detail in error.errors()]
+        problems += [problem for problem in found if problem.path not in reported]
+    else:
+        if not problems:
+            return arch
+    raise ConfigError("\n".join(map(str, sorted(problems))))
+
+
+def _wrong_choices(document: Document, value: Any, path: KeyPath) -> Iterator[Problem]:
+    """Find values that only equal a choice: `4.0` for 4, `0` for false (pydantic takes them, whatever its strictness)."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _wrong_choices(document, child, (*path, name))
+    key = all_keys().get(path)
+    if key and key.choices and value in key.choices and type(value) not in map(type, key.choices):
+        yield Problem(document.place(path), path, f"{_shown(value)} is not {key.allowed}")
+
+
+def _typed(value: Any, path: KeyPath) -> Any:
+    """Give each number the type its key holds: Decimal or float; text stays text, and `64.0` stays a fraction.
+
+    The schema is then checked strictly: nothing else is ever converted.
+    """
+    if isinstance(value, dict):
+        return {name: _typed(child, (*path, name)) for name, child in value.items()}
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return value
+    key = all_keys().get(path)
+    if key is not None and key.holds is Decimal:
+        return Decimal(value)
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _problem(document: Document, detail: ErrorDetails) -> Problem:
+    path = tuple(map(str, detail["loc"]))
+    if detail["type"] == "value_error":
+        # a rule between keys: its message begins with the key at fault, relative to the section
+        text = str(detail["ctx"]["error"])
+        named = (*path, *text.split(maxsplit=1)[0].split("."))
+        return Problem(document.place(named), path, text)
+    return Problem(document.place(path), path, _text(document, path, detail))
+
+
+def _text(document: Document, path: KeyPath, detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key{nearest(path)}"
+    key = all_keys()[path]
+    if detail["type"] == "missing":
+        return f"missing; it must be {key.allowed}"
+    value = document.value(path)
+    return f"{_shown(value)} is not {key.allowed}{_hint(value, key.holds)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f'the text "{value if len(value) <= 60 else value[:60] + "…"}"'
+    if isinstance(value, dict | list):
+        return "a section" if isinstance(value, dict) else "a list"
+    return (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
+
+
+def _hint(value: Any, holds: object) -> str:
+    if not isinstance(value, str) or holds is str:
+        return ""
+    try:
+        Decimal(value)
+    except ArithmeticError:
+        return ""
+    return "; write the number without quotes"

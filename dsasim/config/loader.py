@@ -1,0 +1,104 @@
+"""From a name or a YAML file to a checked, frozen design."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsasim.config.check import check_document
+from dsasim.config.overrides import apply_overrides
+from dsasim.config.schema import ArchConfig
+from dsasim.config.strict_yaml import parse_document
+from dsasim.errors import ConfigError
+
+MAX_FILE_BYTES = 1 << 20
+"""A design has about a hundred lines; a megabyte is not one."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class ShippedArch:
+    """A design that comes with dsasim: its name, its file, and the first comment line of that file."""
+
+    name: str
+    path: Path
+    summary: str
+
+
+def load_arch(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ArchConfig:
+    """Return the design of a file (anything with a path separator or a suffix) or of a shipped name.
+
+    `overrides` are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem
+    found, one a line, as `file:line: section.key: what is wrong and what is allowed`.
+    """
+    path, label = _locate(name_or_path)
+    document = parse_document(_read(path, label), label)
+    apply_overrides(document, overrides)
+    return check_document(document)
+
+
+def list_archs() -> tuple[ShippedArch, ...]:
+    """Return the shipped designs, by name."""
+    files = sorted(_shipped_folder("arch_configs").glob("*.yaml"))
+    return tuple(ShippedArch(path.stem, path, _summary(path)) for path in files)
+
+
+def _locate(name_or_path: str | Path) -> tuple[Path, str]:
+    """Return the file and what to call it in messages: the path as given, or the file's name for a shipped design."""
+    given = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in given or "\\" in given or Path(given).suffix:
+        return Path(given), given
+    shipped = {arch.name: arch.path for arch in list_archs()}
+    if given in shipped:
+        return shipped[given], shipped[given].name
+    raise ConfigError(_unknown_name(given, sorted(shipped)))
+
+
+def _unknown_name(name: str, shipped: list[str]) -> str:
+    if (_shipped_folder("traces") / f"{name}.safetensors").is_file():
+        return f"{name!r} is a trace, not a design; a design comes first: dsasim run DESIGN {name}"
+    close = difflib.get_close_matches(name, shipped, 1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    known = ", ".join(shipped)
+    return f"no design named {name!r}; {meant}shipped are {known}; a file needs its suffix or a path (./{name})"
+
+
+def _shipped_folder(kind: str) -> Path:
+    """Return the folder of shipped `kind`: inside an installed package, else beside it (an editable install)."""
+    for folder in (_PACKAGE / kind, _PACKAGE.parent / kind):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"this installation of dsasim has no {kind} folder; install it again")
+
+
+def _read(path: Path, label: str) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError(f"{label}: is a folder, not a design") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    _refuse_other_files(data, label)
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{label}: more than {MAX_FILE_BYTES} bytes: not a design")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{label}:{line}: not UTF-8 text") from None
+
+
+def _refuse_other_files(data: bytes, label: str) -> None:
+    """Name the two files that are most often given in a design's place, by how they begin."""
+    if data[8:10] == b'{"' and int.from_bytes(data[:8], "little") < 1 << 32:
+        raise ConfigError(f"{label}: is a trace, not a design; a design comes first: dsasim run DESIGN {label}")
+    if data.startswith(b"\x93NUMPY"):
+        raise ConfigError(f"{label}: is a NumPy array, not a design; dsasim trace import-mask makes a trace of a mask")
+
+
+def _summary(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        line = file.readline().strip()
+    return line.lstrip("# ") if line.startswith("#") else ""

@@ -1,0 +1,61 @@
+"""`--set a.b=value`: one value of a design replaced before it is checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dsasim.config.keys import all_keys, nearest
+from dsasim.config.strict_yaml import Document, KeyPath, Place, parse_scalar
+from dsasim.errors import ConfigError
+
+_AFTER_ANY_LINE = 1 << 40
+
+
+def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
+    """Write each `a.b=value` into `document`, the last one winning; raises ConfigError naming the flag.
+
+    A key (and its section) that the file lacks is made; a section may be set to null but to no other scalar.
+    """
+    for number, override in enumerate(overrides):
+        flag = f"--set {override}"
+        path = _path(override, flag)
+        value = parse_scalar(override.split("=", 1)[1], flag)
+        if all_keys()[path].section and value is not None:
+            raise ConfigError(f"{flag}: {'.'.join(path)} is a section; set one of its keys, such as {_example(path)}")
+        _write(document, path, value)
+        _move(document, path, Place(_AFTER_ANY_LINE + number, flag))
+
+
+def _path(override: str, flag: str) -> KeyPath:
+    name, equals, _ = override.partition("=")
+    path = tuple(name.strip().split("."))
+    if not equals:
+        raise ConfigError(f"{flag}: expected KEY=VALUE, such as --set mask_generator.density=0.05")
+    for depth in range(1, len(path)):
+        known = all_keys().get(path[:depth])
+        if known is not None and known.section is None:
+            raise ConfigError(f"{flag}: {'.'.join(path[:depth])} holds a value, it is not a section")
+        if known is None:
+            raise ConfigError(f"{flag}: no such section {'.'.join(path[:depth])}{nearest(path[:depth])}")
+    if path not in all_keys():
+        raise ConfigError(f"{flag}: no such key {'.'.join(path)}{nearest(path)}")
+    return path
+
+
+def _example(section: KeyPath) -> str:
+    return next(".".join(path) for path in all_keys() if path[: len(section)] == section and len(path) > len(section))
+
+
+def _write(document: Document, path: KeyPath, value: Any) -> None:
+    section = document.values
+    for name in path[:-1]:
+        if not isinstance(section.get(name), dict):
+            section[name] = {}
+        section = section[name]
+    section[path[-1]] = value
+
+
+def _move(document: Document, path: KeyPath, place: Place) -> None:
+    """Errors about `path`, and about a section that exists only because of it, are from now on about the flag."""
+    for depth in range(1, len(path)):
+        document.places.setdefault(path[:depth], place)
+    document.places[path] = place
