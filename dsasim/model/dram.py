@@ -1,0 +1,160 @@
+"""Off-chip memory as one SimPy component: it takes transfers from the DMA engines and completes them.
+
+The controller kernel (`kernels.dram`) advances in memory clock edges; this component decides how far. It wakes at core
+time t after everything else that happens at t, hands the kernel all transfers posted at t in stream order, and lets it
+simulate up to the next event on the calendar, or to the first completion if that is earlier, since either may post
+something new. While bursts remain it wakes again there. So nothing depends on where the simulation is cut. Core and
+memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+from simpy import Environment, Event
+
+from dsasim.config.schema import ArchConfig
+from dsasim.kernels import dram as kernel
+from dsasim.kernels.dram_timing import CLOSED, BankState
+from dsasim.model.dram_preset import DramPreset, load_presets
+
+AFTER_EVERYTHING = 2
+"""Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Bytes to move: `segments` runs of `segment_bytes`, each `stride_bytes` after the one before."""
+
+    is_write: bool
+    base: int
+    segment_bytes: int
+    segments: int = 1
+    stride_bytes: int = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes asked for; the bursts that carry them may move more."""
+        return self.segment_bytes * self.segments
+
+    def bursts(self, access_bytes: int) -> int:
+        """Aligned bursts that the segments touch, segment by segment."""
+        if self.segment_bytes == 0:
+            return 0
+        starts = self.base + self.stride_bytes * np.arange(self.segments)
+        return int(np.sum((starts + self.segment_bytes - 1) // access_bytes - starts // access_bytes + 1))
+
+
+class Dram:
+    """All channels of the memory, driven by one callback."""
+
+    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, log_commands: int = 0) -> None:
+        self.env = env
+        self.preset = load_presets()[arch.dram.preset]
+        self.channels = arch.dram.channels
+        core_cycles_per_edge = Fraction(self.preset.tck_ps) * Fraction(arch.clock_ghz) / 1000
+        self._ratio = core_cycles_per_edge
+        self.state = _new_state(arch, self.preset, num_streams, core_cycles_per_edge, log_commands)
+        self.open_intervals: list[tuple[int, int]] = []
+        """[post, ready) of every finished transfer, in core cycles."""
+        self._posts: list[tuple[int, int, Transfer, Event]] = []
+        self._open: dict[int, tuple[int, Event]] = {}
+        self._finished = np.empty((num_streams * arch.dma.open_transfers, 2), np.int64)
+        self._woken_at = -1
+
+    def post(self, stream: int, transfer: Transfer) -> Event:
+        """Hand over a transfer of at least one byte; the event fires when its last byte has moved."""
+        done = self.env.event()
+        self._posts.append((stream, len(self._posts), transfer, done))
+        self._wake(0)
+        return done
+
+    def _wake(self, delay: int) -> None:
+        at = int(self.env.now) + delay
+        if at == self._woken_at:
+            return
+        self._woken_at = at
+        wake = Event(self.env)
+        wake._ok = True
+        wake._value = None
+        wake.callbacks = [self._advance]
+        self.env.schedule(wake, AFTER_EVERYTHING, delay)
+
+    def _advance(self, _: Event) -> None:
+        now = int(self.env.now)
+        if now != self._woken_at:
+            return
+        self._woken_at = -1
+        for stream, _order, transfer, done in sorted(self._posts, key=lambda post: post[:2]):
+            self._open[self._enqueue(stream, transfer)] = (now, done)
+        self._posts.clear()
+        first = ceil(now / self._ratio)
+        upcoming = self.env.peek()
+        last = ceil(int(upcoming) / self._ratio) if upcoming != float("inf") else int(kernel.NEVER)
+        completions, remaining = kernel.advance(self.state, first, last, self._finished)
+        for index, end_edge in self._finished[:completions].tolist():
+            ready = ceil(end_edge * self._ratio)
+            posted, done = self._open.pop(index)
+            self.open_intervals.append((posted, ready))
+            done._ok = True
+            done._value = None
+            self.env.schedule(done, delay=ready - now)
+        if remaining:
+            self._wake(int(self.env.peek()) - now)
+
+    def _enqueue(self, stream: int, transfer: Transfer) -> int:
+        """Write the transfer into its stream's ring; return its index."""
+        streams, ring = self.state.streams, self.state.transfers
+        slot = streams[stream, kernel.POSTED] % ring.shape[1]
+        bursts = transfer.bursts(self.preset.access_bytes)
+        ring[stream, slot] = 0
+        ring[stream, slot, kernel.IS_WRITE] = transfer.is_write
+        ring[stream, slot, kernel.BASE] = transfer.base
+        ring[stream, slot, kernel.SEGMENT_BYTES] = transfer.segment_bytes
+        ring[stream, slot, kernel.STRIDE] = transfer.stride_bytes
+        ring[stream, slot, kernel.NEXT] = transfer.base - transfer.base % self.preset.access_bytes
+        ring[stream, slot, kernel.UNADMITTED] = ring[stream, slot, kernel.UNISSUED] = bursts
+        streams[stream, kernel.POSTED] += 1
+        return int(stream * ring.shape[1] + slot)
+
+
+def _new_state(
+    arch: ArchConfig, preset: DramPreset, num_streams: int, core_cycles_per_edge: Fraction, log_commands: int
+) -> kernel.DramState:
+    channels = arch.dram.channels
+    groups = channels * preset.bank_groups
+    banks = groups * preset.banks_per_group
+    outstanding = num_streams * arch.dma.outstanding_bursts
+
+    def zeros(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        return np.zeros(shape, np.int64)
+
+    num, den = core_cycles_per_edge.as_integer_ratio()
+    return kernel.DramState(
+        limits=np.array([preset.access_bytes, arch.dma.outstanding_bursts, num, den], np.int64),
+        mapping=preset.mapping(arch.dram.mapping, channels),
+        banks=BankState(
+            timing=preset.timing(),
+            groups_per_channel=preset.bank_groups,
+            banks_per_group=preset.banks_per_group,
+            open_row=np.full(banks, CLOSED, np.int64),
+            bank=zeros(banks, 4),
+            group=zeros(groups, 4),
+            channel=zeros(channels, 4),
+            recent=zeros(channels, 4),
+        ),
+        clock=zeros(kernel.CLOCK_FIELDS),
+        queue=zeros(channels, 2, kernel.QUEUE_SLOTS, kernel.FIELDS),
+        queued=zeros(channels, 2),
+        active=zeros(channels, outstanding, kernel.FIELDS),
+        activated=zeros(channels),
+        write_mode=zeros(channels),
+        next_try=zeros(channels),
+        transfers=zeros(num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS),
+        streams=zeros(num_streams, kernel.STREAM_FIELDS),
+        ending=zeros(num_streams, kernel.RING),
+        on_bus=zeros(kernel.RING),
+        counters=zeros(kernel.COUNTERS),
+        log=zeros(log_commands, 4),
+    )
