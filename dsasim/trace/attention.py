@@ -1,6 +1,6 @@
 """An attention trace: what one model computed on one input, layer by layer, read one head at a time.
 
-Tensors come from a `TensorSource` (a memory-mapped file, or memory) under the names of traces/README.md, as `layer.N.q`.
+Tensors come from a `TensorSource` (a memory-mapped file, or memory) by the names of traces/README.md, as `layer.N.q`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,0 +1,157 @@
+"""Layers as plain arrays, and how they become the named tensors and metadata of a trace."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.errors import TraceError
+from dsasim.trace.attention import Bool, FittedPredictor, pack_bits
+from dsasim.trace.schema import FIELDS
+
+Tensors = dict[str, NDArray[Any]]
+SHARED_FROM_BYTES = 1024
+"""Equal predictor arrays of at least this size are stored once; smaller ones keep their own name."""
+
+
+@dataclass(frozen=True)
+class LayerArrays:
+    """One attention layer in memory.
+
+    q [H, L_q, d_head]; k, v [H_kv, L_k, d_head]; x_q [L_q, d_model]; x_kv [L_k, d_model], None for self-attention;
+    out_rows [H, n] and out [H, n, d_head], the model's own output at sampled rows; allowed bool [L_q, L_k];
+    bias [H, L_q, L_k], or [1, L_q, L_k] for all heads; keep bool [H, L_q, L_k].
+    """
+
+    number: int
+    q: NDArray[Any]
+    k: NDArray[Any]
+    v: NDArray[Any]
+    x_q: NDArray[Any]
+    causal: bool
+    scale: float
+    x_kv: NDArray[Any] | None = None
+    out_rows: NDArray[Any] | None = None
+    out: NDArray[Any] | None = None
+    allowed: Bool | None = None
+    bias: NDArray[Any] | None = None
+    keep: Bool | None = None
+    d_ff: int | None = None
+    gated: bool | None = None
+    predictors: tuple[FittedPredictor, ...] = ()
+
+    def tensors(self, dtype: type[np.floating[Any]]) -> Tensors:
+        """The layer's tensors by their stored names; what the model computed is stored as `dtype`."""
+        floats = {"q": self.q, "k": self.k, "v": self.v, "x_q": self.x_q, "x_kv": self.x_kv, "out": self.out}
+        stored = {name: self._cast(name, array, dtype) for name, array in floats.items() if array is not None}
+        if self.bias is not None:
+            stored["bias"] = self.bias.astype(np.float32)
+        if self.out_rows is not None:
+            stored["out_rows"] = self.out_rows.astype(np.int32)
+        if self.allowed is not None:
+            stored["allowed"] = pack_bits(self.allowed)
+        if self.keep is not None:
+            stored["keep"] = pack_bits(self.keep)
+        return {f"layer.{self.number}.{name}": array for name, array in stored.items()}
+
+    def metadata(self) -> dict[str, Any]:
+        """The layer's entry in the metadata, without its predictors."""
+        return {
+            "number": self.number,
+            "num_heads": self.q.shape[0],
+            "num_kv_heads": self.k.shape[0],
+            "L_q": self.q.shape[1],
+            "L_k": self.k.shape[1],
+            "d_head": self.q.shape[2],
+            "d_model": self.x_q.shape[1],
+            "causal": self.causal,
+            "scale": self.scale,
+            "d_ff": self.d_ff,
+            "gated": self.gated,
+        }
+
+    def _cast(self, name: str, array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        """The array as `dtype`; TraceError when a finite value becomes infinite."""
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype)
+        if np.isfinite(array).all() and not np.isfinite(cast).all():
+            raise TraceError(f"layer.{self.number}.{name}: {np.abs(array).max():g} does not fit {dtype.__name__}")
+        return cast
+
+
+@dataclass(frozen=True)
+class MaskArrays:
+    """One layer of which only the keep mask is known: `keep` is packed bits uint8 [H, L_q, ceil(L_k / 8)]."""
+
+    number: int
+    keep: NDArray[np.uint8]
+    L_k: int
+    d_head: int
+    num_kv_heads: int
+    causal: bool
+
+    def tensors(self) -> Tensors:
+        """The packed mask by its stored name."""
+        return {f"layer.{self.number}.keep": self.keep}
+
+    def metadata(self) -> dict[str, Any]:
+        """The layer's entry in the metadata: d_model is heads x d_head, the scale 1 / sqrt(d_head)."""
+        num_heads, L_q = self.keep.shape[:2]
+        return {
+            "number": self.number,
+            "num_heads": num_heads,
+            "num_kv_heads": self.num_kv_heads,
+            "L_q": L_q,
+            "L_k": self.L_k,
+            "d_head": self.d_head,
+            "d_model": num_heads * self.d_head,
+            "causal": self.causal,
+            "scale": self.d_head**-0.5,
+            "d_ff": None,
+            "gated": None,
+        }
+
+
+def encode_layers(
+    layers: Sequence[LayerArrays | MaskArrays], dtype: type[np.floating[Any]]
+) -> tuple[Tensors, list[dict[str, Any]]]:
+    """All tensors of a trace by name, and the metadata of its layers; `dtype` (float16, float32) is the store's."""
+    tensors: Tensors = {}
+    entries = []
+    for layer in layers:
+        entry = layer.metadata()
+        if isinstance(layer, LayerArrays):
+            tensors |= layer.tensors(dtype)
+            prefix = f"layer.{layer.number}"
+            entry["predictors"] = {str(fit.sigma): _encode_fit(prefix, fit, tensors) for fit in layer.predictors}
+        else:
+            tensors |= layer.tensors()
+        entries.append(entry)
+    return tensors, entries
+
+
+def _encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str, Any]:
+    """The metadata of one predictor; its arrays join `tensors`, once where an equal one is there already."""
+    prefix = f"{prefix}.sigma.{fit.sigma}"
+    scales = {
+        str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in arrays.items()}
+        for bits, arrays in fit.scales.items()
+    }
+    return {
+        "tensors": {field: _share(f"{prefix}.{field}", getattr(fit, field), tensors) for field in FIELDS},
+        "scales": scales,
+        "position_columns": fit.position_columns,
+        "fitted_on": fit.fitted_on,
+    }
+
+
+def _share(name: str, array: NDArray[Any], tensors: Tensors) -> str:
+    """The name under which `array` is stored: that of an equal large tensor (position columns), else `name`."""
+    if array.nbytes >= SHARED_FROM_BYTES:
+        for known, other in tensors.items():
+            if other.dtype == array.dtype and np.array_equal(other, array):
+                return known
+    tensors[name] = array
+    return name

@@ -1,0 +1,113 @@
+"""The metadata of a trace file: one JSON string, checked key by key before a tensor is touched."""
+
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dsasim.errors import TraceError
+
+FORMAT_VERSION = 1
+METADATA_KEY = "dsasim"
+"""The key of the safetensors metadata that holds the JSON string."""
+
+Size = Annotated[int, Field(ge=1, le=1 << 24)]
+Sigma = Annotated[Decimal, Field(gt=0, le=1)]
+FIELDS = ("projection", "w_q", "w_k", "extra_q", "extra_k")
+"""The arrays of a FittedPredictor that are stored as tensors."""
+
+
+class Part(BaseModel):
+    """One part of the metadata: frozen, closed to unknown keys, no type converted silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class PredictorMeta(Part):
+    """One fitted predictor; tensors are named, so that arrays common to several sigmas are stored once."""
+
+    tensors: dict[str, str]
+    scales: dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, str]]
+    position_columns: Annotated[int, Field(ge=0)]
+    fitted_on: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.tensors) != set(FIELDS):
+            raise ValueError(f"tensors are {', '.join(self.tensors)}; expected {', '.join(FIELDS)}")
+        return self
+
+
+class LayerMeta(Part):
+    """The shape of one attention layer."""
+
+    number: Annotated[int, Field(ge=0)]
+    num_heads: Size
+    num_kv_heads: Size
+    L_q: Size
+    L_k: Size
+    d_head: Size
+    d_model: Size
+    causal: bool
+    scale: Annotated[float, Field(gt=0)]
+    d_ff: Size | None = None
+    gated: bool | None = None
+    predictors: dict[Annotated[Sigma, Field(strict=False)], PredictorMeta] = {}
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_kv_heads {self.num_kv_heads} does not divide num_heads {self.num_heads}")
+        return self
+
+
+class FileMeta(Part):
+    """All metadata of a trace file."""
+
+    format_version: Literal[1]
+    kind: Literal["real", "synthetic", "mask"]
+    model: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    provenance: dict[str, Any]
+    layers: Annotated[list[LayerMeta], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _numbers_differ(self) -> Self:
+        numbers = [layer.number for layer in self.layers]
+        twice = {number for number in numbers if numbers.count(number) > 1}
+        if twice:
+            raise ValueError(f"layer {min(twice)} stands twice")
+        return self
+
+
+def parse_metadata(where: str, text: object) -> FileMeta:
+    """The checked metadata; TraceError in one line begins with `where` and names the key."""
+    if not isinstance(text, str):
+        raise TraceError(f"{where}: a safetensors file without the metadata key {METADATA_KEY!r}: not a dsasim trace")
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"{where}: metadata is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise TraceError(f"{where}: metadata is not a JSON object")
+    return check_metadata(where, raw)
+
+
+def check_metadata(where: str, raw: dict[str, Any]) -> FileMeta:
+    """The same for metadata already in memory."""
+    version = raw.get("format_version")
+    if version != FORMAT_VERSION or type(version) is not int:
+        raise TraceError(f"{where}: format_version {version!r}; this dsasim reads {FORMAT_VERSION}")
+    try:
+        return FileMeta.model_validate(raw)
+    except ValidationError as error:
+        raise TraceError(f"{where}: metadata: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first of pydantic's findings as `layers.0.num_heads: what is wrong`, and how many more there are."""
+    first, *others = error.errors()
+    key = ".".join(str(step) for step in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}{more}"

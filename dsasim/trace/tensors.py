@@ -1,0 +1,181 @@
+"""Named tensors behind a trace: a memory-mapped safetensors file, or arrays in memory.
+
+A safetensors file is an 8-byte little-endian header length, a JSON header (name -> dtype, shape, data_offsets;
+`__metadata__` maps strings to strings) and the tensors' bytes. Nothing is executed or unpickled, and no offset is used
+before it is checked.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.errors import TraceError
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "I32": np.dtype("<i4"),
+}
+"""The element types a trace may hold, by their safetensors names."""
+
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one tensor lies: its type, its shape and its first byte in the file."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+
+
+class MappedTensors:
+    """The tensors of a safetensors file, read through a memory map; TraceError when the file is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._bytes = _map(path)
+        header, data_start = _header(path, self._bytes)
+        metadata = header.pop("__metadata__", {})
+        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+        size = len(self._bytes) - data_start
+        self._slots = {name: _slot(path, name, entry, size, data_start) for name, entry in header.items()}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the file holds a tensor of this name."""
+        return name in self._slots
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors, sorted."""
+        return iter(sorted(self._slots))
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size."""
+        return len(self._bytes)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a stored tensor."""
+        return self._slots[name].shape
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The element type of a stored tensor."""
+        return self._slots[name].dtype
+
+    def raw(self, name: str) -> NDArray[Any]:
+        """A read-only view of a tensor, its values unchecked."""
+        slot = self._slots[name]
+        size = math.prod(slot.shape) * slot.dtype.itemsize
+        return self._bytes[slot.start : slot.start + size].view(slot.dtype).reshape(slot.shape)
+
+    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
+        """A read-only view of a tensor or of its part `[head]`; TraceError on NaN or Inf."""
+        return finite_part(self, name, head)
+
+
+class MemoryTensors:
+    """Tensors held in memory under a name, with the same checks as a file's."""
+
+    def __init__(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.path = Path(name)
+        self._arrays = arrays
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a tensor of this name is held."""
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors, sorted."""
+        return iter(sorted(self._arrays))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a held tensor."""
+        return self._arrays[name].shape
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The element type of a held tensor."""
+        return self._arrays[name].dtype
+
+    def raw(self, name: str) -> NDArray[Any]:
+        """A tensor, its values unchecked."""
+        return self._arrays[name]
+
+    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
+        """A tensor or its part `[head]`; TraceError on NaN or Inf."""
+        return finite_part(self, name, head)
+
+
+TensorStore = MappedTensors | MemoryTensors
+
+
+def finite_part(tensors: TensorStore, name: str, head: int | None) -> NDArray[Any]:
+    """A tensor or its part `[head]`; TraceError names the tensor and the head that holds a NaN or an Inf."""
+    if name not in tensors:
+        raise TraceError(f"{tensors.path}: tensor {name} is missing")
+    part = tensors.raw(name) if head is None else tensors.raw(name)[head]
+    if part.dtype.kind == "f" and not np.isfinite(part).all():
+        raise TraceError(f"{tensors.path}: {name}{_place(part, head)} is NaN or Inf")
+    return part
+
+
+def _place(part: NDArray[Any], head: int | None) -> str:
+    """Where the first value that is not finite stands; the first of three axes is the head."""
+    index = [int(axis) for axis in np.argwhere(~np.isfinite(part))[0]]
+    if head is None and part.ndim == 3:
+        head, *index = index
+    return ("" if head is None else f" head {head}") + f" at {index}"
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    try:
+        size = path.stat().st_size
+        if path.is_file() and size < LENGTH_BYTES:
+            raise TraceError(f"{path}: not a trace: {size} bytes cannot be a safetensors file")
+        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, Any], int]:
+    """The JSON header and the position of the first tensor byte."""
+    length = int.from_bytes(data[:LENGTH_BYTES].tobytes(), "little")
+    if length > MAX_HEADER_BYTES:
+        raise TraceError(f"{path}: not a trace: it does not begin like a safetensors file")
+    end = LENGTH_BYTES + length
+    if end > len(data):
+        raise TraceError(f"{path}: truncated: a header of {length} bytes is announced, the file has {len(data)}")
+    try:
+        header = json.loads(data[LENGTH_BYTES:end].tobytes())
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"{path}: not a trace: its safetensors header is not JSON") from error
+    if not isinstance(header, dict):
+        raise TraceError(f"{path}: not a trace: its safetensors header is not a JSON object")
+    return header, end
+
+
+def _slot(path: Path, name: str, entry: object, size: int, data_start: int) -> Slot:
+    """The place of one tensor, once type, shape and offsets agree with each other and with the file's size."""
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+            pass
+        case _:
+            raise TraceError(f"{path}: {name}: its header entry is not a safetensors tensor")
+    if dtype not in DTYPES:
+        raise TraceError(f"{path}: {name}: type {dtype} is not one of {', '.join(DTYPES)}")
+    if not all(type(extent) is int and extent >= 0 for extent in shape):
+        raise TraceError(f"{path}: {name}: shape {shape} is not a list of sizes")
+    if end > size:
+        raise TraceError(f"{path}: truncated: {name} ends at byte {end} of {size}")
+    if begin < 0 or end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
+        raise TraceError(f"{path}: {name}: offsets {begin} to {end} do not hold {dtype} of shape {shape}")
+    return Slot(DTYPES[dtype], tuple(shape), data_start + begin)
