@@ -30,7 +30,7 @@ def check_document(document: Document) -> ArchConfig:
 
 
 def _wrong_choices(document: Document, value: Any, path: KeyPath) -> Iterator[Problem]:
-    """Find values that only equal a choice: `4.0` for 4, `0` for false (pydantic takes them, whatever its strictness)."""
+    """Find values that only equal a choice: `4.0` for 4, `0` for false (pydantic's strict mode takes them)."""
     if isinstance(value, dict):
         for name, child in value.items():
             yield from _wrong_choices(document, child, (*path, name))
@@ -79,9 +79,9 @@ def _shown(value: Any) -> str:
         return f'the text "{value if len(value) <= 60 else value[:60] + "…"}"'
     if isinstance(value, dict | list):
         return "a section" if isinstance(value, dict) else "a list"
-    return (
-        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value).lower()
 
 
 def _hint(value: Any, holds: object) -> str:

@@ -129,7 +129,7 @@ def _compose(text: str, label: str) -> yaml.Node | None:
     try:
         _refuse_unread(text)
         return yaml.compose(text, Loader=yaml.SafeLoader)
-    except _Unread as error:
+    except _UnreadError as error:
         raise ConfigError(f"{label}:{error.line}: {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -142,7 +142,7 @@ def _compose(text: str, label: str) -> yaml.Node | None:
         raise ConfigError(f"{label}:{line}: not a text file: it holds a control character") from None
 
 
-class _Unread(Exception):
+class _UnreadError(Exception):
     """Valid YAML that no design may use, and the line it is on."""
 
     def __init__(self, problem: str, event: yaml.Event) -> None:
@@ -151,7 +151,7 @@ class _Unread(Exception):
 
 
 def _refuse_unread(text: str) -> None:
-    """Raise _Unread at the first anchor, alias or tag, and where nesting passes MAX_DEPTH."""
+    """Raise _UnreadError at the first anchor, alias or tag, and where nesting passes MAX_DEPTH."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -163,7 +163,7 @@ def _refuse_unread(text: str) -> None:
         elif depth > MAX_DEPTH:
             problem = f"nested more than {MAX_DEPTH} deep"
         if problem:
-            raise _Unread(problem, event)
+            raise _UnreadError(problem, event)
 
 
 def _mapping(node: yaml.MappingNode, path: KeyPath, document: Document, label: str) -> dict[str, Any]:
