@@ -1,0 +1,1 @@
+"""Prediction of keep masks: one method a file."""

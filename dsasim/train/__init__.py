@@ -1,0 +1,1 @@
+"""Fitting the prediction path to a model's attention."""
