@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.attention import Bool, FittedPredictor, pack_bits
+from dsasim.trace.attention import Bool, FittedPredictor, pack_bits, pack_ternary
 from dsasim.trace.schema import FIELDS
 
 Tensors = dict[str, NDArray[Any]]
@@ -136,11 +136,13 @@ def _encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str
     """The metadata of one predictor; its arrays join `tensors`, once where an equal one is there already."""
     prefix = f"{prefix}.sigma.{fit.sigma}"
     scales = {
-        str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in arrays.items()}
-        for bits, arrays in fit.scales.items()
+        str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in of_bits.items()}
+        for bits, of_bits in fit.scales.items()
     }
+    arrays = {field: getattr(fit, field) for field in FIELDS} | {"projection": pack_ternary(fit.projection)}
     return {
-        "tensors": {field: _share(f"{prefix}.{field}", getattr(fit, field), tensors) for field in FIELDS},
+        "k": fit.k,
+        "tensors": {field: _share(f"{prefix}.{field}", array, tensors) for field, array in arrays.items()},
         "scales": scales,
         "position_columns": fit.position_columns,
         "fitted_on": fit.fitted_on,

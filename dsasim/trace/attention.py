@@ -93,6 +93,7 @@ class TensorSource(Protocol):
 class PredictorEntry:
     """What the metadata says of a fitted predictor; `tensors` maps a field of FittedPredictor to a tensor's name."""
 
+    k: int
     tensors: Mapping[str, str]
     scales: Mapping[int, Mapping[str, str]]
     position_columns: int
@@ -198,6 +199,7 @@ class LayerTrace:
         if entry is None:
             return None
         fields: dict[str, Any] = {field: self.source.read(name) for field, name in entry.tensors.items()}
+        fields["projection"] = unpack_ternary(fields["projection"], entry.k)
         scales = {
             bits: {key: self.source.read(name) for key, name in names.items()} for bits, names in entry.scales.items()
         }
@@ -250,3 +252,14 @@ def unpack_bits(packed: NDArray[np.uint8], length: int) -> Bool:
 def pack_bits(mask: Bool) -> NDArray[np.uint8]:
     """Bits packed along the last axis, the first key in the highest bit, the last byte filled with zeros."""
     return np.packbits(mask, axis=-1)
+
+
+def unpack_ternary(planes: NDArray[np.uint8], length: int) -> NDArray[np.int8]:
+    """int8 [..., length] in {-1, 0, 1} from two planes of packed bits [2, ..., bytes]: where it is 1, where it is -1."""
+    plus, minus = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
+    return plus - minus
+
+
+def pack_ternary(values: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """The inverse of `unpack_ternary`."""
+    return pack_bits(np.stack([values > 0, values < 0]))

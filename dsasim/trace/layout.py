@@ -35,7 +35,7 @@ def _layer(meta: LayerMeta, tensors: TensorStore, *, has_qkv: bool) -> LayerTrac
 
 
 def _entry(meta: PredictorMeta) -> PredictorEntry:
-    return PredictorEntry(meta.tensors, meta.scales, meta.position_columns, meta.fitted_on)
+    return PredictorEntry(meta.k, meta.tensors, meta.scales, meta.position_columns, meta.fitted_on)
 
 
 def _check_layer(meta: LayerMeta, tensors: TensorStore, *, masks_only: bool) -> Iterator[str]:
@@ -76,12 +76,11 @@ def _check_outputs(prefix: str, meta: LayerMeta, tensors: TensorStore) -> Iterat
 
 
 def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorStore) -> Iterator[str]:
-    """Fitted weights: k from `projection`, K and r from `w_q`, every other array to match."""
-    names = predictor.tensors
-    k = _last(tensors, names["projection"])
+    """Fitted weights: r from `w_q`, the columns beside the k of XP from `extra_q`, every other array to match."""
+    names, k = predictor.tensors, predictor.k
     rank = _last(tensors, names["w_q"])
     extra = _last(tensors, names["extra_q"])
-    yield _check(tensors, names["projection"], (meta.d_model, k), np.int8)
+    yield _check(tensors, names["projection"], (2, meta.d_model, -(-k // 8)), np.uint8)
     yield _check(tensors, names["w_q"], (meta.num_heads, k + extra, rank))
     yield _check(tensors, names["w_k"], (meta.num_kv_heads, k + extra, rank))
     yield _check(tensors, names["extra_q"], (meta.L_q, extra))

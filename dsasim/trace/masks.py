@@ -25,7 +25,7 @@ def import_mask(
 ) -> None:
     """Write the masks of a `.npy` file, bool [layers, heads, L_q, L_k] with True = kept, as a trace.
 
-    Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is memory-mapped, packed one head at
+    Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is memory-mapped, packed a head at
     a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above
     the diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
     """

@@ -27,6 +27,7 @@ class Part(BaseModel):
 class PredictorMeta(Part):
     """One fitted predictor; tensors are named, so that arrays common to several sigmas are stored once."""
 
+    k: Size
     tensors: dict[str, str]
     scales: dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, str]]
     position_columns: Annotated[int, Field(ge=0)]
