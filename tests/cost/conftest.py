@@ -1,0 +1,86 @@
+"""A design and a run whose costs the tests work out by hand."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dsasim.config.schema import ArchConfig
+
+BUFFER = {"bytes": 32768, "banks": 4, "port_bytes": 32, "double_buffered": True}
+
+DESIGN: dict[str, Any] = {
+    "name": "by-hand",
+    "clock_ghz": 2,
+    "technology_nm": 45,
+    "predictor": {"method": "dsa2021", "sigma": 0.25, "bits": 4, "array_rows": 8, "array_columns": 4},
+    "mask_generator": {"selection": "top_k", "density": 0.1, "num_selectors": 2, "comparators": 8},
+    "scheduler": {
+        "token_parallelism": 4,
+        "order": "reordered",
+        "tile_rows": 16,
+        "num_schedulers": 2,
+        "keys_classified_per_cycle": 16,
+    },
+    "pe_array": {"organisation": "decoupled", "lanes": 2, "macs_per_row": 16, "bits": 16},
+    "softmax": {"exp_per_cycle": 4, "div_per_cycle": 2, "pipeline_depth_cycles": 8},
+    "buffers": {name: BUFFER for name in ("q", "k", "v", "predictor", "mask", "score", "output")},
+    "dma": {"open_transfers": 1, "outstanding_bursts": 8},
+    "dram": {"preset": "DDR4_3200", "channels": 2, "mapping": "row-bank-column-bankgroup-channel", "refresh": False,
+             "layout": "head_contiguous"},
+    "cost": {"pe_overhead_ratio": 3.0, "sram_device": "itrs-hp", "leakage_ratio": 0.1},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with the two fields that cost reads."""
+
+    cycles: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+MakeArch = Callable[..., ArchConfig]
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def make_arch() -> MakeArch:
+    """Build the design with some keys changed: `make_arch(**{"dram.channels": 1})`."""
+
+    def make(**changes: Any) -> ArchConfig:
+        design = deepcopy(DESIGN)
+        for path, value in changes.items():
+            *sections, key = path.split(".")
+            part = design
+            for section in sections:
+                part = part[section]
+            part[key] = value
+        return ArchConfig.model_validate(design)
+
+    return make
+
+
+@pytest.fixture
+def make_run() -> MakeRun:
+    """Build a run in which nothing happens but what is named: `make_run(cycles=10, macs_sddmm=3)`."""
+
+    def make(cycles: int = 0, **counters: int) -> Run:
+        return Run(cycles, dict.fromkeys(every_counter(), 0) | counters)
+
+    return make
+
+
+def every_counter() -> tuple[str, ...]:
+    """All counters of a run, as the interface between simulator and cost lists them."""
+    buffers = ("q", "k", "v", "predictor", "mask", "score", "output")
+    return (
+        *("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons"),
+        *("keys_classified", "keys_issued", "softmax_exponentials", "softmax_divisions"),
+        *("k_vector_reads", "v_vector_reads", "idle_row_slots"),
+        *(f"{name}_buffer_{way}_bytes" for name in buffers for way in ("read", "write")),
+        *("dram_read_bytes", "dram_write_bytes", "dram_read_bursts", "dram_write_bursts", "dram_activates"),
+        *("dram_precharges", "dram_row_hits", "dram_row_misses", "dram_row_conflicts", "dram_refreshes"),
+    )
