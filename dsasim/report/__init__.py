@@ -1,1 +1,1 @@
-"""What a person reads: the printed result."""
+"""What a person reads: the printed result, listings, progress; and the files results are written to."""

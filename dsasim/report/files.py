@@ -1,0 +1,64 @@
+"""Output files: found writable before the work starts, and complete or absent after it."""
+
+import os
+import sys
+from pathlib import Path
+
+from dsasim.errors import ConfigError
+
+STDOUT = "-"
+
+
+def check_writable(path: str, flag: str) -> None:
+    """Raise ConfigError, naming `flag`, if the file at `path` could not be written; leaves nothing behind."""
+    if path == STDOUT:
+        return
+    try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise IsADirectoryError(21, "is a folder")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(13, "permission denied")
+        if not _is_special(target):
+            part = _part(target)
+            part.touch(exist_ok=False)
+            part.unlink()
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise _unwritable(path, flag, error) from None
+
+
+def write_text(path: str, flag: str, text: str) -> None:
+    """Write `text` to `path` by way of a temporary name beside it, or to stdout for `-`; ConfigError naming `flag`."""
+    if path == STDOUT:
+        sys.stdout.write(text)
+        return
+    try:
+        target = Path(path).resolve()
+        if _is_special(target):
+            target.write_text(text, encoding="utf-8")
+        else:
+            _replace(target, text)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise _unwritable(path, flag, error) from None
+
+
+def _replace(target: Path, text: str) -> None:
+    part = _part(target)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_special(target: Path) -> bool:
+    """A device or a pipe (/dev/null) is written in place: nothing may be renamed over it."""
+    return target.exists() and not target.is_file()
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def _unwritable(path: str, flag: str, error: Exception) -> ConfigError:
+    return ConfigError(f"{flag} {path}: cannot be written: {(getattr(error, 'strerror', None) or str(error)).lower()}")

@@ -1,0 +1,68 @@
+"""The tables of `arch list` and `trace info`."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from dsasim.config.loader import ShippedArch, load_arch
+from dsasim.report.style import new_table, percent
+from dsasim.trace.info import LayerInfo, TraceInfo
+
+
+def print_archs(archs: tuple[ShippedArch, ...], console: Console) -> None:
+    """Print one row a shipped design: name, MACs, method, T, DRAM, and what it is."""
+    table = new_table("design", "MACs", "method", "T", "DRAM", "what it is")
+    for column in (2, 4, 5):
+        table.columns[column].justify = "left"
+    for shipped in archs:
+        arch = load_arch(shipped.path)
+        dram = f"{arch.dram.channels} x {arch.dram.preset}"
+        rows = str(arch.scheduler.token_parallelism)
+        table.add_row(shipped.name, f"{arch.macs:,}", arch.predictor.method, rows, dram, shipped.summary)
+    console.print(table)
+
+
+def print_trace_info(info: TraceInfo, console: Console) -> None:
+    """Print kind, provenance, shape and natural density of a trace."""
+    meta = info.meta
+    console.print(f"{meta.name} ({meta.kind}, {meta.model})", style="bold")
+    console.print(_provenance({"sha256": meta.sha256, "format version": meta.format_version, **meta.provenance}))
+    console.print(_shapes(info.layers))
+    console.print(_densities(info))
+
+
+def _provenance(facts: Mapping[str, object]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        words = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
+        grid.add_row(name.replace("_", " "), words)
+    return grid
+
+
+def _shapes(layers: tuple[LayerInfo, ...]) -> Table:
+    table = new_table("layer", "heads", "kv heads", "L_q", "L_k", "d_head", "d_model", "attention", "sigma fitted")
+    for layer in layers:
+        attention = ("self" if layer.self_attention else "cross") + (", causal" if layer.causal else "")
+        counts = (layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.d_model)
+        sigmas = ", ".join(map(str, layer.sigmas)) or "none"
+        table.add_row(str(layer.number), *map(str, counts), attention, sigmas)
+    return table
+
+
+def _densities(info: TraceInfo) -> Table:
+    """Share of the allowed keys that hold a share of the softmax mass, or that the stored mask keeps."""
+    masses = tuple(info.natural_density or ())
+    columns = [f"{mass:.0%} of the mass" for mass in masses]
+    mask = ["kept by the mask"] if info.mask_density is not None else []
+    table = new_table("layer", *columns, *mask, title="density: share of the allowed keys")
+    for name, natural, kept in _density_rows(info):
+        cells = [percent(natural[mass]) if natural else "" for mass in masses]
+        cells += [percent(kept) if kept is not None else ""] if mask else []
+        table.add_row(name, *cells)
+    return table
+
+
+def _density_rows(info: TraceInfo) -> list[tuple[str, Mapping[float, float] | None, float | None]]:
+    rows = [(str(layer.number), layer.natural_density, layer.mask_density) for layer in info.layers]
+    return [*rows, ("all", info.natural_density, info.mask_density)]

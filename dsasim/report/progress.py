@@ -1,0 +1,49 @@
+"""A progress bar with the time left, on stderr, for work that lasts."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SHOWN_AFTER_SECONDS = 2.0
+
+
+class LateProgress:
+    """Call it with (done, total); the bar appears after two seconds, and only on a terminal."""
+
+    def __init__(self, label: str, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
+        self._label = label
+        self._begun = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of `done` of `total` steps."""
+        if self._bar is None and self._due():
+            self._bar = self._start(total)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _due(self) -> bool:
+        return self._console.is_terminal and time.monotonic() - self._begun > SHOWN_AFTER_SECONDS
+
+    def _start(self, total: int) -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+        bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+        task = bar.add_task(self._label, total=total)
+        # the task began when the work did, not when the bar appeared: the time left is right from the first frame
+        bar.tasks[task].start_time = bar.get_time() - (time.monotonic() - self._begun)
+        bar.start()
+        return bar

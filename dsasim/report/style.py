@@ -1,0 +1,54 @@
+"""How numbers and tables look: at most 100 columns, the same on a terminal, in a pipe and in a file."""
+
+import sys
+from typing import IO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+MAX_COLUMNS = 100
+
+_PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
+
+
+def new_console(file: IO[str] | None = None) -> Console:
+    """Return a console on `file` (stdout if none) that is never wider than MAX_COLUMNS and invents no markup."""
+    console = Console(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    console.width = min(console.width, MAX_COLUMNS) if console.is_terminal else MAX_COLUMNS
+    return console
+
+
+def new_table(*columns: str, title: str | None = None) -> Table:
+    """Return a table whose first column is text and whose other columns are right-aligned numbers."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    return table
+
+
+def time_text(time_ns: float) -> str:
+    """Return a time in the unit that leaves one to three digits before the point: 1234 ns → `1.234 µs`."""
+    return _scaled(time_ns * 1e3, "s")
+
+
+def energy_text(energy_pj: float) -> str:
+    """Return an energy in the unit that leaves one to three digits before the point: 1234 pJ → `1.234 nJ`."""
+    return _scaled(energy_pj, "J")
+
+
+def percent(ratio: float) -> str:
+    """Return a ratio as a percentage with one decimal: 0.1234 → `12.3 %`."""
+    return f"{100 * ratio:.1f} %"
+
+
+def times(ratio: float) -> str:
+    """Return a factor with three significant digits: 2.5 → `2.50x`."""
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:#.3g}x"
+
+
+def _scaled(trillionths: float, unit: str) -> str:
+    for size, prefix in _PREFIXES:
+        if trillionths >= size:
+            return f"{trillionths / size:.4g} {prefix}{unit}"
+    return f"{trillionths:.4g} p{unit}"

@@ -1,0 +1,154 @@
+"""The printed result of a run: the answer first, then who waited for whom, what it cost, and each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from dsasim.report.style import energy_text, new_table, percent, time_text, times
+
+if TYPE_CHECKING:
+    from dsasim.api import RunResult
+    from dsasim.quality.measure import Quality
+    from dsasim.sim.result import LayerReport, MachineResult
+
+STALL_WORDS = {
+    "drained": "no work left",
+    "dependency": "job order",
+    "output_full": "output full",
+    "dram": "DRAM",
+    "operand": "operand",
+    "bank_conflict": "bank conflicts",
+    "imbalance": "other lanes",
+}
+"""Plain words for the stall reasons of design.md §2.6."""
+
+MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
+
+
+def print_result(result: RunResult, console: Console) -> None:
+    """Print `result` on `console`, at most 100 columns wide."""
+    console.print(_title(result), style="bold")
+    console.print(_headline(result))
+    console.print(_units_table(result.machine))
+    console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
+    console.print(_layers_table(result.machine.layers))
+
+
+def density(machine: MachineResult) -> float:
+    """Return kept / allowed positions over all heads; a head's allowed positions are its nnz / density."""
+    heads = [head for layer in machine.layers for head in layer.heads if head.density > 0]
+    allowed = sum(head.nnz / head.density for head in heads)
+    return sum(head.nnz for head in heads) / allowed if allowed else 0.0
+
+
+def _title(result: RunResult) -> str:
+    layers = ", ".join(str(layer.layer) for layer in result.machine.layers)
+    heads = sum(len(layer.heads) for layer in result.machine.layers)
+    trace = result.trace
+    return f"{result.arch.name} on {trace.name} ({trace.kind}, {trace.model}; layers {layers}; {heads} heads)"
+
+
+def _headline(result: RunResult) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for name, *cells in _headline_rows(result):
+        grid.add_row(name, *cells)
+    return grid
+
+
+def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
+    machine = result.machine
+    clock_ghz = float(result.arch.clock_ghz)
+    yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
+    yield _speedup_row(result)
+    yield _energy_row(result)
+    yield "density", percent(density(machine)), "of the allowed positions are kept"
+    if result.quality is not None:
+        yield from _quality_rows(result.quality)
+
+
+def _speedup_row(result: RunResult) -> tuple[str, str, str]:
+    baseline = result.baseline
+    bound = "at most " if result.machine.predictor_free else ""
+    mapping = MAPPING_WORDS[baseline.dense_mapping]
+    text = f"against dense, same {result.arch.macs} MACs ({mapping}: {baseline.dense_cycles:,} cycles)"
+    if baseline.iso_area is not None:
+        text += f"; {bound}{times(baseline.iso_area.speedup_ratio)} at equal area"
+    if bound:
+        text += "; prediction is free here"
+    return "speed-up", bound + times(baseline.speedup_vs_dense), text
+
+
+def _energy_row(result: RunResult) -> tuple[str, str, str]:
+    total = energy_text(result.cost.energy_pj["total"])
+    return "energy", total, f"dense takes {times(result.baseline.energy_vs_dense_ratio)} as much"
+
+
+def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:
+    figures = {
+        "captured mass": "captured_mass_ratio",
+        "mask recall": "mask_recall_ratio",
+        "output error": "output_rel_l2",
+    }
+    for words, name in figures.items():
+        others = (
+            f"{label} {getattr(reference, name):.3f}"
+            for label, reference in (
+                ("oracle", quality.oracle),
+                ("random", quality.random),
+                ("sink + window", quality.sink_window),
+            )
+        )
+        yield words, f"{getattr(quality.ours, name):.3f}", "   ".join(others) + "   (same row counts)"
+
+
+def _units_table(machine: MachineResult) -> Table:
+    """One row a unit; lanes and DMA engines are already summed in pe_array and dma, so lanes are not listed."""
+    table = new_table("unit", "busy", "utilisation", "top stall", "of its time", title="who waited for what")
+    for name, unit in machine.units.items():
+        if name.startswith("lane_"):
+            continue
+        reason, cycles = _top_stall(unit.stall_cycles)
+        offered = unit.busy_cycles + sum(unit.stall_cycles.values())
+        share = percent(cycles / offered) if offered and reason else ""
+        busy = percent(unit.busy_cycles / offered) if offered else ""
+        table.add_row(name, busy, percent(unit.utilisation_ratio), STALL_WORDS.get(reason, reason), share)
+    return table
+
+
+def _top_stall(stall_cycles: Mapping[str, int]) -> tuple[str, int]:
+    """Return the reason with the most cycles (ties: the first by name), or nothing if the unit never waited."""
+    reason, cycles = min(stall_cycles.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
+    return (reason, cycles) if cycles else ("", 0)
+
+
+def _cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> Table:
+    table = new_table("component", "energy", "share", "area mm²", "share", title="what it costs")
+    names = [name for name in dict.fromkeys((*energy_pj, *area_mm2)) if name != "total"]
+    for name in (*names, "total"):
+        energy, area = energy_pj.get(name, 0.0), area_mm2.get(name, 0.0)
+        if energy or area or name == "total":
+            energy_cells = (energy_text(energy), _share(energy, energy_pj)) if energy else ("", "")
+            area_cells = (f"{area:.4f}", _share(area, area_mm2)) if area else ("", "")
+            table.add_row(name, *energy_cells, *area_cells, style="bold" if name == "total" else None)
+    return table
+
+
+def _share(part: float, whole: Mapping[str, float]) -> str:
+    return percent(part / whole["total"]) if whole["total"] else ""
+
+
+def _layers_table(layers: tuple[LayerReport, ...]) -> Table:
+    """One row a layer; reuse is kept positions a key load: 1 would be each row served alone."""
+    table = new_table("layer", "cycles", "heads", "kept", "key loads", "reuse", "plan steps", title="each layer")
+    for layer in layers:
+        nnz, loads, steps = (
+            sum(getattr(head, name) for head in layer.heads) for name in ("nnz", "k_loads", "plan_steps")
+        )
+        reuse = times(nnz / loads) if loads else ""
+        row = (layer.cycles, len(layer.heads), nnz, loads, reuse, steps)
+        table.add_row(str(layer.layer), *(cell if isinstance(cell, str) else f"{cell:,}" for cell in row))
+    return table
