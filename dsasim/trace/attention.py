@@ -255,9 +255,9 @@ def pack_bits(mask: Bool) -> NDArray[np.uint8]:
 
 
 def unpack_ternary(planes: NDArray[np.uint8], length: int) -> NDArray[np.int8]:
-    """int8 [..., length] in {-1, 0, 1} from two planes of packed bits [2, ..., bytes]: where it is 1, where it is -1."""
-    plus, minus = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
-    return plus - minus
+    """int8 [..., length] in {-1, 0, 1} from two bit planes [2, ..., bytes]: where 1 stands, where -1 does."""
+    bits = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
+    return np.subtract(bits[0], bits[1])
 
 
 def pack_ternary(values: NDArray[np.int8]) -> NDArray[np.uint8]:

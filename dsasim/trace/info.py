@@ -16,7 +16,7 @@ MASSES = (0.90, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One layer: its shape, its `natural_density` (mass -> share of keys) and its `mask_density` (kept share), if any."""
+    """One layer: shape, `natural_density` (mass -> share of keys), `mask_density` (kept share)."""
 
     number: int
     num_heads: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays, MaskArrays, encode_layers
@@ -66,9 +66,10 @@ def write_trace(
     """
     tensors, metadata = _encode(path.stem, layers, kind, model, provenance, dtype)
     text = _canonical(metadata)
+    content = save({key: tensors.raw(key) for key in tensors}, metadata={METADATA_KEY: text})
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: tensors.raw(name) for name in tensors}, part, metadata={METADATA_KEY: text})
+        part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
