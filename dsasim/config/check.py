@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from dsasim.config.keys import all_keys, nearest
 from dsasim.config.schema import ArchConfig
-from dsasim.config.strict_yaml import Document, KeyPath, Problem
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError
 
 
@@ -19,10 +19,7 @@ def check_document(document: Document) -> ArchConfig:
     try:
         arch = ArchConfig.model_validate(_typed(document.values, ()), strict=True)
     except ValidationError as error:
-        # what has been reported where it stands gains nothing from the schema's view of it
-        reported = {problem.path for problem in problems}
-        found = [_problem(document, detail) for detail in error.errors()]
-        problems += [problem for problem in found if problem.path not in reported]
+        problems += [_problem(document, detail) for detail in error.errors() if detail["input"] is not UNREADABLE]
     else:
         if not problems:
             return arch

@@ -18,6 +18,9 @@ from dsasim.errors import ConfigError
 KeyPath = tuple[str, ...]
 """The keys that lead to a value: ("buffers", "k", "banks")."""
 
+UNREADABLE = object()
+"""Stands where a value could not be read; that has been reported, and no key may hold it."""
+
 MAX_DEPTH = 8
 MAX_DIGITS = 15
 """Numbers of at most 15 significant digits survive decimal → double → decimal, so JSON shows what the YAML said."""
@@ -203,7 +206,7 @@ def _value(node: yaml.Node, path: KeyPath, document: Document, label: str) -> An
         return _scalar(node)
     except ValueError as error:
         document.problems.append(Problem(document.place(path), path, str(error)))
-        return None
+        return UNREADABLE
 
 
 def _scalar(node: yaml.Node) -> Any:
