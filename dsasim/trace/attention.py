@@ -257,7 +257,8 @@ def pack_bits(mask: Bool) -> NDArray[np.uint8]:
 def unpack_ternary(planes: NDArray[np.uint8], length: int) -> NDArray[np.int8]:
     """int8 [..., length] in {-1, 0, 1} from two bit planes [2, ..., bytes]: where 1 stands, where -1 does."""
     bits = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
-    return np.subtract(bits[0], bits[1])
+    ternary: NDArray[np.int8] = bits[0] - bits[1]
+    return ternary
 
 
 def pack_ternary(values: NDArray[np.int8]) -> NDArray[np.uint8]:
