@@ -27,7 +27,8 @@ def largest_code(bits: int) -> int:
 def quantise(values: Floating, scale: float | Floating, bits: int) -> Int64:
     """Codes of real values: round half to even of values / scale, clipped; `scale` broadcasts over the last axis."""
     top = largest_code(bits)
-    return np.clip(np.rint(np.asarray(values, dtype=np.float64) / scale), -top, top).astype(np.int64)
+    codes = np.clip(np.rint(np.asarray(values, dtype=np.float64) / scale), -top, top)
+    return np.asarray(codes, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ def requantise(accumulators: Int64, multiplier: Multiplier, bits: int) -> Int64:
     whole = product >> multiplier.shift
     rest, half = product - (whole << multiplier.shift), np.int64(1) << (multiplier.shift - 1)
     rounded = whole + ((rest > half) | ((rest == half) & (whole % 2 != 0)))
-    return np.clip(rounded, -top, top).astype(np.int64)
+    return np.asarray(np.clip(rounded, -top, top), dtype=np.int64)
 
 
 def exact_matmul(left: Int64, right: Int64, left_max: int, right_max: int) -> Int64:
-    """left [m, k] @ right [k, n] of integers bounded by left_max and right_max: exactly what int32 accumulators hold.
+    """Integers left [m, k] @ right [k, n], bounded by left_max and right_max, as int32 accumulators sum them.
 
     BLAS in floating point is exact here in any order of summation: no partial sum leaves k x left_max x right_max,
     and every integer up to 2^24 is a float32, up to 2^53 a float64.
@@ -76,7 +77,7 @@ def exact_matmul(left: Int64, right: Int64, left_max: int, right_max: int) -> In
     if bound > ACCUMULATOR_MAX:
         raise ConfigError(f"predictor: sums of {left.shape[-1]} products can reach {bound}, beyond int32 accumulators")
     dtype = np.float32 if bound < 2**24 else np.float64
-    return (left.astype(dtype) @ right.astype(dtype)).astype(np.int64)
+    return np.asarray(left.astype(dtype) @ right.astype(dtype), dtype=np.int64)
 
 
 def least_squares_scale(values: Floating, bits: int, num_candidates: int = 16) -> float:

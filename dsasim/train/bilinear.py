@@ -63,7 +63,7 @@ def solve_bilinear(design: Design, scores: Callable[[int], Float32]) -> Float64:
 
     `scores(s)` gives a fresh float32 [L_q, L_k].
     """
-    right = _gather(design, lambda s: scores(s))
+    right = _gather(design, scores)
     inverse_q, inverse_k = np.linalg.inv(design.gram_q()), np.linalg.inv(design.gram_k())
     m, residual = np.zeros_like(right), right.copy()
     direction = inverse_q @ residual @ inverse_k
@@ -85,7 +85,7 @@ def solve_bilinear(design: Design, scores: Callable[[int], Float32]) -> Float64:
 def _apply(design: Design, m: Float64) -> Float64:
     """The normal equations' left side at M."""
     m32 = m.astype(np.float32)
-    return _gather(design, lambda s: design.z_q[s] @ m32 @ design.z_k[s].T) + RIDGE * m
+    return _gather(design, lambda s: np.asarray(design.z_q[s] @ m32 @ design.z_k[s].T)) + RIDGE * m
 
 
 def _gather(design: Design, scores: Callable[[int], Float32]) -> Float64:
@@ -97,6 +97,6 @@ def _gather(design: Design, scores: Callable[[int], Float32]) -> Float64:
 
 
 def _gram(sides: Sequence[Float32]) -> Float64:
-    rows = sum(len(z) for z in sides)
-    gram = sum((z.T @ z).astype(np.float64) for z in sides) / rows
-    return np.asarray(gram + np.sqrt(RIDGE) * np.eye(len(gram)))
+    stacked = np.concatenate(sides)
+    gram: Float64 = (stacked.T @ stacked).astype(np.float64) / len(stacked) + np.sqrt(RIDGE) * np.eye(stacked.shape[1])
+    return gram

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dsasim.errors import TraceError
 from dsasim.predictors.integer_path import INPUT_BITS, project, projection_factor
 from dsasim.predictors.quantise import least_squares_scale
+from dsasim.predictors.selection import ceil_share
 from dsasim.trace.attention import FittedPredictor
 from dsasim.train.bilinear import Design, solve_bilinear
 from dsasim.train.positions import position_columns, rotary_frequencies
@@ -65,7 +66,9 @@ def fit_layer(
     projection = ternary_projection(d_model, k, seed)
     scale_x = least_squares_scale(np.stack([s.x_q for s in sequences]), INPUT_BITS)
     xp_q = [project(s.x_q, scale_x, projection) for s in sequences]
-    xp_k = [own if s.x_kv is None else project(s.x_kv, scale_x, projection) for own, s in zip(xp_q, sequences)]
+    xp_k = [
+        own if s.x_kv is None else project(s.x_kv, scale_x, projection) for own, s in zip(xp_q, sequences, strict=True)
+    ]
     unit = float(np.sqrt(np.mean(np.square(np.stack(xp_q), dtype=np.float64)))) * scale_x * projection_factor(k)
     extra_q, extra_k = extra_columns(allowed.shape, unit, rotary_base, d_head)
     to_unit = np.float32(scale_x * projection_factor(k) / unit)
@@ -74,8 +77,8 @@ def fit_layer(
         [np.hstack([xp * to_unit, extra_k / unit]).astype(np.float32) for xp in xp_k],
         allowed,
     )
-    w_q, w_k = _fit_weights(design, sequences, rank or -(-k // num_heads))
-    w_q, w_k = (w_q / unit).astype(np.float32), (w_k / unit).astype(np.float32)
+    in_units_q, in_units_k = _fit_weights(design, sequences, rank or -(-k // num_heads))
+    w_q, w_k = (in_units_q / unit).astype(np.float32), (in_units_k / unit).astype(np.float32)
     return FittedPredictor(
         sigma=sigma,
         projection=projection,
@@ -89,16 +92,10 @@ def fit_layer(
     )
 
 
-def ceil_share(share: Decimal, whole: int) -> int:
-    """ceil(share x whole), exactly: share 0.1 of 20 is 2, of 21 is 3."""
-    numerator, denominator = share.as_integer_ratio()
-    return -(-whole * numerator // denominator)
-
-
 def ternary_projection(d_model: int, k: int, seed: int) -> NDArray[np.int8]:
     """P int8 [d_model, k]: -1, 0, 1 with probabilities 1/6, 2/3, 1/6 (Achlioptas; the factor sqrt(3/k) is left out)."""
     draws = np.random.default_rng(seed).integers(0, 6, size=(d_model, k))
-    return (draws == 5).astype(np.int8) - (draws == 0).astype(np.int8)
+    return np.asarray((draws == 5).astype(np.int8) - (draws == 0).astype(np.int8))
 
 
 def extra_columns(

@@ -30,6 +30,6 @@ def rotary_frequencies(base: float, d_head: int, length: int) -> NDArray[np.floa
 
 
 def position_columns(positions: NDArray[np.int64], frequencies: NDArray[np.float64]) -> Float32:
-    """sin then cos of position x frequency: [L, 2F] for positions [L] and frequencies [F]."""
+    """Columns sin, then cos, of position x frequency: [L, 2F] for positions [L] and frequencies [F]."""
     angles = positions[:, None].astype(np.float64) * frequencies[None, :]
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)

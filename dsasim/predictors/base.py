@@ -1,0 +1,95 @@
+"""What every prediction method gives: keep masks, and what they cost to make."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class KeepMask:
+    """Kept keys of every query row, as CSR: row i keeps indices[indptr[i]:indptr[i + 1]], ascending.
+
+    indptr int64 [L_q + 1]; indices int32 [nnz]; num_keys is L_k.
+    """
+
+    indptr: Int64
+    indices: Int32
+    num_keys: int
+
+    @classmethod
+    def from_dense(cls, keep: Bool) -> "KeepMask":
+        """The mask of a boolean [L_q, L_k], True = kept."""
+        indptr = np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int64)
+        return cls(indptr, np.nonzero(keep)[1].astype(np.int32), keep.shape[1])
+
+    @property
+    def nnz(self) -> int:
+        """Kept positions."""
+        return int(self.indptr[-1])
+
+    @property
+    def row_counts(self) -> Int64:
+        """Kept keys of each row, int64 [L_q]."""
+        return np.diff(self.indptr)
+
+    @property
+    def rows(self) -> Int64:
+        """The row of each kept position, int64 [nnz]."""
+        return np.repeat(np.arange(len(self.indptr) - 1), self.row_counts)
+
+    def to_dense(self) -> Bool:
+        """The mask as a boolean [L_q, L_k]."""
+        keep = np.zeros((len(self.indptr) - 1, self.num_keys), dtype=np.bool_)
+        keep[self.rows, self.indices] = True
+        return keep
+
+
+@dataclass(frozen=True)
+class PredictionWork:
+    """What the predictor unit computes for a layer.
+
+    Z = [XP | extra] has `columns` = K columns, k of them from the ternary projection of d_model inputs; a head owns
+    `rank` columns of W~q and W~k; operands after XP have `bits`. ternary_adds_per_row: nonzeros of P.
+    """
+
+    d_model: int
+    k: int
+    columns: int
+    rank: int
+    bits: int
+    ternary_adds_per_row: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The keep mask of one head and what selecting it took.
+
+    row_cycles int64 [L_q]: cycles one selector needs for the row; comparisons: scores compared. Both are 0 for a mask
+    that is free of charge.
+    """
+
+    keep: KeepMask
+    row_cycles: Int64
+    comparisons: int
+
+    @classmethod
+    def free(cls, keep: KeepMask) -> "Selection":
+        """A mask that no unit had to select."""
+        return cls(keep, np.zeros(len(keep.indptr) - 1, dtype=np.int64), 0)
+
+
+class LayerPredictor(Protocol):
+    """A method applied to one layer; `work` is None where prediction is free of charge."""
+
+    @property
+    def work(self) -> PredictionWork | None:
+        """What the predictor unit has to compute for the layer."""
+
+    def select(self, head: int, /) -> Selection:
+        """The keep mask of a query head."""
