@@ -60,19 +60,19 @@ def test_threshold_lane(make_arch: MakeArch) -> None:
 
 
 def test_reordering_scheduler(make_arch: MakeArch) -> None:
-    """T = 4: 15 queues x 16 x 16 = 3840 register bits, 16 x 4/64 = one popcount, one encoder; two schedulers.
+    """T = 4: 2 x 15 queues x 16 x 16 = 7680 register bits, 16 x 4/64 = one popcount, one encoder; two schedulers.
 
-    A key classified: 0.1588 / 16 + 0.175717 = 0.185642 pJ; issued: 0.175717 + 0.018 = 0.193717 pJ.
+    A position classified: 0.1588 / 16 = 0.009925 pJ; a key issued: 2 x 0.175717 + 0.018 = 0.369434 pJ.
     """
     unit = units.scheduler(make_arch())
-    assert unit.area_mm2 == pytest.approx(2 * (3840 * REGISTER_UM2 + 346.332 + 31.654) * 1e-6)
-    assert unit.energy_pj == pytest.approx({"keys_classified": 0.185642, "keys_issued": 0.193717}, rel=1e-5)
+    assert unit.area_mm2 == pytest.approx(2 * (7680 * REGISTER_UM2 + 346.332 + 31.654) * 1e-6)
+    assert unit.energy_pj == pytest.approx({"keys_classified": 0.009925, "keys_issued": 0.369434}, rel=1e-5)
 
 
 def test_in_order_scheduler_has_one_queue_a_row(make_arch: MakeArch) -> None:
-    """4 queues x 16 x 16 = 1024 register bits."""
+    """2 x 4 queues x 16 x 16 = 2048 register bits."""
     unit = units.scheduler(make_arch(**{"scheduler.order": "in_order"}))
-    assert unit.area_mm2 == pytest.approx(2 * (1024 * REGISTER_UM2 + 346.332 + 31.654) * 1e-6)
+    assert unit.area_mm2 == pytest.approx(2 * (2048 * REGISTER_UM2 + 346.332 + 31.654) * 1e-6)
 
 
 def test_softmax(make_arch: MakeArch) -> None:
