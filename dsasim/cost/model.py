@@ -7,9 +7,10 @@ They rank designs; they are not a sign-off. In falling order of weight:
 * Node scaling (Stillmaker & Baas 2017) is off by about 25 % either way against foundry data (the abstract of Sarangi &
   Baas, ISCAS 2021, reports 24 % area and 25 % power error of a method of this type), more for SRAM below 22 nm, whose
   cells stopped shrinking with logic: we scale both alike.
-* A whole PE is its bare MAC times `cost.pe_overhead_ratio`; that ratio is a knob, and published designs spread from
-  2.7 to 5. MACs are fixed-point; a floating-point MAC of 16 bits takes about 1.8 times the energy (1.5 against 0.86 pJ
-  at 45 nm). Areas are our own synthesis in an open 45 nm library, 1.2 to 2.2 times those of the usual tables.
+* A whole PE is its bare MAC times `cost.pe_overhead_ratio`, a knob with an assumed default: figures remembered from
+  papers, unchecked, put it between 2.7 and 5. MACs are fixed-point; a floating-point MAC of 16 bits takes about 1.8
+  times the energy (1.5 against 0.86 pJ at 45 nm). Logic areas are our own synthesis in an open 45 nm library, 1.2 to
+  2.2 times those of the usual tables; 45 nm numbers taken at 0.9 to 1.1 V are used as they stand.
 * SRAM is CACTI 7.0: a neighbouring size may jump by 1.8 times, writes of small wide arrays are pessimistic, and each
   access pays the tree between all banks. HP leakage is far above real compilers: hence `cost.leakage_ratio`.
 * DDR4 uses data-sheet maxima (typical parts draw about half) plus an assumed I/O energy; only the device is charged,
