@@ -1,0 +1,83 @@
+"""Output files are checked first, and appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dsasim.errors import ConfigError
+from dsasim.report.files import check_writable, write_text
+
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+
+
+def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    check_writable(str(path), "--json")
+    assert list(tmp_path.iterdir()) == []
+    write_text(str(path), "--json", "µ\n")
+    assert path.read_text(encoding="utf-8") == "µ\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_text(str(tmp_path / "link"), "--json", "x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "x"
+
+
+def test_a_device_is_written_in_place() -> None:
+    check_writable(os.devnull, "--json")
+    write_text(os.devnull, "--json", "x")
+    assert not Path(os.devnull).is_file()
+
+
+def test_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    check_writable("-", "--json")
+    write_text("-", "--json", "x\n")
+    assert capsys.readouterr().out == "x\n"
+
+
+def test_an_old_file_survives_a_failed_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "r.json"
+    path.write_text("old", encoding="utf-8")
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ConfigError, match=r"--json .*: cannot be written: no space left on device"):
+        write_text(str(path), "--json", "new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+BAD = {
+    "folder": (".", "is a folder"),
+    "no folder": ("nowhere/r.json", "no such file or directory"),
+    "empty": ("", "is a folder"),
+    "long": ("x" * 300, "file name too long"),
+    "below a file": ("file/r.json", "not a directory"),
+    "loop": ("loop", "cannot be written"),
+}
+
+
+@pytest.mark.parametrize(("path", "message"), BAD.values(), ids=BAD)
+def test_a_bad_path_is_found_before_the_work(
+    path: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    with pytest.raises(ConfigError) as caught:
+        check_writable(path, "--json")
+    assert str(caught.value).startswith(f"--json {path}: cannot be written: ")
+    assert message in str(caught.value)
+
+
+@not_root
+def test_a_folder_without_permission_is_found_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="permission denied"):
+        check_writable(str(tmp_path / "r.json"), "--json")
