@@ -1,0 +1,157 @@
+"""The printed result, on a run made by hand."""
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dsasim.config.loader import load_arch
+from dsasim.cost.model import Cost
+from dsasim.report.style import energy_text, new_console, time_text, times
+from dsasim.report.text import density, print_result
+from dsasim.sim.result import HeadReport, LayerReport, MachineResult, UnitReport
+
+
+def machine(**changes: Any) -> MachineResult:
+    """Two heads: 10 of 100 and 30 of 100 positions kept."""
+    heads = (HeadReport(0, 600, 10, 0.1, 5, 4), HeadReport(1, 400, 30, 0.3, 15, 9))
+    facts = {
+        "cycles": 1000,
+        "units": {
+            "predictor": UnitReport(900, {"operand": 0, "dram": 60, "output_full": 40}, 0.9),
+            "lane_0": UnitReport(100, {"imbalance": 900}, 0.1),
+            "lane_1": UnitReport(100, {"imbalance": 900}, 0.1),
+            "pe_array": UnitReport(200, {"bank_conflict": 300, "imbalance": 1500}, 0.08, instances=2),
+            "dram": UnitReport(1000, {}, 1.0),
+        },
+        "counters": {},
+        "layers": (LayerReport(13, 1000, 64, heads),),
+        "invariants": {},
+        "predictor_free": False,
+    }
+    return MachineResult(**{**facts, **changes})
+
+
+def figures(recall: float, mass: float, error: float) -> SimpleNamespace:
+    """Quality of one mask."""
+    return SimpleNamespace(mask_recall_ratio=recall, captured_mass_ratio=mass, output_rel_l2=error)
+
+
+def result(**changes: Any) -> Any:
+    """A whole run."""
+    quality = SimpleNamespace(
+        ours=figures(0.41, 0.33, 0.9),
+        oracle=figures(1.0, 0.38, 0.7),
+        random=figures(0.1, 0.09, 1.2),
+        sink_window=figures(0.2, 0.19, 1.0),
+        density=0.2,
+    )
+    facts = {
+        "arch": load_arch("dsa-decoupled"),
+        "trace": SimpleNamespace(name="tiny", kind="real", model="A model"),
+        "machine": machine(),
+        "quality": quality,
+        "cost": Cost(
+            {"pe_array": 3000.0, "leakage": 1000.0, "total": 4000.0},
+            {"pe_array": 0.25, "total": 0.25},
+            {"pe_array": "x"},
+        ),
+        "baseline": SimpleNamespace(
+            dense_cycles=2500,
+            dense_mapping="systolic",
+            speedup_vs_dense=2.5,
+            energy_vs_dense_ratio=3.0,
+            iso_area=SimpleNamespace(lanes=5, cycles=2000, speedup_ratio=2.0),
+            gpu=(),
+        ),
+    }
+    return SimpleNamespace(**{**facts, **changes})
+
+
+def printed(run: Any) -> str:
+    """What a run prints into a pipe."""
+    stream = io.StringIO()
+    print_result(run, new_console(stream))
+    return stream.getvalue()
+
+
+def test_the_first_lines_are_the_answer() -> None:
+    lines = printed(result()).split("\n")
+    assert lines[0] == "dsa-decoupled on tiny (real, A model; layers 13; 2 heads)"
+    words = [line.split() for line in lines[1:8]]
+    assert [line[0] for line in words] == ["cycles", "speed-up", "energy", "density", "captured", "mask", "output"]
+    text = "\n".join(lines[1:8])
+    for part in (
+        "1,000",
+        "1 µs at 1 GHz",
+        "2.50x",
+        "against dense, same 256 MACs (systolic: 2,500 cycles); 2.00x at equal area",
+        "4 nJ",
+        "dense takes 3.00x as much",
+        "20.0 %",
+        "0.330",
+        "oracle 0.380   random 0.090   sink + window 0.190",
+    ):
+        assert part in text
+
+
+def test_each_unit_has_its_top_stall_and_lanes_are_summed() -> None:
+    lines = [" ".join(line.split()) for line in printed(result()).split("\n")]
+    assert "predictor 90.0 % 90.0 % DRAM 6.0 %" in lines
+    assert "pe_array 10.0 % 8.0 % other lanes 75.0 %" in lines
+    assert "dram 100.0 % 100.0 %" in lines
+    assert not any("lane_0" in line for line in lines)
+
+
+def test_energy_area_and_layers_are_there() -> None:
+    lines = [" ".join(line.split()) for line in printed(result()).split("\n")]
+    assert "pe_array 3 nJ 75.0 % 0.2500 100.0 %" in lines
+    assert "leakage 1 nJ 25.0 %" in lines
+    assert "total 4 nJ 100.0 % 0.2500 100.0 %" in lines
+    assert "13 1,000 2 40 20 2.00x 13" in lines
+
+
+def test_free_prediction_makes_a_bound() -> None:
+    text = printed(result(machine=machine(predictor_free=True)))
+    assert "at most 2.50x" in text
+    assert "at most 2.00x at equal area" in " ".join(text.split())
+    assert "prediction is free here" in " ".join(text.split())
+
+
+def test_a_mask_has_no_quality() -> None:
+    text = printed(result(quality=None))
+    assert "captured mass" not in text
+    assert "density" in text
+
+
+def test_density_weighs_heads_by_their_allowed_positions() -> None:
+    assert density(machine()) == pytest.approx(0.2)
+    assert density(machine(layers=())) == 0
+
+
+def test_nothing_is_wider_than_100_columns() -> None:
+    long = SimpleNamespace(name="t" * 60, kind="real", model="m" * 60)
+    assert max(map(len, printed(result(trace=long)).split("\n"))) <= 100
+
+
+def test_brackets_in_names_are_text() -> None:
+    odd = SimpleNamespace(name="[red]x[/red]", kind="real", model="[/]")
+    assert "[red]x[/red]" in printed(result(trace=odd))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "500 ps"), (1234.0, "1.234 µs"), (2.5e6, "2.5 ms"), (3e9, "3 s"), (0.0, "0 ps")]
+)
+def test_times_choose_their_unit(value: float, text: str) -> None:
+    assert time_text(value) == text
+
+
+def test_energies_choose_their_unit() -> None:
+    assert energy_text(1234) == "1.234 nJ"
+    assert energy_text(0.25) == "0.25 pJ"
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(2.5, "2.50x"), (12.34, "12.3x"), (0.5, "0.500x"), (1234.5, "1,234x")])
+def test_factors_have_three_digits(ratio: float, text: str) -> None:
+    assert times(ratio) == text
