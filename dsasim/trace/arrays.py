@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.attention import Bool, FittedPredictor, pack_bits, pack_ternary
-from dsasim.trace.schema import FIELDS
+from dsasim.trace.attention import FittedPredictor
+from dsasim.trace.packing import Bool, pack_bits, pack_ternary
 
 Tensors = dict[str, NDArray[Any]]
 SHARED_FROM_BYTES = 1024
@@ -139,13 +139,27 @@ def _encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str
         str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in of_bits.items()}
         for bits, of_bits in fit.scales.items()
     }
-    arrays = {field: getattr(fit, field) for field in FIELDS} | {"projection": pack_ternary(fit.projection)}
     return {
         "k": fit.k,
-        "tensors": {field: _share(f"{prefix}.{field}", array, tensors) for field, array in arrays.items()},
+        "tensors": {field: _share(f"{prefix}.{field}", array, tensors) for field, array in _parts(fit).items()},
         "scales": scales,
-        "position_columns": fit.position_columns,
         "fitted_on": fit.fitted_on,
+    }
+
+
+def _parts(fit: FittedPredictor) -> Tensors:
+    """The tensors of schema.PARTS; position columns stand once, for the keys, as the queries' are the last of them."""
+    columns = fit.position_columns
+    positions = fit.extra_k[:, :columns]
+    if not np.array_equal(fit.extra_q[:, :columns], positions[len(fit.extra_k) - len(fit.extra_q) :]):
+        raise TraceError(f"sigma {fit.sigma}: the queries' position columns are not the last of the keys'")
+    return {
+        "projection": pack_ternary(fit.projection),
+        "w_q": fit.w_q,
+        "w_k": fit.w_k,
+        "positions": positions,
+        "others_q": fit.extra_q[:, columns:],
+        "others_k": fit.extra_k[:, columns:],
     }
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.trace.packing import Bool, unpack_bits, unpack_ternary
 
 Kind = Literal["real", "synthetic", "mask"]
 KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
 Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class FittedPredictor:
     projection  int8 [d_model, k] in {-1, 0, 1}
     w_q         float32 [num_heads, K, r]
     w_k         float32 [num_kv_heads, K, r]
-    extra_q     float32 [L_q, K - k], beside X_q P
-    extra_k     float32 [L_k, K - k], beside X_kv P
+    extra_q     float32 [L_q, K - k], beside X_q P: `position_columns` first, then the others
+    extra_k     float32 [L_k, K - k], beside X_kv P; the queries' positions are the last L_q of these
     scales      bits -> name -> float32 array: static scales of least squared error
     """
 
@@ -91,12 +91,11 @@ class TensorSource(Protocol):
 
 @dataclass(frozen=True)
 class PredictorEntry:
-    """What the metadata says of a fitted predictor; `tensors` maps a field of FittedPredictor to a tensor's name."""
+    """What the metadata says of a fitted predictor; `tensors` maps a part of it (schema.PARTS) to a tensor's name."""
 
     k: int
     tensors: Mapping[str, str]
     scales: Mapping[int, Mapping[str, str]]
-    position_columns: int
     fitted_on: str
 
 
@@ -198,17 +197,21 @@ class LayerTrace:
         entry = self.predictors.get(sigma)
         if entry is None:
             return None
-        fields: dict[str, Any] = {field: self.source.read(name) for field, name in entry.tensors.items()}
-        fields["projection"] = unpack_ternary(fields["projection"], entry.k)
+        stored = {field: self.source.read(name) for field, name in entry.tensors.items()}
+        positions = stored["positions"]
         scales = {
             bits: {key: self.source.read(name) for key, name in names.items()} for bits, names in entry.scales.items()
         }
         return FittedPredictor(
             sigma=sigma,
+            projection=unpack_ternary(stored["projection"], entry.k),
+            w_q=stored["w_q"],
+            w_k=stored["w_k"],
+            extra_q=np.hstack([positions[self.L_k - self.L_q :], stored["others_q"]]),
+            extra_k=np.hstack([positions, stored["others_k"]]),
             scales=scales,
-            position_columns=entry.position_columns,
+            position_columns=int(positions.shape[1]),
             fitted_on=entry.fitted_on,
-            **fields,
         )
 
     def _name(self, tensor: str) -> str:
@@ -242,25 +245,3 @@ class AttentionTrace:
     def __iter__(self) -> Iterator[LayerTrace]:
         """Layers in the order they ran."""
         return iter(self.layers.values())
-
-
-def unpack_bits(packed: NDArray[np.uint8], length: int) -> Bool:
-    """Booleans [..., length] from bits packed along the last axis, the first key in the highest bit."""
-    return np.unpackbits(packed, axis=-1, count=length).view(np.bool_)
-
-
-def pack_bits(mask: Bool) -> NDArray[np.uint8]:
-    """Bits packed along the last axis, the first key in the highest bit, the last byte filled with zeros."""
-    return np.packbits(mask, axis=-1)
-
-
-def unpack_ternary(planes: NDArray[np.uint8], length: int) -> NDArray[np.int8]:
-    """int8 [..., length] in {-1, 0, 1} from two bit planes [2, ..., bytes]: where 1 stands, where -1 does."""
-    bits = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
-    ternary: NDArray[np.int8] = bits[0] - bits[1]
-    return ternary
-
-
-def pack_ternary(values: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """The inverse of `unpack_ternary`."""
-    return pack_bits(np.stack([values > 0, values < 0]))

@@ -26,7 +26,7 @@ def find_trace(name_or_path: str | Path) -> Path:
     shipped = shipped_traces()
     if text not in shipped:
         near = difflib.get_close_matches(text, shipped, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"shipped are {', '.join(shipped) or 'none'};"
+        hint = f"did you mean {near[0]}?" if near else f"shipped are {', '.join(shipped) or 'none'}"
         raise TraceError(f"{text!r}: no shipped trace of this name; {hint} (a file is given with its suffix or folder)")
     return shipped[text]
 

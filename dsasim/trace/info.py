@@ -7,7 +7,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.trace.attention import AttentionTrace, Bool, Float32, LayerTrace, TraceMeta
+from dsasim.trace.attention import AttentionTrace, Float32, LayerTrace, TraceMeta
+from dsasim.trace.packing import Bool
 from dsasim.trace.store import verify_digest
 
 MASSES = (0.90, 0.95, 0.99)

@@ -35,7 +35,7 @@ def _layer(meta: LayerMeta, tensors: TensorStore, *, has_qkv: bool) -> LayerTrac
 
 
 def _entry(meta: PredictorMeta) -> PredictorEntry:
-    return PredictorEntry(meta.k, meta.tensors, meta.scales, meta.position_columns, meta.fitted_on)
+    return PredictorEntry(meta.k, meta.tensors, meta.scales, meta.fitted_on)
 
 
 def _check_layer(meta: LayerMeta, tensors: TensorStore, *, masks_only: bool) -> Iterator[str]:
@@ -76,19 +76,18 @@ def _check_outputs(prefix: str, meta: LayerMeta, tensors: TensorStore) -> Iterat
 
 
 def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorStore) -> Iterator[str]:
-    """Fitted weights: r from `w_q`, the columns beside the k of XP from `extra_q`, every other array to match."""
+    """Fitted weights: r from `w_q`, the columns beside the k of XP from those that hold them, the rest to match."""
     names, k = predictor.tensors, predictor.k
     rank = _last(tensors, names["w_q"])
-    extra = _last(tensors, names["extra_q"])
+    positions, others = _last(tensors, names["positions"]), _last(tensors, names["others_q"])
     yield _check(tensors, names["projection"], (2, meta.d_model, -(-k // 8)), np.uint8)
-    yield _check(tensors, names["w_q"], (meta.num_heads, k + extra, rank))
-    yield _check(tensors, names["w_k"], (meta.num_kv_heads, k + extra, rank))
-    yield _check(tensors, names["extra_q"], (meta.L_q, extra))
-    yield _check(tensors, names["extra_k"], (meta.L_k, extra))
-    if predictor.position_columns > extra:
-        raise TraceError(
-            f"{tensors.path}: {names['extra_q']} has {extra} columns, {predictor.position_columns} of them positions"
-        )
+    yield _check(tensors, names["w_q"], (meta.num_heads, k + positions + others, rank))
+    yield _check(tensors, names["w_k"], (meta.num_kv_heads, k + positions + others, rank))
+    yield _check(tensors, names["positions"], (meta.L_k, positions))
+    yield _check(tensors, names["others_q"], (meta.L_q, others))
+    yield _check(tensors, names["others_k"], (meta.L_k, others))
+    if positions and meta.L_q > meta.L_k:
+        raise TraceError(f"{tensors.path}: {names['positions']}: {meta.L_q} queries are no end of {meta.L_k} keys")
     for scales in predictor.scales.values():
         for name in scales.values():
             yield _check(tensors, name, tensors.shape(name) if name in tensors else ())

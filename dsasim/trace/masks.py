@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import MaskArrays
-from dsasim.trace.attention import Bool, pack_bits
+from dsasim.trace.packing import Bool, pack_bits
 from dsasim.trace.store import write_trace
 
 AXES = "[layers, heads, L_q, L_k]"

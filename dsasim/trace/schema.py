@@ -14,8 +14,8 @@ METADATA_KEY = "dsasim"
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
 Sigma = Annotated[Decimal, Field(gt=0, le=1)]
-FIELDS = ("projection", "w_q", "w_k", "extra_q", "extra_k")
-"""The arrays of a FittedPredictor that are stored as tensors."""
+PARTS = ("projection", "w_q", "w_k", "positions", "others_q", "others_k")
+"""The tensors of a fitted predictor: packed P, both weights, the position columns of all keys, the other columns."""
 
 
 class Part(BaseModel):
@@ -30,13 +30,12 @@ class PredictorMeta(Part):
     k: Size
     tensors: dict[str, str]
     scales: dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, str]]
-    position_columns: Annotated[int, Field(ge=0)]
     fitted_on: str
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if set(self.tensors) != set(FIELDS):
-            raise ValueError(f"tensors are {', '.join(self.tensors)}; expected {', '.join(FIELDS)}")
+        if set(self.tensors) != set(PARTS):
+            raise ValueError(f"tensors are {', '.join(self.tensors)}; expected {', '.join(PARTS)}")
         return self
 
 

@@ -55,20 +55,21 @@ def make_fit() -> Callable[..., FittedPredictor]:
 
     def make(sigma: str = "0.25", heads: int = 4, kv_heads: int = 2, L: int = 10, d_model: int = 12) -> FittedPredictor:
         rng = np.random.default_rng(1)
-        k, extra, rank = 3, 2, 2
+        k, positions, others, rank = 3, 1, 2, 2
 
         def floats(*shape: int) -> np.ndarray:
             return rng.normal(size=shape).astype(np.float32)
 
+        columns = floats(L, positions)
         return FittedPredictor(
             sigma=Decimal(sigma),
             projection=rng.integers(-1, 2, (d_model, k)).astype(np.int8),
-            w_q=floats(heads, k + extra, rank),
-            w_k=floats(kv_heads, k + extra, rank),
-            extra_q=floats(L, extra),
-            extra_k=floats(L, extra),
+            w_q=floats(heads, k + positions + others, rank),
+            w_k=floats(kv_heads, k + positions + others, rank),
+            extra_q=np.hstack([columns, floats(L, others)]),
+            extra_k=np.hstack([columns, floats(L, others)]),
             scales={4: {"x": floats(1), "w_q": floats(heads, rank)}, 8: {"x": floats(1)}},
-            position_columns=2,
+            position_columns=positions,
             fitted_on="other text",
         )
 

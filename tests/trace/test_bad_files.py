@@ -143,9 +143,10 @@ def test_sampled_rows_outside_the_queries(broken, make_layer):
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("w_q", zeros(4, 6, 2), "layer.3.sigma.0.25.w_q has shape [4, 6, 2]; expected [4, 5, 2]"),
-        ("w_k", zeros(2, 5, 1), "layer.3.sigma.0.25.w_k has shape [2, 5, 1]; expected [2, 5, 2]"),
-        ("extra_k", zeros(10, 1), "layer.3.sigma.0.25.extra_k has shape [10, 1]; expected [10, 2]"),
+        ("w_q", zeros(4, 5, 2), "layer.3.sigma.0.25.w_q has shape [4, 5, 2]; expected [4, 6, 2]"),
+        ("w_k", zeros(2, 6, 1), "layer.3.sigma.0.25.w_k has shape [2, 6, 1]; expected [2, 6, 2]"),
+        ("others_k", zeros(10, 1), "layer.3.sigma.0.25.others_k has shape [10, 1]; expected [10, 2]"),
+        ("positions", zeros(9, 1), "layer.3.sigma.0.25.positions has shape [9, 1]; expected [10, 1]"),
         (
             "projection",
             zeros(12, 3, dtype=np.int8),
@@ -163,12 +164,12 @@ def test_predictor_arrays_that_do_not_fit(name, array, message, broken, make_lay
     assert refused(broken(tensor(f"layer.3.sigma.0.25.{name}", array), layer=layer)) == message
 
 
-def test_predictors_with_more_position_columns_than_columns(broken, make_layer, make_fit):
-    def change(tensors, metadata):
-        metadata["layers"][0]["predictors"]["0.25"]["position_columns"] = 3
-
-    path = broken(change, layer=make_layer(predictors=(make_fit(),)))
-    assert refused(path) == "layer.3.sigma.0.25.extra_q has 2 columns, 3 of them positions"
+def test_queries_whose_positions_are_not_the_last_of_the_keys(make_layer, make_fit, write):
+    fit = make_fit()
+    fit.extra_q[0, 0] += 1
+    message = r"^sigma 0\.25: the queries' position columns are not the last of the keys'$"
+    with pytest.raises(TraceError, match=message):
+        write(make_layer(predictors=(fit,)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

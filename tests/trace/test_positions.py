@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from dsasim.errors import TraceError
-from dsasim.trace.attention import pack_bits, pack_ternary, unpack_bits, unpack_ternary
+from dsasim.trace.packing import pack_bits, pack_ternary, unpack_bits, unpack_ternary
 from dsasim.trace.store import open_trace
 
 

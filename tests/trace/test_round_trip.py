@@ -81,7 +81,7 @@ def test_predictors_come_back_exactly_and_by_decimal_value(make_layer, make_fit,
     for field in ("projection", "w_q", "w_k", "extra_q", "extra_k"):
         assert np.array_equal(getattr(fit, field), getattr(fits[0], field))
         assert getattr(fit, field).dtype == getattr(fits[0], field).dtype
-    assert (fit.k, fit.columns, fit.rank, fit.position_columns, fit.fitted_on) == (3, 5, 2, 2, "other text")
+    assert (fit.k, fit.columns, fit.rank, fit.position_columns, fit.fitted_on) == (3, 6, 2, 1, "other text")
     assert np.array_equal(fit.scales[4]["w_q"], fits[0].scales[4]["w_q"])
     assert set(fit.scales) == {4, 8}
 
