@@ -47,7 +47,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
-        # stdout went away (`dsasim … | head`: say nothing) or filled up; nothing may be left for the interpreter to flush
+        # stdout left (`dsasim … | head`: say nothing) or filled up; the interpreter must find nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             _print_error(str(error))
@@ -136,13 +136,14 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
 @trace_app.command("info")
 def trace_info(trace: Trace = DEFAULT_TRACE) -> None:
     """Print a trace's shape, kind, provenance, and the share of keys that hold 90, 95 and 99 % of the mass."""
-    from dsasim.api import load_trace
     from dsasim.report.listing import print_trace_info
     from dsasim.report.style import new_console
+    from dsasim.trace.find import find_trace
     from dsasim.trace.info import trace_info as describe
+    from dsasim.trace.store import open_trace
 
     _refuse_design(trace)
-    print_trace_info(describe(load_trace(trace)), new_console())
+    print_trace_info(describe(open_trace(find_trace(trace))), new_console())
 
 
 @trace_app.command("import-mask")
@@ -157,9 +158,11 @@ def trace_import_mask(
     """Make a trace of kind mask from keep masks made elsewhere."""
     from pathlib import Path
 
-    from dsasim.report.files import check_writable
+    from dsasim.report.files import STDOUT, check_writable
     from dsasim.trace.masks import import_mask
 
+    if out == STDOUT:
+        raise ConfigError("--out -: a trace is written to a file, not to stdout")
     check_writable(out, "--out")
     source, target = Path(mask), Path(out)
     import_mask(source, d_head, target, causal=causal, num_kv_heads=kv_heads, pruned_is_true=pruned_is_true)
@@ -168,14 +171,20 @@ def trace_import_mask(
 
 def _simulate(arch: str, trace: str, overrides: Sequence[str], layers: str | None, heads: str | None) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
-    from dsasim.api import load_arch, load_trace, simulate
-    from dsasim.report.progress import LateProgress
+    from dsasim.config.loader import load_arch
+    from dsasim.trace.find import find_trace
+    from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides)
     _refuse_design(trace)
-    opened = load_trace(trace)
+    opened = open_trace(find_trace(trace))
     chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
     chosen_heads = None if heads is None else parse_numbers(heads, "--heads", _common_heads(opened, chosen_layers))
+
+    # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
+    from dsasim.api import simulate
+    from dsasim.report.progress import LateProgress
+
     with LateProgress(f"{design.name} on {opened.meta.name}") as progress:
         return simulate(design, opened, layers=chosen_layers, heads=chosen_heads, progress=progress)
 
@@ -222,4 +231,4 @@ def _refuse_design(trace: str) -> None:
     from dsasim.config.loader import list_archs
 
     if trace in {shipped.name for shipped in list_archs()}:
-        raise TraceError(f"{trace!r} is a design, not a trace; the trace comes second: dsasim run {trace} TRACE")
+        raise TraceError(f"{trace!r} is a design, not a trace: `dsasim run` takes the design first, then the trace")

@@ -29,6 +29,7 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
     console.print(f"{meta.name} ({meta.kind}, {meta.model})", style="bold")
     console.print(_provenance({"sha256": meta.sha256, "format version": meta.format_version, **meta.provenance}))
     console.print(_shapes(info.layers))
+    console.print("share of the allowed keys", style="bold")
     console.print(_densities(info))
 
 
@@ -55,7 +56,7 @@ def _densities(info: TraceInfo) -> Table:
     masses = tuple(info.natural_density or ())
     columns = [f"{mass:.0%} of the mass" for mass in masses]
     mask = ["kept by the mask"] if info.mask_density is not None else []
-    table = new_table("layer", *columns, *mask, title="density: share of the allowed keys")
+    table = new_table("layer", *columns, *mask)
     for name, natural, kept in _density_rows(info):
         cells = [percent(natural[mass]) if natural else "" for mass in masses]
         cells += [percent(kept) if kept is not None else ""] if mask else []

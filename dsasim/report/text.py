@@ -33,9 +33,11 @@ def print_result(result: RunResult, console: Console) -> None:
     """Print `result` on `console`, at most 100 columns wide."""
     console.print(_title(result), style="bold")
     console.print(_headline(result))
-    console.print()
+    console.print("\nwho waited for what", style="bold")
     console.print(_units_table(result.machine))
+    console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
+    console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
 
 
@@ -108,7 +110,7 @@ def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:
 
 def _units_table(machine: MachineResult) -> Table:
     """One row a unit; lanes and DMA engines are already summed in pe_array and dma, so lanes are not listed."""
-    table = new_table("unit", "busy", "utilisation", "top stall", "of its time", title="who waited for what")
+    table = new_table("unit", "busy", "utilisation", "top stall", "of its time")
     for name, unit in machine.units.items():
         if name.startswith("lane_"):
             continue
@@ -127,7 +129,7 @@ def _top_stall(stall_cycles: Mapping[str, int]) -> tuple[str, int]:
 
 
 def _cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> Table:
-    table = new_table("component", "energy", "share", "area mm²", "share", title="what it costs")
+    table = new_table("component", "energy", "share", "area mm²", "share")
     names = [name for name in dict.fromkeys((*energy_pj, *area_mm2)) if name != "total"]
     for name in (*names, "total"):
         energy, area = energy_pj.get(name, 0.0), area_mm2.get(name, 0.0)
@@ -144,7 +146,7 @@ def _share(part: float, whole: Mapping[str, float]) -> str:
 
 def _layers_table(layers: tuple[LayerReport, ...]) -> Table:
     """One row a layer; reuse is kept positions a key load: 1 would be each row served alone."""
-    table = new_table("layer", "cycles", "heads", "kept", "key loads", "reuse", "plan steps", title="each layer")
+    table = new_table("layer", "cycles", "heads", "kept", "key loads", "reuse", "plan steps")
     for layer in layers:
         nnz, loads, steps = (
             sum(getattr(head, name) for head in layer.heads) for name in ("nnz", "k_loads", "plan_steps")
