@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
 from dsasim.trace.attention import FittedPredictor
-from dsasim.trace.packing import Bool, pack_bits, pack_ternary
+from dsasim.trace.packing import Bool, last_rows, pack_bits, pack_ternary
 
 Tensors = dict[str, NDArray[Any]]
 SHARED_FROM_BYTES = 1024
@@ -151,7 +151,7 @@ def _parts(fit: FittedPredictor) -> Tensors:
     """The tensors of schema.PARTS; position columns stand once, for the keys, as the queries' are the last of them."""
     columns = fit.position_columns
     positions = fit.extra_k[:, :columns]
-    if not np.array_equal(fit.extra_q[:, :columns], positions[len(fit.extra_k) - len(fit.extra_q) :]):
+    if not np.array_equal(fit.extra_q[:, :columns], last_rows(positions, len(fit.extra_q))):
         raise TraceError(f"sigma {fit.sigma}: the queries' position columns are not the last of the keys'")
     return {
         "projection": pack_ternary(fit.projection),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.packing import Bool, unpack_bits, unpack_ternary
+from dsasim.trace.packing import Bool, last_rows, unpack_bits, unpack_ternary
 
 Kind = Literal["real", "synthetic", "mask"]
 KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
@@ -197,25 +197,26 @@ class LayerTrace:
         entry = self.predictors.get(sigma)
         if entry is None:
             return None
-        stored = {field: self.source.read(name) for field, name in entry.tensors.items()}
-        positions = stored["positions"]
-        scales = {
-            bits: {key: self.source.read(name) for key, name in names.items()} for bits, names in entry.scales.items()
-        }
+        positions = self._weights(entry.tensors["positions"])
         return FittedPredictor(
             sigma=sigma,
-            projection=unpack_ternary(stored["projection"], entry.k),
-            w_q=stored["w_q"],
-            w_k=stored["w_k"],
-            extra_q=np.hstack([positions[self.L_k - self.L_q :], stored["others_q"]]),
-            extra_k=np.hstack([positions, stored["others_k"]]),
-            scales=scales,
+            projection=unpack_ternary(self.source.read(entry.tensors["projection"]), entry.k),
+            w_q=self._weights(entry.tensors["w_q"]),
+            w_k=self._weights(entry.tensors["w_k"]),
+            extra_q=np.hstack([last_rows(positions, self.L_q), self._weights(entry.tensors["others_q"])]),
+            extra_k=np.hstack([positions, self._weights(entry.tensors["others_k"])]),
+            scales={
+                bits: {key: self._weights(name) for key, name in names.items()} for bits, names in entry.scales.items()
+            },
             position_columns=int(positions.shape[1]),
             fitted_on=entry.fitted_on,
         )
 
     def _name(self, tensor: str) -> str:
         return f"layer.{self.number}.{tensor}"
+
+    def _weights(self, name: str) -> Float32:
+        return self.source.read(name).astype(np.float32, copy=False)
 
     def _float(self, tensor: str, head: int | None = None) -> Float32:
         if not self.has_qkv:

@@ -88,9 +88,11 @@ def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorS
     yield _check(tensors, names["others_k"], (meta.L_k, others))
     if positions and meta.L_q > meta.L_k:
         raise TraceError(f"{tensors.path}: {names['positions']}: {meta.L_q} queries are no end of {meta.L_k} keys")
+    heads, kv_heads = meta.num_heads, meta.num_kv_heads
+    shapes = {"x": (1,), "xp": (1,), "w_q": (heads, rank), "w_k": (kv_heads, rank), "q": (heads,), "k": (kv_heads,)}
     for scales in predictor.scales.values():
-        for name in scales.values():
-            yield _check(tensors, name, tensors.shape(name) if name in tensors else ())
+        for key, name in scales.items():
+            yield _check(tensors, name, shapes[key])
 
 
 def _last(tensors: TensorStore, name: str) -> int:

@@ -1,9 +1,10 @@
-"""Booleans and ternary values as packed bits, eight keys or columns a byte."""
+"""What is stored smaller than it is read: booleans and ternary values as bits, the queries' positions as the keys'."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bool = NDArray[np.bool_]
+Float32 = NDArray[np.float32]
 
 
 def pack_bits(mask: Bool) -> NDArray[np.uint8]:
@@ -26,3 +27,13 @@ def unpack_ternary(planes: NDArray[np.uint8], length: int) -> NDArray[np.int8]:
     bits = np.unpackbits(planes, axis=-1, count=length).view(np.int8)
     ternary: NDArray[np.int8] = bits[0] - bits[1]
     return ternary
+
+
+def last_rows(positions: Float32, num_rows: int) -> Float32:
+    """The queries' position columns [num_rows, P]: queries are the last positions of the keys [L_k, P].
+
+    Without columns (P = 0) there may be more queries than keys.
+    """
+    if positions.shape[1] == 0:
+        return np.zeros((num_rows, 0), dtype=np.float32)
+    return positions[len(positions) - num_rows :]

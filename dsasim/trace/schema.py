@@ -17,6 +17,9 @@ Sigma = Annotated[Decimal, Field(gt=0, le=1)]
 PARTS = ("projection", "w_q", "w_k", "positions", "others_q", "others_k")
 """The tensors of a fitted predictor: packed P, both weights, the position columns of all keys, the other columns."""
 
+SCALES = ("x", "xp", "w_q", "w_k", "q", "k")
+"""The scales stored for each width in bits: of X, Z = [XP | extra], W~q, W~k, Q~ and K~."""
+
 
 class Part(BaseModel):
     """One part of the metadata: frozen, closed to unknown keys, no type converted silently."""
@@ -36,6 +39,9 @@ class PredictorMeta(Part):
     def _complete(self) -> Self:
         if set(self.tensors) != set(PARTS):
             raise ValueError(f"tensors are {', '.join(self.tensors)}; expected {', '.join(PARTS)}")
+        for bits, names in self.scales.items():
+            if set(names) != set(SCALES):
+                raise ValueError(f"scales of {bits} bits are {', '.join(names)}; expected {', '.join(SCALES)}")
         return self
 
 

@@ -53,22 +53,36 @@ def make_layer() -> Callable[..., LayerArrays]:
 def make_fit() -> Callable[..., FittedPredictor]:
     """Random predictor weights that fit a layer of `make_layer`."""
 
-    def make(sigma: str = "0.25", heads: int = 4, kv_heads: int = 2, L: int = 10, d_model: int = 12) -> FittedPredictor:
+    def make(
+        sigma: str = "0.25",
+        heads: int = 4,
+        kv_heads: int = 2,
+        L_q: int = 10,
+        L_k: int = 10,
+        d_model: int = 12,
+        positions: int = 1,
+    ) -> FittedPredictor:
         rng = np.random.default_rng(1)
-        k, positions, others, rank = 3, 1, 2, 2
+        k, others, rank = 3, 2, 2
 
         def floats(*shape: int) -> np.ndarray:
             return rng.normal(size=shape).astype(np.float32)
 
-        columns = floats(L, positions)
+        def scales(heads: int, kv_heads: int, rank: int) -> dict[str, np.ndarray]:
+            shapes = {"x": 1, "xp": 1, "w_q": (heads, rank), "w_k": (kv_heads, rank), "q": heads, "k": kv_heads}
+            return {key: rng.random(shape, dtype=np.float32) for key, shape in shapes.items()}
+
+        columns = floats(L_k, positions)
         return FittedPredictor(
             sigma=Decimal(sigma),
             projection=rng.integers(-1, 2, (d_model, k)).astype(np.int8),
             w_q=floats(heads, k + positions + others, rank),
             w_k=floats(kv_heads, k + positions + others, rank),
-            extra_q=np.hstack([columns, floats(L, others)]),
-            extra_k=np.hstack([columns, floats(L, others)]),
-            scales={4: {"x": floats(1), "w_q": floats(heads, rank)}, 8: {"x": floats(1)}},
+            extra_q=np.hstack(
+                [columns[L_k - L_q :] if positions else np.zeros((L_q, 0), np.float32), floats(L_q, others)]
+            ),
+            extra_k=np.hstack([columns, floats(L_k, others)]),
+            scales={bits: scales(heads, kv_heads, rank) for bits in (4, 8)},
             position_columns=positions,
             fitted_on="other text",
         )

@@ -153,6 +153,11 @@ def test_sampled_rows_outside_the_queries(broken, make_layer):
             "layer.3.sigma.0.25.projection has shape [12, 3]; expected [2, 12, 1]",
         ),
         (
+            "scale.4.q",
+            zeros(3),
+            "layer.3.sigma.0.25.scale.4.q has shape [3]; expected [4]",
+        ),
+        (
             "scale.4.x",
             zeros(1, dtype=np.int32),
             "layer.3.sigma.0.25.scale.4.x is int32; expected float16 or float32",
@@ -170,6 +175,25 @@ def test_queries_whose_positions_are_not_the_last_of_the_keys(make_layer, make_f
     message = r"^sigma 0\.25: the queries' position columns are not the last of the keys'$"
     with pytest.raises(TraceError, match=message):
         write(make_layer(predictors=(fit,)))
+
+
+def test_predictors_that_lack_a_tensor(broken, make_layer, make_fit):
+    def change(tensors, metadata):
+        del metadata["layers"][0]["predictors"]["0.25"]["tensors"]["positions"]
+
+    assert refused(broken(change, layer=make_layer(predictors=(make_fit(),)))) == (
+        "metadata: layers.0.predictors.0.25: tensors are others_k, others_q, projection, w_k, w_q; "
+        "expected projection, w_q, w_k, positions, others_q, others_k"
+    )
+
+
+def test_predictors_that_lack_a_scale(broken, make_layer, make_fit):
+    def change(tensors, metadata):
+        del metadata["layers"][0]["predictors"]["0.25"]["scales"]["4"]["xp"]
+
+    assert refused(broken(change, layer=make_layer(predictors=(make_fit(),)))) == (
+        "metadata: layers.0.predictors.0.25: scales of 4 bits are k, q, w_k, w_q, x; expected x, xp, w_q, w_k, q, k"
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

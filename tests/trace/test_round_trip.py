@@ -82,8 +82,17 @@ def test_predictors_come_back_exactly_and_by_decimal_value(make_layer, make_fit,
         assert np.array_equal(getattr(fit, field), getattr(fits[0], field))
         assert getattr(fit, field).dtype == getattr(fits[0], field).dtype
     assert (fit.k, fit.columns, fit.rank, fit.position_columns, fit.fitted_on) == (3, 6, 2, 1, "other text")
-    assert np.array_equal(fit.scales[4]["w_q"], fits[0].scales[4]["w_q"])
-    assert set(fit.scales) == {4, 8}
+    for bits in (4, 8):
+        for key in ("x", "xp", "w_q", "w_k", "q", "k"):
+            assert np.array_equal(fit.scales[bits][key], fits[0].scales[bits][key])
+
+
+@pytest.mark.parametrize(("L_q", "L_k", "positions"), [(3, 10, 4), (3, 10, 0), (10, 3, 0)])
+def test_predictors_of_cross_attention_round_trip(L_q, L_k, positions, make_layer, make_fit, write):
+    fit = make_fit(L_q=L_q, L_k=L_k, positions=positions)
+    read = open_trace(write(make_layer(L_q=L_q, L_k=L_k, predictors=(fit,)))).layer(3).predictor(fit.sigma)
+    assert np.array_equal(read.extra_q, fit.extra_q)
+    assert np.array_equal(read.extra_k, fit.extra_k)
 
 
 def test_predictors_without_extra_columns_round_trip(make_layer, make_fit, write):
@@ -97,10 +106,10 @@ def test_predictors_without_extra_columns_round_trip(make_layer, make_fit, write
 
 def test_equal_position_columns_of_several_sigmas_are_stored_once(make_layer, make_fit, write):
     def size(*sigmas):
-        fits = tuple(make_fit(sigma, L=1000) for sigma in sigmas)
+        fits = tuple(make_fit(sigma, L_q=1000, L_k=1000, positions=32) for sigma in sigmas)
         return write(make_layer(L_q=1000, L_k=1000, predictors=fits)).stat().st_size
 
-    columns_bytes = 2 * 1000 * 2 * 4
+    columns_bytes = 1000 * 32 * 4
     assert size("0.1", "0.25") - size("0.1") < columns_bytes
 
 
