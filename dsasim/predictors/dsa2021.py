@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from dsasim.config.schema import ArchConfig
-from dsasim.errors import ConfigError, TraceError
+from dsasim.errors import ConfigError
 from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.predictors.integer_path import Float32, combined_codes, head_accumulators, head_codes, project
 from dsasim.predictors.quantise import Int64, exact_matmul, largest_code
@@ -88,11 +88,6 @@ def _fitted(layer: LayerTrace, sigma: Decimal | None) -> FittedPredictor:
         raise ConfigError(
             f"predictor.sigma: layer {layer.number} of the trace has no weights for {sigma}; it has {held}. "
             "`dsasim trace fit-predictor` makes them; predictor.method=oracle_topk needs none"
-        )
-    if len(fitted.extra_q) != layer.L_q or len(fitted.extra_k) != layer.L_k:
-        raise TraceError(
-            f"layer {layer.number}: the weights of sigma {sigma} were fitted for {len(fitted.extra_q)} queries and "
-            f"{len(fitted.extra_k)} keys; the trace has {layer.L_q} and {layer.L_k}"
         )
     return fitted
 

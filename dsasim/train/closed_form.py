@@ -107,13 +107,14 @@ def extra_columns(
     Queries are the last L_q of the L_k positions. `unit` is the root mean square of sqrt(3/k) XP.
     """
     L_q, L_k = shape
-    columns = np.zeros((L_k, 0), dtype=np.float32)
-    if rotary_base is not None:
-        columns = position_columns(np.arange(L_k), rotary_frequencies(rotary_base, d_head, L_k))
-        columns *= np.float32(POSITION_IN_RMS * unit)
+    if rotary_base is not None and L_q > L_k:
+        raise TraceError(f"position columns: {L_q} queries cannot be the last of {L_k} positions")
+    frequencies = np.zeros(0) if rotary_base is None else rotary_frequencies(rotary_base, d_head, L_k)
+    amplitude = np.float32(POSITION_IN_RMS * unit)
+    at_queries = amplitude * position_columns(np.arange(L_k - L_q, L_k), frequencies)
+    at_keys = amplitude * position_columns(np.arange(L_k), frequencies)
     constant = np.full((L_q, 1), CONSTANT_IN_RMS * unit, dtype=np.float32)
-    on_queries = np.hstack([columns[L_k - L_q :] if L_q <= L_k else columns[:0], constant])
-    return on_queries, np.hstack([columns, np.zeros((L_k, 1), dtype=np.float32)])
+    return np.hstack([at_queries, constant]), np.hstack([at_keys, np.zeros((L_k, 1), dtype=np.float32)])
 
 
 def _fit_weights(design: Design, sequences: Sequence[FitSequence], rank: int) -> tuple[Float64, Float64]:

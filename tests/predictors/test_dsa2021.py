@@ -1,0 +1,171 @@
+"""The predicted scores against the same chain in Python integers, and how the weights of a trace are chosen."""
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import ConfigError
+from dsasim.predictors import load_predictor
+from dsasim.predictors.dsa2021 import Dsa2021
+from dsasim.trace.arrays import LayerArrays
+from dsasim.trace.attention import FittedPredictor, LayerTrace
+from dsasim.trace.store import trace_in_memory
+from dsasim.train.closed_form import FitSequence, fit_layer
+
+MakeArch = Callable[..., ArchConfig]
+MakeLayer = Callable[..., LayerTrace]
+Matrix = list[list[int]]
+
+
+def code(value: float, scale: float, bits: int) -> int:
+    top = 2 ** (bits - 1) - 1
+    return max(-top, min(top, round(value / scale)))
+
+
+def shifted(accumulator: int, factor: float, bits: int) -> int:
+    """The accumulator times the factor, held as a 24-bit integer and a power of two."""
+    fraction, exponent = math.frexp(factor)
+    held = Fraction(round(fraction * 2**24)) * Fraction(2) ** (exponent - 24)
+    top = 2 ** (bits - 1) - 1
+    return max(-top, min(top, round(accumulator * held)))
+
+
+def product(left: Matrix, right: Matrix) -> Matrix:
+    return [
+        [sum(a * b for a, b in zip(row, column, strict=True)) for column in zip(*right, strict=True)] for row in left
+    ]
+
+
+def twin_scores(layer: LayerTrace, fitted: FittedPredictor, head: int, bits: int, rank: int) -> Matrix:
+    """S~ of a head as design.md §2.1 words it, one number at a time."""
+    scales = {name: values.astype(float) for name, values in fitted.scales[bits].items()}
+    scale_x, scale_z, kv_head = scales["x"][0], scales["xp"][0], layer.kv_head(head)
+    x = [[code(float(value), scale_x, 8) for value in row] for row in layer.x_q()]
+    xp = product(x, fitted.projection.tolist())
+
+    def side(extra: np.ndarray, weights: np.ndarray, scale_w: np.ndarray, scale_out: float) -> Matrix:
+        to_z = scale_x * math.sqrt(3 / fitted.k) / scale_z
+        z = [
+            [shifted(value, to_z, bits) for value in row] + [code(float(value), scale_z, bits) for value in beside]
+            for row, beside in zip(xp, extra, strict=True)
+        ]
+        w = [[code(float(value), scale, bits) for value, scale in zip(row, scale_w, strict=False)] for row in weights]
+        accumulators = product(z, [row[:rank] for row in w])
+        return [
+            [shifted(value, scale_z * scale / scale_out, bits) for value, scale in zip(row, scale_w, strict=False)]
+            for row in accumulators
+        ]
+
+    queries = side(fitted.extra_q, fitted.w_q[head], scales["w_q"][head], scales["q"][head])
+    keys = side(fitted.extra_k, fitted.w_k[kv_head], scales["w_k"][kv_head], scales["k"][kv_head])
+    return product(queries, [list(column) for column in zip(*keys, strict=True)])
+
+
+@pytest.mark.parametrize("rotary_base", [None, 100.0])
+@pytest.mark.parametrize(("bits", "rank"), [(2, 4), (4, 4), (4, 2), (8, 4)])
+def test_scores_equal_python_integers_bit_for_bit(
+    make_arch: MakeArch, make_layer: MakeLayer, rotary_base: float | None, bits: int, rank: int
+) -> None:
+    layer = make_layer(rotary_base)
+    arch = make_arch("predictor.sigma=0.5", f"predictor.bits={bits}", f"predictor.rank={rank}")
+    predictor, fitted = Dsa2021(arch, layer), layer.predictor(Decimal("0.5"))
+    assert fitted is not None
+    for head in (3, 0, 1):
+        assert predictor.scores(head).tolist() == twin_scores(layer, fitted, head, bits, rank)
+
+
+def test_the_work_counts_extra_columns_and_ternary_adds(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    layer = make_layer(100.0)
+    work, fitted = load_predictor(make_arch("predictor.sigma=0.5"), layer).work, layer.predictor(Decimal("0.5"))
+    assert work is not None
+    assert fitted is not None
+    assert (work.d_model, work.k, work.rank, work.bits) == (32, 16, 4, 4)
+    assert work.columns == 16 + fitted.position_columns + 1
+    assert work.ternary_adds_per_row == np.count_nonzero(fitted.projection)
+
+
+def test_top_k_keeps_the_highest_predicted_scores(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    layer = make_layer()
+    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "mask_generator.density=0.25"), layer)
+    selection, scores = predictor.select(1), predictor.scores(1)
+    for i, keys in enumerate(np.split(selection.keep.indices, selection.keep.indptr[1:-1])):
+        wanted = math.ceil((i + 1) / 4)
+        assert keys.tolist() == sorted(sorted(range(i + 1), key=lambda j, row=i: -scores[row, j])[:wanted])
+    assert selection.comparisons >= (24 * 25) // 2
+    assert (selection.row_cycles > 0).all()
+
+
+def test_threshold_compares_dequantised_scores_times_scale(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    layer = make_layer()
+    arch = make_arch("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
+    predictor, fitted = Dsa2021(arch, layer), layer.predictor(Decimal("0.5"))
+    assert fitted is not None
+    scales = fitted.scales[4]
+    real = predictor.scores(2) * float(scales["q"][2]) * float(scales["k"][1]) * layer.scale
+    assert np.array_equal(predictor.select(2).keep.to_dense(), (real > 0.2) & layer.allowed())
+
+
+def test_more_bits_find_more_of_the_exact_keys(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    layer = make_layer(L=48)
+    exact = load_predictor(make_arch("predictor.method=oracle_topk", "mask_generator.density=0.2"), layer)
+
+    def found(bits: int) -> int:
+        arch = make_arch("predictor.sigma=0.5", f"predictor.bits={bits}", "mask_generator.density=0.2")
+        predictor = load_predictor(arch, layer)
+        masks = [(predictor.select(h).keep.to_dense(), exact.select(h).keep.to_dense()) for h in range(4)]
+        return sum(int((ours & best).sum()) for ours, best in masks)
+
+    assert found(2) < found(4) < found(8)
+
+
+def test_missing_sigma_names_what_is_on_file_and_what_to_do(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_predictor(make_arch("predictor.sigma=0.3"), make_layer())
+    assert str(error.value) == (
+        "predictor.sigma: layer 5 of the trace has no weights for 0.3; it has 0.5. "
+        "`dsasim trace fit-predictor` makes them; predictor.method=oracle_topk needs none"
+    )
+
+
+def test_a_trace_without_any_weights_says_none(make_arch: MakeArch, make_arrays: Callable[..., LayerArrays]) -> None:
+    layer = trace_in_memory("bare", [make_arrays()]).layer(5)
+    with pytest.raises(ConfigError, match=r"for 0\.25; it has none\."):
+        load_predictor(make_arch(), layer)
+
+
+def test_sigma_is_compared_as_a_number(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    assert load_predictor(make_arch("predictor.sigma=0.50"), make_layer()).work is not None
+
+
+def test_a_rank_above_the_stored_one_is_refused(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    with pytest.raises(ConfigError, match=r"predictor\.rank: 5 is above the stored rank 4 of sigma 0\.5"):
+        load_predictor(make_arch("predictor.sigma=0.5", "predictor.rank=5"), make_layer())
+
+
+def test_cross_attention_projects_both_inputs(make_arch: MakeArch, make_arrays: Callable[..., LayerArrays]) -> None:
+    base = make_arrays(causal=False)
+    keys = make_arrays(seed=3, L=30)
+    sequence = FitSequence(base.x_q, base.q, keys.k, keys.x_q)
+    fitted = fit_layer([sequence], np.ones((24, 30), np.bool_), Decimal("0.5"), fitted_on="itself", rotary_base=100.0)
+    arrays = LayerArrays(
+        number=5,
+        q=base.q,
+        k=keys.k,
+        v=keys.v,
+        x_q=base.x_q,
+        x_kv=keys.x_q,
+        causal=False,
+        scale=0.5,
+        predictors=(fitted,),
+    )
+    layer = trace_in_memory("cross", [arrays], dtype="float32").layer(5)
+    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "predictor.bits=8"), layer)
+    exact, predicted = layer.q(0) @ layer.k(0).T, predictor.scores(0)
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(exact, predicted, strict=True)]
+    assert predicted.shape == (24, 30)
+    assert np.mean(agreement) > 0.8
