@@ -6,7 +6,7 @@ Units are in the names. Nothing here has a silent default except where `None` me
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 """A number of things that exist: at least one, at most about a million."""
@@ -17,6 +17,10 @@ Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 
 PREDICTED = ("dsa2021",)
 """Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
+
+
+ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column", "channel")
+"""What a DRAM address is made of, above the burst offset."""
 
 
 class Section(BaseModel):
@@ -79,6 +83,7 @@ class PEArrayConfig(Section):
     """The array that computes SDDMM and SpMM: lanes x T rows x macs_per_row."""
 
     organisation: Literal["decoupled"] = Field(description="decoupled: the predictor has its own array")
+    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, output-stationary")
     lanes: Annotated[int, Field(ge=1, le=1024)]
     macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(description="W: MACs of one row of a lane")
     bits: Literal[8, 16, 32] = Field(description="operand width of Q, K, V, scores and output")
@@ -99,10 +104,24 @@ class BufferConfig(Section):
     banks: Annotated[int, Field(ge=1, le=1024)]
     port_bytes: Annotated[int, Field(ge=1, le=4096)] = Field(description="bytes one bank delivers per cycle")
     double_buffered: bool
+    num_slots: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="tiles held at a time; none: 2 if double_buffered, else 1"
+    )
+
+    @model_validator(mode="after")
+    def _slots_agree(self) -> Self:
+        if self.num_slots is not None and (self.num_slots > 1) != self.double_buffered:
+            raise ValueError(f"num_slots {self.num_slots} contradicts double_buffered {self.double_buffered}")
+        return self
+
+    @property
+    def slots(self) -> int:
+        """Tiles that the buffer holds at a time."""
+        return self.num_slots or (2 if self.double_buffered else 1)
 
 
 class BuffersConfig(Section):
-    """All on-chip buffers; `predictor` and `mask` are absent in a design that never predicts."""
+    """All on-chip buffers; `predictor` is absent in a design that never predicts, `mask` in one that is always dense."""
 
     q: BufferConfig
     k: BufferConfig
@@ -125,9 +144,16 @@ class DramConfig(Section):
 
     preset: Literal["DDR4_2400", "DDR4_3200"]
     channels: Annotated[int, Field(ge=1, le=64)]
-    mapping: str = Field(description="address fields from most to least significant")
+    mapping: str = Field(description="address fields from most to least significant, joined by -")
     refresh: Literal[False]
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
+
+    @field_validator("mapping")
+    @classmethod
+    def _each_field_once(cls, order: str) -> str:
+        if sorted(order.split("-")) != sorted(ADDRESS_FIELDS):
+            raise ValueError(f"{order!r} must name each of {', '.join(ADDRESS_FIELDS)} once, joined by '-'")
+        return order
 
 
 class CostConfig(Section):
@@ -162,7 +188,11 @@ class ArchConfig(Section):
         if method in (*PREDICTED, "oracle_topk", "oracle_threshold"):
             _require(self, "mask_generator", why=f"predictor.method {method}")
         if method in PREDICTED:
-            _require(self.buffers, "predictor", "mask", why=f"predictor.method {method}", prefix="buffers.")
+            _require(self.buffers, "predictor", why=f"predictor.method {method}", prefix="buffers.")
+        if method != "dense":
+            _require(self.buffers, "mask", why=f"predictor.method {method}", prefix="buffers.")
+            if self.pe_array.dataflow == "systolic":
+                raise ValueError(f"pe_array.dataflow systolic computes every position, predictor.method is {method}")
         return self
 
     @property

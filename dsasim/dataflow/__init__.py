@@ -1,0 +1,1 @@
+"""From keep masks to work for the array: one policy a file."""

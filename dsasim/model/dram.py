@@ -70,6 +70,11 @@ class Dram:
         self._wake(0)
         return done
 
+    def counters(self) -> list[int]:
+        """The controller's counters, with all data that is still on a bus counted (see `kernels.dram`)."""
+        kernel.catch_up(self.state, int(self.state.clock[kernel.LAST_DATA]) + 1)
+        return [int(count) for count in self.state.counters]
+
     def _wake(self, delay: int) -> None:
         at = int(self.env.now) + delay
         if at == self._woken_at:

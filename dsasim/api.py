@@ -1,0 +1,133 @@
+"""The four calls a user needs: load a design, load a trace, simulate, and estimate what a design costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import dsasim
+from dsasim.baseline.dense import Baseline, dense_baseline
+from dsasim.config.loader import load_arch
+from dsasim.config.resolved import arch_sha256, arch_to_dict
+from dsasim.config.schema import ArchConfig
+from dsasim.cost.model import Cost, estimate_cost
+from dsasim.errors import TraceError
+from dsasim.quality.measure import Quality, QualityMeter
+from dsasim.sim.engine import Progress, run_machine
+from dsasim.sim.result import MachineResult
+from dsasim.trace.attention import AttentionTrace, TraceMeta
+from dsasim.trace.find import find_trace
+from dsasim.trace.store import open_trace
+
+__all__ = ["RunResult", "estimate_cost", "load_arch", "load_trace", "simulate"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a run yields; `to_json` is what `dsasim run --json` writes.
+
+    `arch` is the design as simulated: a trace of kind `mask` brings its own mask and makes it `given`.
+    """
+
+    arch: ArchConfig
+    trace: TraceMeta
+    machine: MachineResult
+    quality: Quality | None
+    cost: Cost
+    baseline: Baseline
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
+        machine = self.machine
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "dsasim_version": dsasim.__version__,
+            "arch": arch_to_dict(self.arch),
+            "arch_sha256": arch_sha256(self.arch),
+            "trace": {key: getattr(self.trace, key) for key in ("name", "sha256", "kind", "model")},
+            "cycles": machine.cycles,
+            "time_ns": machine.cycles / float(self.arch.clock_ghz),
+            "predictor_free": machine.predictor_free,
+            "units": {name: asdict(unit) for name, unit in machine.units.items()},
+            "counters": dict(machine.counters),
+            "layers": [asdict(layer) for layer in machine.layers],
+            "energy_pj": self.cost.energy_pj,
+            "area_mm2": self.cost.area_mm2,
+            "cost_sources": self.cost.sources,
+            "quality": None if self.quality is None else _quality_json(self.quality),
+            "baseline": asdict(self.baseline),
+            "invariants": dict(machine.invariants),
+        }
+
+
+def _quality_json(quality: Quality) -> dict[str, Any]:
+    """Our figures at the top, those of the other masks of the same row counts beside them."""
+    others = {name: asdict(getattr(quality, name)) for name in ("oracle", "random", "sink_window")}
+    return asdict(quality.ours) | {"density": quality.density} | others
+
+
+def load_trace(name_or_path: str | PathLike[str]) -> AttentionTrace:
+    """The trace of a file (anything with a path separator or a suffix) or of a shipped name; TraceError if it is not one."""
+    return open_trace(find_trace(str(name_or_path)))
+
+
+def simulate(
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    layers: Iterable[int] | None = None,
+    heads: Iterable[int] | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Simulate a design on a trace: machine, quality, cost and baselines.
+
+    `layers` are the model's own layer numbers and `heads` query heads, both all by default. ConfigError if the design
+    cannot run the trace, TraceError if it lacks a layer or head asked for.
+    """
+    arch = effective_arch(arch, trace)
+    selection = _selection(trace, layers, heads)
+    meter = QualityMeter() if trace.meta.kind != "mask" else None
+    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, progress)
+    cost = estimate_cost(arch, machine)
+    return RunResult(
+        arch=arch,
+        trace=trace.meta,
+        machine=machine,
+        quality=None if meter is None else meter.result(),
+        cost=cost,
+        baseline=dense_baseline(arch, trace, selection, machine, cost),
+    )
+
+
+def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
+    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design predicts with."""
+    if trace.meta.kind != "mask" or arch.predictor.method == "given":
+        return arch
+    values = arch.model_dump()
+    values["predictor"]["method"] = "given"
+    values["pe_array"]["dataflow"] = "token_parallel"
+    return ArchConfig.model_validate(values)
+
+
+def _selection(
+    trace: AttentionTrace, layers: Iterable[int] | None, heads: Iterable[int] | None
+) -> Mapping[int, Sequence[int]]:
+    """Layer number -> query heads, both ascending and each once."""
+    numbers = trace.layer_numbers if layers is None else tuple(sorted(set(layers)))
+    if missing := sorted(set(numbers) - set(trace.layer_numbers)):
+        raise TraceError(f"{trace.meta.name}: no layer {_words(missing)}; the trace has {_words(trace.layer_numbers)}")
+    chosen = None if heads is None else tuple(sorted(set(heads)))
+    selection: dict[int, Sequence[int]] = {}
+    for number in numbers:
+        count = trace.layer(number).num_heads
+        selection[number] = tuple(range(count)) if chosen is None else chosen
+        if outside := [head for head in selection[number] if not 0 <= head < count]:
+            raise TraceError(f"{trace.meta.name}: layer {number} has no head {_words(outside)}; heads are 0 to {count - 1}")
+    if not any(selection.values()):
+        raise TraceError(f"{trace.meta.name}: nothing to simulate, no layer or head was chosen")
+    return selection
+
+
+def _words(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

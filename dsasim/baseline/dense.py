@@ -1,0 +1,103 @@
+"""Dense baselines: the same machine without prediction, every allowed position computed, run by the same code.
+
+The same-MACs baseline keeps array, softmax unit, Q, K, V, score and output buffers, DMA and DRAM, drops predictor, mask
+generator and scheduler, and takes the better of two dataflows: token-parallel (T rows share each key) and systolic
+(lanes * T rows by macs_per_row columns, output-stationary).
+
+The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dsasim.config.schema import ArchConfig
+from dsasim.cost.model import Cost, estimate_cost
+from dsasim.sim.engine import run_machine
+from dsasim.sim.result import MachineResult
+from dsasim.trace.attention import AttentionTrace
+
+SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "buffer_mask")
+"""Components that a dense machine does without."""
+
+
+@dataclass(frozen=True)
+class IsoArea:
+    """A dense machine of the design's area; `speedup_ratio` is its cycles / the design's."""
+
+    lanes: int
+    cycles: int
+    dataflow: str
+    speedup_ratio: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Dense machines beside a design; ratios are dense / ours, so above 1 is better."""
+
+    dense_cycles: int
+    dense_mapping: str
+    speedup_vs_dense: float
+    energy_vs_dense_ratio: float
+    iso_area: IsoArea | None
+    gpu: tuple[object, ...] = ()
+
+
+def dense_baseline(
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    machine: MachineResult,
+    cost: Cost,
+) -> Baseline:
+    """Run the dense machines on the same heads of the same trace."""
+    mapping, dense = fastest_dense(arch, trace, selection)
+    dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
+    iso_area = _iso_area(arch, trace, selection, machine.cycles, cost)
+    return Baseline(
+        dense_cycles=dense.cycles,
+        dense_mapping=mapping,
+        speedup_vs_dense=dense.cycles / machine.cycles,
+        energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
+        iso_area=iso_area,
+    )
+
+
+def fastest_dense(
+    arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]]
+) -> tuple[str, MachineResult]:
+    """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
+    runs = {name: run_machine(dense_arch(arch, name), trace, selection) for name in ("token_parallel", "systolic")}
+    best = min(runs, key=lambda name: runs[name].cycles)
+    return best, runs[best]
+
+
+def dense_arch(arch: ArchConfig, dataflow: str) -> ArchConfig:
+    """The design without its sparse-only parts, checked anew."""
+    values = arch.model_dump()
+    values["predictor"] = {"method": "dense"}
+    values["mask_generator"] = None
+    values["scheduler"]["order"] = "in_order"
+    values["pe_array"] |= {"dataflow": dataflow}
+    values["buffers"] |= {"predictor": None, "mask": None}
+    return ArchConfig.model_validate(values)
+
+
+def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
+    """Lanes of a dense machine with the design's area.
+
+    Worked example: 4 lanes of 0.5 mm2 each and 1.2 mm2 of sparse-only parts make 4 + floor(1.2 / 0.5) = 6 lanes.
+    """
+    lane_mm2 = cost.area_mm2["pe_array"] / arch.pe_array.lanes
+    return arch.pe_array.lanes + int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
+
+
+def _iso_area(
+    arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], cycles: int, cost: Cost
+) -> IsoArea | None:
+    """None where the design has nothing to trade for a lane."""
+    lanes = iso_area_lanes(arch, cost)
+    if lanes == arch.pe_array.lanes:
+        return None
+    wider = arch.model_copy(update={"pe_array": arch.pe_array.model_copy(update={"lanes": lanes})})
+    dataflow, run = fastest_dense(wider, trace, selection)
+    return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)

@@ -1,0 +1,45 @@
+"""The plan of a head: the steps of each group of query rows, by one of two orders (CONTRACT: k_loads, plan_steps)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.kernels import plan as kernel
+from dsasim.predictors.base import KeepMask
+
+ORDERS: dict[str, Callable[[NDArray[np.int64], NDArray[np.int32], int], kernel.Plan]] = {
+    "in_order": kernel.plan_in_order,
+    "reordered": kernel.plan_reordered,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps and loads of all groups of a head, nested like CSR (see `kernels.plan`)."""
+
+    step_ptr: NDArray[np.int64]
+    load_ptr: NDArray[np.int64]
+    load_key: NDArray[np.int32]
+    load_rows: NDArray[np.uint8]
+
+    @property
+    def k_loads(self) -> int:
+        """Key vectors the groups ask for, before any sharing between lanes."""
+        return len(self.load_key)
+
+    @property
+    def plan_steps(self) -> int:
+        """Lock-step steps, summed over groups."""
+        return len(self.load_ptr) - 1
+
+    def group_loads(self) -> NDArray[np.int64]:
+        """Loads of each group [groups]."""
+        loads: NDArray[np.int64] = np.diff(self.load_ptr[self.step_ptr])
+        return loads
+
+
+def make_plan(keep: KeepMask, order: str, token_parallelism: int) -> Plan:
+    """Plan a head's kept keys in groups of `token_parallelism` rows; `order` is in_order or reordered."""
+    return Plan(*ORDERS[order](keep.indptr, keep.indices, token_parallelism))

@@ -1,0 +1,17 @@
+"""What a dataflow asks of the array for one product (SDDMM or SpMM) of a head, tile by tile."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ArrayWork:
+    """Time and reads of one product. What a lane does not spend busy or in conflict it waits for other lanes (imbalance)."""
+
+    cycles: NDArray[np.int64]  # [tiles]
+    busy_cycles: NDArray[np.int64]  # [tiles, lanes]
+    conflict_cycles: NDArray[np.int64]  # [tiles, lanes]
+    vector_reads: int
+    """K or V vectors read from the buffer, a vector wanted by several lanes in a step read once."""

@@ -1,0 +1,116 @@
+"""The machine: the only place where units are wired to each other.
+
+              X, W~            S~                 mask             plan
+    DRAM ─► predictor unit ─► mask generator ─► scheduler ─► PE array ─► output ─► DRAM
+     ▲                                             Q, K, V ─►   ▲ │
+     └──── five DMA engines                        scores ─► softmax unit
+
+A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its own
+fixed list of jobs; what couples them is operands, buffer slots and the memory.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from simpy import Environment, Event
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import DeadlockError
+from dsasim.model.dma import DmaEngine, DmaJob
+from dsasim.model.dram import Dram
+from dsasim.model.flow import Layer
+from dsasim.model.mask_generator import MaskGenerator
+from dsasim.model.pe_array import PEArray
+from dsasim.model.predictor import PredictorUnit
+from dsasim.model.scheduler import Scheduler
+from dsasim.model.softmax_unit import SoftmaxUnit
+from dsasim.model.unit import Process, Unit
+from dsasim.model.work import LayerWork
+
+STREAMS = ("predictor", "q", "k", "v", "output")
+"""DMA streams, in the order in which the memory controller takes simultaneous posts."""
+
+
+class Accelerator:
+    """All units of a design, ready to run layers."""
+
+    def __init__(self, env: Environment, arch: ArchConfig) -> None:
+        self.env = env
+        self.dram = Dram(env, arch, len(STREAMS))
+        self.predictor = PredictorUnit(env)
+        self.mask_generator = MaskGenerator(env)
+        self.scheduler = Scheduler(env)
+        self.pe_array = PEArray(env, arch.pe_array.lanes)
+        self.softmax = SoftmaxUnit(env)
+        self.dma = {
+            name: DmaEngine(env, f"dma_{name}", stream, self.dram, arch.dma.open_transfers)
+            for stream, name in enumerate(STREAMS)
+        }
+        self.head_ends: list[list[int]] = []
+        """Per layer: when the last output of each query head reached DRAM."""
+
+    @property
+    def units(self) -> list[Unit]:
+        """All units with an order of jobs, the DRAM apart."""
+        front = [self.predictor, self.mask_generator, self.scheduler, self.pe_array, self.softmax]
+        return [*front, *self.dma.values()]
+
+    def run(self, layers: Iterable[LayerWork]) -> int:
+        """Run all layers; return the total cycles. Raises DeadlockError if no unit can proceed."""
+        whole = self.env.process(self._layers(layers))
+        self.env.run()
+        if whole.is_alive:
+            waits = "; ".join(f"{u.name} waits for {u.waiting_for}" for u in self.units if u.waiting_for != "nothing")
+            raise DeadlockError(f"no unit can proceed at cycle {self.env.now}: {waits}")
+        total = int(self.env.now)
+        for unit in self.units:
+            unit.finish(total)
+        return total
+
+    def _layers(self, layers: Iterable[LayerWork]) -> Process:
+        for work in layers:
+            layer = Layer(self.env, work)
+            for unit in self.units:
+                unit.layer_began = int(self.env.now)
+            yield self.env.all_of([self.env.process(process) for process in self._processes(layer)])
+            self.head_ends.append(list(_head_ends(layer)))
+
+    def _processes(self, layer: Layer) -> Iterator[Process]:
+        """What every unit does in this layer; a unit whose work is absent has nothing to do."""
+        tiles = layer.tiles
+        if any(tile.work.prediction for tile in tiles):
+            yield self.predictor.run(layer)
+        if any(tile.work.mask_generation for tile in tiles):
+            yield self.mask_generator.run(layer)
+        if any(tile.work.scheduling for tile in tiles):
+            yield self.scheduler.run(layer)
+        yield self.pe_array.run(layer)
+        yield self.softmax.run(layer)
+        yield self.dma["predictor"].run(_predictor_jobs(layer))
+        yield self.dma["q"].run(DmaJob(t.work.q_read, reserve=layer.slots.q, arrived=t.q) for t in tiles)
+        yield self.dma["k"].run(DmaJob(kv.work.k_read, reserve=layer.slots.k, arrived=kv.k) for kv in layer.kv_heads)
+        yield self.dma["v"].run(DmaJob(kv.work.v_read, reserve=layer.slots.v, arrived=kv.v) for kv in layer.kv_heads)
+        yield self.dma["output"].run(
+            DmaJob(t.work.output_write, operand=t.output, arrived=t.written, release=layer.slots.output) for t in tiles
+        )
+
+
+def _predictor_jobs(layer: Layer) -> Iterator[DmaJob]:
+    """P and X of the layer, then the weights of each kv head."""
+    if layer.work.projection_read is not None:
+        yield DmaJob(layer.work.projection_read, arrived=layer.projection)
+    for transfer, arrived in zip(layer.work.input_reads, layer.inputs, strict=True):
+        yield DmaJob(transfer, reserve=layer.slots.inputs, arrived=arrived)
+    for kv_head in layer.kv_heads:
+        if kv_head.work.weights_read is not None:
+            yield DmaJob(kv_head.work.weights_read, reserve=layer.slots.weights, arrived=kv_head.weights)
+
+
+def _head_ends(layer: Layer) -> Iterator[int]:
+    """When the last tile of each query head was written."""
+    for kv_head in layer.kv_heads:
+        tiles = iter(kv_head.tiles)
+        for head in kv_head.work.heads:
+            ends = [tile.written.at for tile in (next(tiles) for _ in head.tiles)]
+            assert ends[-1] is not None
+            yield max(end for end in ends if end is not None)

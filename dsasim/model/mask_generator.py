@@ -1,0 +1,39 @@
+"""Mask generator: a tile of approximate scores becomes a bit mask, one selector a row at a time.
+
+A selector takes ceil(n / comparators) cycles for a row of n allowed keys under `threshold`, and
+ceil(remaining / comparators) + 3 for each pass its quick-select really makes under `top_k` (`kernels.select`). Row r of a
+tile goes to selector r mod num_selectors; the tile is done when its slowest selector is, after at least one cycle.
+
+Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 + 9) = 13 cycles.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+
+from dsasim.model.flow import Layer
+from dsasim.model.unit import Process, Unit
+from dsasim.model.work import Job
+
+
+def tile_job(row_cycles: NDArray[np.int64], num_selectors: int) -> Job:
+    """Time of one tile from what each of its rows takes a selector."""
+    rows = np.zeros(-(-len(row_cycles) // num_selectors) * num_selectors, np.int64)
+    rows[: len(row_cycles)] = row_cycles
+    return Job(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())))
+
+
+class MaskGenerator(Unit):
+    """Turns each tile of S~ into a mask in the mask buffer."""
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env, "mask_generator")
+
+    def run(self, layer: Layer) -> Process:
+        """Do the layer's tiles in order."""
+        for tile in layer.tiles:
+            assert tile.work.mask_generation is not None
+            yield from self.wait([tile.predicted], layer.slots.mask)
+            yield from self.work(tile.work.mask_generation.cycles)
+            layer.slots.predicted.release()
+            tile.mask.set()

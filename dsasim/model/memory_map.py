@@ -1,0 +1,60 @@
+"""Where a layer's tensors lie in DRAM, and so which bytes each DMA transfer moves.
+
+Tensors follow each other in the order of their first use, each aligned to 4 KiB (assumed: the page of an allocator).
+Within a tensor `dram.layout` says what is adjacent: with `head_contiguous` all rows of a head (a tile is one run), with
+`token_interleaved` all heads of a token, as a projection writes them (a tile is one run a row).
+"""
+
+from dataclasses import dataclass
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import ConfigError
+from dsasim.model.dram import Transfer
+from dsasim.model.dram_preset import load_presets
+
+ALIGNMENT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tensor [heads, rows] of vectors of `vector_bytes`."""
+
+    base: int
+    heads: int
+    rows: int
+    vector_bytes: int
+    interleaved: bool
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the whole tensor."""
+        return self.heads * self.rows * self.vector_bytes
+
+    def transfer(self, head: int, first: int, count: int, *, is_write: bool = False) -> Transfer:
+        """Rows first .. first + count - 1 of one head.
+
+        Worked example, 3 heads of 8 rows of 128 bytes at base 0: head 1, rows 2 and 3 are one run of 256 bytes at
+        1 * 1024 + 256 = 1280 when head-contiguous, and two runs of 128 bytes at (2 * 3 + 1) * 128 = 896 and 384 bytes
+        later when token-interleaved.
+        """
+        if not self.interleaved:
+            return Transfer(is_write, self.base + (head * self.rows + first) * self.vector_bytes, count * self.vector_bytes)
+        start = self.base + (first * self.heads + head) * self.vector_bytes
+        return Transfer(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
+
+
+class MemoryMap:
+    """Hands out regions one after the other."""
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._interleaved = arch.dram.layout == "token_interleaved"
+        self._capacity = load_presets()[arch.dram.preset].channel_bytes * arch.dram.channels
+        self._next = 0
+
+    def place(self, heads: int, rows: int, vector_bytes: int) -> Region:
+        """Set a tensor aside; ConfigError when the memory is full."""
+        region = Region(self._next, heads, rows, vector_bytes, self._interleaved and heads > 1)
+        self._next = -(-(region.base + region.num_bytes) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        if self._next > self._capacity:
+            raise ConfigError(f"the trace's tensors need {self._next} bytes of DRAM, dram.channels hold {self._capacity}")
+        return region

@@ -1,0 +1,86 @@
+"""Predictor unit: approximate scores of a query tile on a low-precision array, and the projections they need.
+
+Jobs of a layer, in order (design section 2.1): XP for each tile of X; then for each kv head K~ = XP W~k, and for each
+tile of its query heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each
+product is output-stationary on array_rows x array_columns PEs (`dataflow.systolic`); where the predictor buffer's ports
+deliver fewer operands than the array consumes, streaming stretches and the excess is bank conflict.
+
+Worked example: a tile of 64 rows, K = 144 columns, rank 16, span 512, on 64 x 64 PEs with ports to spare:
+Q~ takes 1 * 1 * 144 + 126 = 270 cycles, S~ takes 1 * 8 * 16 + 126 = 254, the job 524.
+"""
+
+from math import ceil, log2
+
+from simpy import Environment
+
+from dsasim.config.schema import BufferConfig, PredictorConfig
+from dsasim.dataflow.systolic import fold_cycles, operand_stretch, skew_cycles
+from dsasim.model.flow import Layer
+from dsasim.model.unit import Process, Unit
+from dsasim.model.work import Job
+from dsasim.predictors.base import PredictionWork
+
+INPUT_BITS = 8
+"""Width of the quantised layer input X (design section 2.1)."""
+TERNARY_BITS = 2
+"""Width of one entry of the projection P, one of -1, 0, 1."""
+
+
+def score_bytes(work: PredictionWork) -> int:
+    """Bytes of one S~ value: a sum of `rank` products of two `bits`-wide values, in whole bytes.
+
+    Worked example: 4 bits, rank 16: 2 * 4 + log2(16) = 12 bits, 2 bytes.
+    """
+    return ceil((2 * work.bits + ceil(log2(work.rank))) / 8)
+
+
+def product_job(
+    config: PredictorConfig, buffer: BufferConfig, rows: int, inner: int, columns: int, row_bits: int, column_bits: int
+) -> Job:
+    """Time of one product on the predictor's array; the operands are `row_bits` and `column_bits` wide."""
+    assert config.array_rows is not None and config.array_columns is not None
+    streaming = fold_cycles(rows, inner, columns, config.array_rows, config.array_columns)
+    bits_per_cycle = config.array_rows * row_bits + config.array_columns * column_bits
+    conflict = streaming * (operand_stretch(bits_per_cycle, buffer.banks, buffer.port_bytes) - 1)
+    return Job(streaming + skew_cycles(config.array_rows, config.array_columns) + conflict, conflict)
+
+
+def projection_job(config: PredictorConfig, buffer: BufferConfig, work: PredictionWork, rows: int) -> Job:
+    """XP of `rows` rows: additions and subtractions of 8-bit inputs, zeros of P not skipped."""
+    return product_job(config, buffer, rows, work.d_model, work.k, INPUT_BITS, TERNARY_BITS)
+
+
+def key_job(config: PredictorConfig, buffer: BufferConfig, work: PredictionWork, num_keys: int) -> Job:
+    """K~ of a kv head."""
+    return product_job(config, buffer, num_keys, work.columns, work.rank, work.bits, work.bits)
+
+
+def tile_job(config: PredictorConfig, buffer: BufferConfig, work: PredictionWork, rows: int, span: int) -> Job:
+    """Q~ and then S~ of a tile of `rows` rows that may attend to keys 0 .. span - 1."""
+    query = product_job(config, buffer, rows, work.columns, work.rank, work.bits, work.bits)
+    scores = product_job(config, buffer, rows, work.rank, span, work.bits, work.bits)
+    return Job(query.cycles + scores.cycles, query.conflict + scores.conflict)
+
+
+class PredictorUnit(Unit):
+    """Works through a layer's predictions; each tile of S~ goes to the mask generator."""
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env, "predictor")
+
+    def run(self, layer: Layer) -> Process:
+        """Do the layer's jobs in the fixed order of the module's rule."""
+        for job, tile_of_x in zip(layer.work.projections, layer.inputs, strict=True):
+            yield from self.wait([layer.projection, tile_of_x])
+            yield from self.work(job.cycles, job.conflict)
+            layer.slots.inputs.release()
+        for kv_head in layer.kv_heads:
+            assert kv_head.work.key_prediction is not None
+            yield from self.wait([kv_head.weights])
+            yield from self.work(kv_head.work.key_prediction.cycles, kv_head.work.key_prediction.conflict)
+            for tile in kv_head.tiles:
+                assert tile.work.prediction is not None
+                yield from self.wait([], layer.slots.predicted)
+                yield from self.work(tile.work.prediction.cycles, tile.work.prediction.conflict)
+                tile.predicted.set()
+            layer.slots.weights.release()

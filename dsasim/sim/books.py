@@ -1,0 +1,63 @@
+"""From the units' books to reports: one a unit, and sums over lanes and DMA engines."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dsasim.config.schema import ArchConfig
+from dsasim.kernels import dram as dram_kernel
+from dsasim.model.accelerator import Accelerator
+from dsasim.model.dram import Dram
+from dsasim.model.unit import Unit
+from dsasim.sim.result import STALL_REASONS, UnitReport
+
+
+def unit_reports(arch: ArchConfig, machine: Accelerator, cycles: int, macs: int) -> dict[str, UnitReport]:
+    """Every unit's books; `macs` are the useful ones of SDDMM and SpMM."""
+    lanes, engines = machine.pe_array.lanes, list(machine.dma.values())
+    reports = {unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)}
+    reports |= {lane.name: _report([lane], cycles) for lane in lanes}
+    reports["pe_array"] = _report(lanes, cycles, utilisation_ratio=macs / (arch.macs * cycles))
+    reports["softmax"] = _report([machine.softmax], cycles)
+    reports |= {engine.name: _report([engine], cycles) for engine in engines}
+    reports["dma"] = _report(engines, cycles)
+    reports["dram"] = _dram_report(machine.dram, cycles)
+    return reports
+
+
+def _report(units: Sequence[Unit], cycles: int, utilisation_ratio: float | None = None) -> UnitReport:
+    busy = sum(unit.busy_cycles for unit in units)
+    stalls = sum((unit.stall_cycles for unit in units), Counter())
+    share = busy / (len(units) * cycles) if utilisation_ratio is None else utilisation_ratio
+    return UnitReport(busy, {reason: stalls[reason] for reason in STALL_REASONS}, share, len(units))
+
+
+def _dram_report(dram: Dram, cycles: int) -> UnitReport:
+    """A core cycle is busy if it meets a memory cycle in which a data bus moves; else dram if a transfer is open."""
+    busy = dram.counters()[dram_kernel.BUSY_CORE]
+    open_cycles, last = 0, 0
+    for opened, ended in sorted(dram.open_intervals):
+        open_cycles += max(0, ended - max(opened, last))
+        last = max(last, ended)
+    stalls = dict.fromkeys(STALL_REASONS, 0)
+    stalls["dram"] = open_cycles - busy
+    stalls["operand"] = last - open_cycles
+    stalls["drained"] = cycles - last
+    return UnitReport(busy, stalls, busy / cycles)
+
+
+def dram_counters(dram: Dram) -> dict[str, int]:
+    """The memory's counters by name; bytes are whole bursts."""
+    counts = dram.counters()
+    access = dram.preset.access_bytes
+    return {
+        "dram_read_bytes": counts[dram_kernel.READS] * access,
+        "dram_write_bytes": counts[dram_kernel.WRITES] * access,
+        "dram_read_bursts": counts[dram_kernel.READS],
+        "dram_write_bursts": counts[dram_kernel.WRITES],
+        "dram_activates": counts[dram_kernel.ACTIVATES],
+        "dram_precharges": counts[dram_kernel.PRECHARGES],
+        "dram_row_hits": counts[dram_kernel.HITS],
+        "dram_row_misses": counts[dram_kernel.MISSES],
+        "dram_row_conflicts": counts[dram_kernel.CONFLICTS],
+        "dram_refreshes": 0,
+    }

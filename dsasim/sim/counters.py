@@ -1,0 +1,143 @@
+"""What the units count while they work, head by head: operations, and bytes in and out of each buffer.
+
+Bytes follow from the dataflow (a value written once by its maker and read once by each reader):
+
+    q        DMA writes a tile's rows; each row is read once into its lane
+    k, v     DMA writes a head; read once per vector that the array's steps fetch
+    score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
+    mask     written by the mask generator, one bit a position up to the tile's span; read by the scheduler, which
+             writes the plan over it (key number and row set of each load); SDDMM and SpMM each read the plan
+    output   SpMM writes each row once; DMA reads it
+    predictor  see `prediction_counters`
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.config.schema import ArchConfig
+from dsasim.dataflow.plan import Plan
+from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
+from dsasim.predictors.base import PredictionWork
+from dsasim.trace.attention import LayerTrace
+
+COUNTERS = (
+    ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified", "keys_issued")
+    + ("softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads", "idle_row_slots")
+    + tuple(f"{name}_buffer_{way}_bytes" for name in ("q", "k", "v", "predictor", "mask", "score", "output") for way in ("read", "write"))
+)  # fmt: skip
+"""All counters of the units; those of the memory are added by the engine."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a head: `rows` [groups] in each, and `spans` [groups], the key positions from 0 that it may keep."""
+
+    rows: NDArray[np.int64]
+    spans: NDArray[np.int64]
+
+    @property
+    def positions(self) -> int:
+        """Positions that are scored and selected from."""
+        return int((self.rows * self.spans).sum())
+
+    @property
+    def mask_bytes(self) -> int:
+        """Mask bits of all groups, each row's in whole bytes."""
+        return int((self.rows * -(-self.spans // 8)).sum())
+
+
+def attention_counters(
+    arch: ArchConfig, layer: LayerTrace, nnz: int, k_vector_reads: int, v_vector_reads: int
+) -> Counter[str]:
+    """SDDMM, softmax and SpMM of one head that keeps `nnz` positions."""
+    element = arch.pe_array.bits // 8
+    vector = layer.d_head * element
+    return Counter(
+        macs_sddmm=nnz * layer.d_head,
+        macs_spmm=nnz * layer.d_head,
+        softmax_exponentials=nnz,
+        softmax_divisions=nnz,
+        k_vector_reads=k_vector_reads,
+        v_vector_reads=v_vector_reads,
+        q_buffer_write_bytes=layer.L_q * vector,
+        q_buffer_read_bytes=layer.L_q * vector,
+        k_buffer_read_bytes=k_vector_reads * vector,
+        v_buffer_read_bytes=v_vector_reads * vector,
+        score_buffer_write_bytes=3 * nnz * element,
+        score_buffer_read_bytes=3 * nnz * element,
+        output_buffer_write_bytes=layer.L_q * vector,
+        output_buffer_read_bytes=layer.L_q * vector,
+    )
+
+
+def kv_counters(arch: ArchConfig, layer: LayerTrace) -> Counter[str]:
+    """DMA filling K and V of one kv head."""
+    head_bytes = layer.L_k * layer.d_head * arch.pe_array.bits // 8
+    return Counter(k_buffer_write_bytes=head_bytes, v_buffer_write_bytes=head_bytes)
+
+
+def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
+    """Scheduler and plan traffic of one head.
+
+    A plan entry holds a key number and a row set, in whole bytes: 512 keys and T = 4 take 9 + 4 bits, 2 bytes.
+    """
+    rows = arch.scheduler.token_parallelism
+    key_bits = max(1, int(groups.spans.max() - 1).bit_length())
+    plan_bytes = plan.k_loads * -(-(key_bits + rows) // 8)
+    served = np.bitwise_count(plan.load_rows).sum()
+    return Counter(
+        keys_classified=int(groups.spans.sum()),
+        keys_issued=plan.k_loads,
+        idle_row_slots=int(plan.plan_steps * rows - served),
+        mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes,
+        mask_buffer_write_bytes=plan_bytes,
+    )
+
+
+def selection_counters(comparisons: int, groups: Groups, score_size: int) -> Counter[str]:
+    """Mask generator of one head: it reads the span's scores and writes the span's bits."""
+    return Counter(
+        mask_comparisons=comparisons,
+        mask_buffer_write_bytes=groups.mask_bytes,
+        predictor_buffer_read_bytes=groups.positions * score_size,
+    )
+
+
+def projection_counters(arch: ArchConfig, work: PredictionWork, num_rows: int) -> Counter[str]:
+    """XP of `num_rows` input rows: an addition for every non-zero of P a row."""
+    counts = product_bytes(arch, num_rows, work.d_model, work.k, INPUT_BITS, TERNARY_BITS, work.bits)
+    counts["adds_predictor"] = num_rows * work.ternary_adds_per_row
+    counts["predictor_buffer_write_bytes"] += num_rows * work.d_model * INPUT_BITS // 8
+    return counts
+
+
+def key_counters(arch: ArchConfig, work: PredictionWork, num_keys: int) -> Counter[str]:
+    """K~ of one kv head."""
+    counts = product_bytes(arch, num_keys, work.columns, work.rank, work.bits, work.bits, work.bits)
+    counts["macs_predictor"] = num_keys * work.columns * work.rank
+    return counts
+
+
+def tile_counters(arch: ArchConfig, work: PredictionWork, rows: int, span: int) -> Counter[str]:
+    """Q~ and S~ of one tile."""
+    counts = product_bytes(arch, rows, work.columns, work.rank, work.bits, work.bits, work.bits)
+    counts += product_bytes(arch, rows, work.rank, span, work.bits, work.bits, 8 * score_bytes(work))
+    counts["macs_predictor"] = rows * work.columns * work.rank + rows * work.rank * span
+    return counts
+
+
+def product_bytes(
+    arch: ArchConfig, rows: int, inner: int, columns: int, row_bits: int, column_bits: int, result_bits: int
+) -> Counter[str]:
+    """Predictor-buffer traffic of one product: each operand once per fold of the other, the result once."""
+    assert arch.predictor.array_rows is not None and arch.predictor.array_columns is not None
+    row_folds = -(-rows // arch.predictor.array_rows)
+    column_folds = -(-columns // arch.predictor.array_columns)
+    read_bits = column_folds * rows * inner * row_bits + row_folds * inner * columns * column_bits
+    return Counter(
+        predictor_buffer_read_bytes=-(-read_bits // 8),
+        predictor_buffer_write_bytes=-(-rows * columns * result_bits // 8),
+    )

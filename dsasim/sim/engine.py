@@ -1,0 +1,93 @@
+"""Run a design on a trace: `run_machine` is the one way from masks to cycles, for the design and its baselines alike."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from simpy import Environment
+
+from dsasim.config.schema import PREDICTED, ArchConfig
+from dsasim.model.accelerator import Accelerator
+from dsasim.model.work import LayerWork
+from dsasim.sim import books
+from dsasim.sim.invariants import LayerDemand, check, demand_of
+from dsasim.sim.result import HeadReport, LayerReport, MachineResult
+from dsasim.sim.workload import Observer, build_layer
+from dsasim.trace.attention import AttentionTrace
+
+Progress = Callable[[int, int], None]
+"""Told (heads done, heads in all)."""
+
+
+@dataclass
+class _Record:
+    """What is kept of each layer's work once the machine has taken it."""
+
+    layers: list[tuple[int, int, list[tuple[int, int, float, int, int]]]] = field(default_factory=list)
+    demands: list[LayerDemand] = field(default_factory=list)
+    counters: Counter[str] = field(default_factory=Counter)
+
+
+def run_machine(
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    observe: Observer | None = None,
+    progress: Progress | None = None,
+) -> MachineResult:
+    """Simulate the heads `selection` (layer number -> query heads) of a trace, layer after layer.
+
+    Raises ConfigError if the design cannot hold the trace, DeadlockError if its units wait for each other for ever, and
+    InvariantError if the finished run contradicts itself.
+    """
+    machine = Accelerator(Environment(), arch)
+    record = _Record()
+    access_bytes = machine.dram.preset.access_bytes
+    cycles = machine.run(_layers(arch, trace, selection, record, access_bytes, observe, progress))
+    counters = dict(record.counters) | books.dram_counters(machine.dram)
+    units = books.unit_reports(arch, machine, cycles, counters["macs_sddmm"] + counters["macs_spmm"])
+    layers = tuple(_layer_reports(record, machine.head_ends))
+    return MachineResult(
+        cycles=cycles,
+        units=units,
+        counters=counters,
+        layers=layers,
+        invariants=check(arch, cycles, units, counters, layers, record.demands),
+        predictor_free=arch.predictor.method not in (*PREDICTED, "dense"),
+    )
+
+
+def _layers(
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    record: _Record,
+    access_bytes: int,
+    observe: Observer | None,
+    progress: Progress | None,
+) -> Iterator[LayerWork]:
+    """Build each layer's work when the machine is ready for it."""
+    done, total = 0, sum(len(heads) for heads in selection.values())
+    for number, heads in sorted(selection.items()):
+        layer = trace.layer(number)
+        work = build_layer(arch, layer, heads, observe)
+        facts = [(h.head, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for kv in work.kv_heads for h in kv.heads]
+        record.layers.append((number, work.tile_rows, facts))
+        record.demands.append(demand_of(work, layer.d_head, access_bytes))
+        record.counters.update(work.counters)
+        done += len(heads)
+        if progress is not None:
+            progress(done, total)
+        yield work
+
+
+def _layer_reports(record: _Record, head_ends: Sequence[Sequence[int]]) -> Iterator[LayerReport]:
+    """Split the time at the ends of heads; a head that ended before an earlier one took no cycles of its own."""
+    began = 0
+    for (number, tile_rows, facts), ends in zip(record.layers, head_ends, strict=True):
+        layer_began, heads = began, []
+        for (head, nnz, density, k_loads, plan_steps), end in zip(facts, ends, strict=True):
+            ended = max(began, end)
+            heads.append(HeadReport(head, ended - began, nnz, density, k_loads, plan_steps))
+            began = ended
+        yield LayerReport(number, began - layer_began, tile_rows, tuple(heads))

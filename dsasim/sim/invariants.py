@@ -1,0 +1,104 @@
+"""Laws that every run must obey, checked at its end; one that fails is a bug in dsasim and stops the run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import InvariantError
+from dsasim.model.dram_preset import load_presets
+from dsasim.model.work import LayerWork
+from dsasim.sim.result import LayerReport, UnitReport
+
+
+@dataclass(frozen=True)
+class LayerDemand:
+    """What a layer asked for, taken from its jobs and transfers and not from what the machine counted."""
+
+    nnz: int
+    d_head: int
+    busy_cycles: int
+    """Cycles of all jobs of all units, one after the other; DMA apart."""
+    transfers: int
+    bursts: int
+    num_bytes: int
+
+
+def demand_of(work: LayerWork, d_head: int, access_bytes: int) -> LayerDemand:
+    """Sum up a layer's jobs and transfers."""
+    tiles = work.tiles
+    keys = [kv_head.key_prediction for kv_head in work.kv_heads]
+    stages = [(t.prediction, t.mask_generation, t.scheduling, t.sddmm, t.softmax, t.spmm) for t in tiles]
+    jobs = [job for job in (*work.projections, *keys, *(job for stage in stages for job in stage)) if job is not None]
+    moves = [work.projection_read, *work.input_reads]
+    moves += [move for kv_head in work.kv_heads for move in (kv_head.k_read, kv_head.v_read, kv_head.weights_read)]
+    moves += [move for tile in tiles for move in (tile.q_read, tile.output_write)]
+    transfers = [move for move in moves if move is not None]
+    return LayerDemand(
+        nnz=sum(head.nnz for kv_head in work.kv_heads for head in kv_head.heads),
+        d_head=d_head,
+        busy_cycles=sum(job.cycles for job in jobs),
+        transfers=len(transfers),
+        bursts=sum(transfer.bursts(access_bytes) for transfer in transfers),
+        num_bytes=sum(transfer.num_bytes for transfer in transfers),
+    )
+
+
+def check(
+    arch: ArchConfig,
+    cycles: int,
+    units: Mapping[str, UnitReport],
+    counters: Mapping[str, int],
+    layers: Sequence[LayerReport],
+    demands: Sequence[LayerDemand],
+) -> dict[str, bool]:
+    """Check all laws; return them by name, or raise InvariantError naming those that failed."""
+    moved = counters["dram_read_bytes"] + counters["dram_write_bytes"]
+    macs = counters["macs_sddmm"] + counters["macs_spmm"]
+    peak = peak_bytes_per_cycle(arch)
+    laws = {
+        "busy_plus_stalls_is_total": all(
+            unit.busy_cycles + sum(unit.stall_cycles.values()) == unit.instances * cycles for unit in units.values()
+        ),
+        "no_negative_cycles": all(min(unit.busy_cycles, *unit.stall_cycles.values()) >= 0 for unit in units.values()),
+        "macs_are_two_nnz_d_head": macs == sum(2 * demand.nnz * demand.d_head for demand in demands),
+        "dram_moves_at_least_the_tensors": moved >= sum(demand.num_bytes for demand in demands),
+        "dram_bursts_are_those_asked_for": counters["dram_read_bursts"] + counters["dram_write_bursts"]
+        == sum(demand.bursts for demand in demands),
+        "bandwidth_at_most_peak": moved <= peak * cycles,
+        "utilisation_at_most_one": all(0 <= unit.utilisation_ratio <= 1 for unit in units.values()),
+        "cycles_at_least_roofline": cycles >= max(Fraction(macs, arch.macs), moved / peak),
+        "cycles_at_most_serial": cycles <= serial_cycles(arch, demands),
+        "heads_sum_to_layers": all(layer.cycles == sum(head.cycles for head in layer.heads) for layer in layers),
+        "layers_sum_to_total": cycles == sum(layer.cycles for layer in layers),
+    }
+    if failed := [law for law, held in laws.items() if not held]:
+        raise InvariantError(f"the run of {arch.name} broke {', '.join(failed)}: a bug in dsasim, please report it")
+    return laws
+
+
+def core_cycles_per_edge(arch: ArchConfig) -> Fraction:
+    """Core cycles in one memory clock cycle, exactly."""
+    return Fraction(load_presets()[arch.dram.preset].tck_ps) * Fraction(arch.clock_ghz) / 1000
+
+
+def peak_bytes_per_cycle(arch: ArchConfig) -> Fraction:
+    """Bytes a core cycle that all channels can move: one burst every nBL memory cycles each."""
+    preset = load_presets()[arch.dram.preset]
+    per_edge = Fraction(preset.access_bytes * arch.dram.channels, preset.timing_cycles["nBL"])
+    return per_edge / core_cycles_per_edge(arch)
+
+
+def serial_cycles(arch: ArchConfig, demands: Sequence[LayerDemand]) -> Fraction:
+    """An upper bound: every job after the other, every burst a row conflict after a write, every transfer rounded up.
+
+    A burst then takes write recovery (nCWL + nBL + nWR), nRP, nRCD or the rest of nRC, nCL and nBL, and one edge to be
+    admitted.
+    """
+    t = load_presets()[arch.dram.preset].timing_cycles
+    burst_edges = t["nCWL"] + t["nBL"] + t["nWR"] + t["nRP"] + max(t["nRCD"], t["nRC"]) + t["nCL"] + t["nBL"] + 1
+    edge = core_cycles_per_edge(arch)
+    jobs = sum(demand.busy_cycles for demand in demands)
+    bursts = sum(demand.bursts for demand in demands)
+    transfers = sum(demand.transfers for demand in demands)
+    return jobs + bursts * burst_edges * edge + transfers * (1 + edge)

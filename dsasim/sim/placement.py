@@ -1,0 +1,54 @@
+"""Where each tensor of a layer lies in DRAM (rules: `model.memory_map`)."""
+
+from dataclasses import dataclass
+
+from dsasim.config.schema import ArchConfig
+from dsasim.model.memory_map import MemoryMap, Region
+from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS
+from dsasim.predictors.base import PredictionWork
+from dsasim.trace.attention import LayerTrace
+
+
+@dataclass(frozen=True)
+class PredictorPlacement:
+    """What the predictor unit reads: P with the extra columns, the layer inputs, and W~ of each kv head's group."""
+
+    projection: Region
+    inputs: tuple[Region, ...]
+    weights: Region
+
+
+@dataclass(frozen=True)
+class Placement:
+    """All tensors of a layer."""
+
+    predictor: PredictorPlacement | None
+    q: Region
+    k: Region
+    v: Region
+    output: Region
+
+
+def place_layer(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None) -> Placement:
+    """Give every tensor of the layer its place; ConfigError if the memory is too small."""
+    memory = MemoryMap(arch)
+    vector_bytes = layer.d_head * arch.pe_array.bits // 8
+    return Placement(
+        predictor=None if work is None else _place_predictor(memory, layer, work),
+        q=memory.place(layer.num_heads, layer.L_q, vector_bytes),
+        k=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
+        v=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
+        output=memory.place(layer.num_heads, layer.L_q, vector_bytes),
+    )
+
+
+def _place_predictor(memory: MemoryMap, layer: LayerTrace, work: PredictionWork) -> PredictorPlacement:
+    """Inputs: X_kv, and X_q where it is another; a kv head's weights are its W~k and the W~q of its query heads."""
+    input_rows = [layer.L_k] if layer.self_attention else [layer.L_k, layer.L_q]
+    extra_bits = (work.columns - work.k) * work.bits * sum(input_rows)
+    weight_bits = work.columns * work.rank * (1 + layer.num_heads // layer.num_kv_heads) * work.bits
+    return PredictorPlacement(
+        projection=memory.place(1, 1, -(-(work.d_model * work.k * TERNARY_BITS + extra_bits) // 8)),
+        inputs=tuple(memory.place(1, rows, work.d_model * INPUT_BITS // 8) for rows in input_rows),
+        weights=memory.place(layer.num_kv_heads, 1, -(-weight_bits // 8)),
+    )

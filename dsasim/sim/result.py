@@ -1,0 +1,59 @@
+"""What a run of the machine yields: cycles, who was busy, who waited for what, and what was counted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
+"""Every idle cycle of a unit has exactly one of these owners (design section 2.6; `model.unit`)."""
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """The books of one unit: busy plus stalls is `instances` times the run's cycles.
+
+    `utilisation_ratio` is useful MACs / offered MACs for `pe_array` and busy / all cycles for the others.
+    `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
+    """
+
+    busy_cycles: int
+    stall_cycles: Mapping[str, int]
+    utilisation_ratio: float
+    instances: int = 1
+
+
+@dataclass(frozen=True)
+class HeadReport:
+    """One query head; `cycles` is from the previous head's last output in DRAM to its own, so heads sum to the layer.
+
+    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (design section 2.3).
+    """
+
+    head: int
+    cycles: int
+    nnz: int
+    density: float
+    k_loads: int
+    plan_steps: int
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer, by the model's own number; `tile_rows` is what fitted the buffers."""
+
+    layer: int
+    cycles: int
+    tile_rows: int
+    heads: tuple[HeadReport, ...]
+
+
+@dataclass(frozen=True)
+class MachineResult:
+    """A finished run whose invariants all held."""
+
+    cycles: int
+    units: Mapping[str, UnitReport]
+    counters: Mapping[str, int]
+    layers: tuple[LayerReport, ...]
+    invariants: Mapping[str, bool]
+    predictor_free: bool
+    """Masks cost nothing here (oracle, given): times are a bound, not a prediction."""
