@@ -16,7 +16,8 @@ LONGEST_WAVE_IN_LENGTHS = 4
 """Slowest frequency used: one whose wave is at most this many sequence lengths.
 
 The model's slower rotations are nearly a constant over the sequence, and what they add lies in the span of the others:
-on SmolLM2 at 512 tokens (theta 1e5, d_head 64) 24 frequencies predict no better than 16, while 8 lose half of the gain.
+on SmolLM2 at 512 tokens (theta 1e5, d_head 64) 24 frequencies capture no more mass than 16, while 8 capture a third to
+two thirds of the gain over none (layer 0: .28 without, .31, .37; layer 13: .64, .82, .91; rank 16, in float).
 """
 
 
