@@ -52,7 +52,9 @@ def _title(result: RunResult) -> str:
     layers = ", ".join(str(layer.layer) for layer in result.machine.layers)
     heads = sum(len(layer.heads) for layer in result.machine.layers)
     trace = result.trace
-    return f"{result.arch.name} on {trace.name} ({trace.kind}, {trace.model}; layers {layers}; {heads} heads)"
+    # a model's own name, without how its weights were stored
+    model = trace.model.split(" (")[0]
+    return f"{result.arch.name} on {trace.name} ({trace.kind}, {model}; layers {layers}; {heads} heads)"
 
 
 def _headline(result: RunResult) -> Table:
@@ -66,23 +68,23 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
     machine = result.machine
     clock_ghz = float(result.arch.clock_ghz)
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
-    yield _speedup_row(result)
+    yield from _speedup_rows(result)
     yield _energy_row(result)
     yield "density", percent(density(machine)), "of the allowed positions are kept"
     if result.quality is not None:
         yield from _quality_rows(result.quality)
 
 
-def _speedup_row(result: RunResult) -> tuple[str, str, str]:
+def _speedup_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
+    """A free prediction makes every speed-up an upper bound, and it is printed as one."""
     baseline = result.baseline
-    bound = "at most " if result.machine.predictor_free else ""
+    bound, why = ("at most ", "; prediction is free here") if result.machine.predictor_free else ("", "")
     mapping = MAPPING_WORDS[baseline.dense_mapping]
-    text = f"against dense, same {result.arch.macs} MACs ({mapping}: {baseline.dense_cycles:,} cycles)"
+    text = f"against dense, same {result.arch.macs} MACs ({mapping}, {baseline.dense_cycles:,} cycles){why}"
+    yield "speed-up", bound + times(baseline.speedup_vs_dense), text
     if baseline.iso_area is not None:
-        text += f"; {bound}{times(baseline.iso_area.speedup_ratio)} at equal area"
-    if bound:
-        text += "; prediction is free here"
-    return "speed-up", bound + times(baseline.speedup_vs_dense), text
+        speedup = bound + times(baseline.iso_area.speedup_ratio)
+        yield "at equal area", speedup, f"against dense that spends our whole area on {baseline.iso_area.lanes} lanes"
 
 
 def _energy_row(result: RunResult) -> tuple[str, str, str]:
@@ -109,8 +111,8 @@ def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:
 
 
 def _units_table(machine: MachineResult) -> Table:
-    """One row a unit; lanes and DMA engines are already summed in pe_array and dma, so lanes are not listed."""
-    table = new_table("unit", "busy", "utilisation", "top stall", "of its time")
+    """One row a unit, lanes summed in pe_array; for it, utilisation is useful MACs / offered MACs, below busy time."""
+    table = new_table("unit", "busy", "MACs used", "top stall", "of its time")
     for name, unit in machine.units.items():
         if name.startswith("lane_"):
             continue
@@ -118,7 +120,8 @@ def _units_table(machine: MachineResult) -> Table:
         offered = unit.busy_cycles + sum(unit.stall_cycles.values())
         share = percent(cycles / offered) if offered and reason else ""
         busy = percent(unit.busy_cycles / offered) if offered else ""
-        table.add_row(name, busy, percent(unit.utilisation_ratio), STALL_WORDS.get(reason, reason), share)
+        used = percent(unit.utilisation_ratio) if name == "pe_array" else ""
+        table.add_row(name, busy, used, STALL_WORDS.get(reason, reason), share)
     return table
 
 
