@@ -62,13 +62,13 @@ def weighted_values(weights: Float32, indptr: Int64, indices: Int32, v: Float32)
     """SpMM: CSR weights [nnz] times v [L_k, d_head], float32 [L_q, d_head]; a row that keeps nothing is zero."""
     d_head = v.shape[1]
     output = np.empty((indptr.shape[0] - 1, d_head), np.float32)
-    sums = np.empty(d_head, np.float64)
+    sums, vectors = np.empty(d_head, np.float64), v.astype(np.float64)
     for i in range(indptr.shape[0] - 1):
         sums[:] = 0.0
         for t in range(indptr[i], indptr[i + 1]):
             weight = np.float64(weights[t])
             for d in range(d_head):
-                sums[d] += weight * np.float64(v[indices[t], d])
+                sums[d] += weight * vectors[indices[t], d]
         for d in range(d_head):
             output[i, d] = np.float32(sums[d])
     return output

@@ -12,7 +12,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.predictors.integer_path import Float32, combined_codes, head_accumulators, head_codes, project
-from dsasim.predictors.quantise import Int64, exact_matmul, largest_code
+from dsasim.predictors.quantise import Int32, Int64, exact_matmul, largest_code
 from dsasim.predictors.selection import generator_of, select_above, select_top_k
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 
@@ -48,13 +48,13 @@ class Dsa2021:
 
     def select(self, head: int, /) -> Selection:
         """The mask of a query head, by top-k on integer scores or by threshold on dequantised scores x scale."""
-        scores = self.scores(head).astype(np.int32)
+        scores = self.scores(head)
         if self._generator.selection == "top_k":
             return select_top_k(scores, self._allowed, self._generator)
         factor = self._scale("q", head) * self._scale("k", self._layer.kv_head(head)) * self._layer.scale
         return select_above(scores, self._allowed, factor, self._generator)
 
-    def scores(self, head: int) -> Int64:
+    def scores(self, head: int) -> Int32:
         """Predicted scores S~ [L_q, L_k] of a query head in units of its scales of q and k: int32 accumulators."""
         kv_head = self._layer.kv_head(head)
         if self._keys is None or self._keys[0] != kv_head:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.quantise import Int64, Multiplier, exact_matmul, largest_code, quantise, requantise
+from dsasim.predictors.quantise import Int32, Int64, Multiplier, exact_matmul, largest_code, quantise, requantise
 
 Float32 = NDArray[np.float32]
 
@@ -25,25 +25,25 @@ def projection_factor(k: int) -> float:
     return math.sqrt(3.0 / k)
 
 
-def project(x: Float32, scale_x: float, projection: NDArray[np.int8]) -> Int64:
+def project(x: Float32, scale_x: float, projection: NDArray[np.int8]) -> Int32:
     """XP [L, k] in integers: X [L, d_model] as 8-bit codes times P [d_model, k] in {-1, 0, 1}, exact."""
     codes = quantise(x, scale_x, INPUT_BITS)
     return exact_matmul(codes, projection.astype(np.int64), largest_code(INPUT_BITS), 1)
 
 
-def combined_codes(xp: Int64, scale_x: float, extra: Float32, scale_z: float, bits: int) -> Int64:
+def combined_codes(xp: Int32, scale_x: float, extra: Float32, scale_z: float, bits: int) -> Int64:
     """Z codes [L, K]: XP [L, k] requantised to `bits`, beside the quantised extra columns [L, K - k]."""
     multiplier = Multiplier.of(scale_x * projection_factor(xp.shape[1]) / scale_z)
     return np.concatenate([requantise(xp, multiplier, bits), quantise(extra, scale_z, bits)], axis=1)
 
 
-def head_accumulators(z: Int64, weights: Float32, scale_w: Float32, bits: int) -> Int64:
+def head_accumulators(z: Int64, weights: Float32, scale_w: Float32, bits: int) -> Int32:
     """Z codes [L, K] times the codes of W~ [K, r] (one scale a column, [r]): int32 accumulators [L, r]."""
     top = largest_code(bits)
     return exact_matmul(z, quantise(weights, scale_w.astype(np.float64), bits), top, top)
 
 
-def head_codes(accumulators: Int64, scale_z: float, scale_w: Float32, scale_out: float, bits: int) -> Int64:
+def head_codes(accumulators: Int32, scale_z: float, scale_w: Float32, scale_out: float, bits: int) -> Int64:
     """Q~ or K~ codes [L, r]: accumulators requantised to `bits`, one multiplier a column."""
     factors = scale_z * scale_w.astype(np.float64) / scale_out
     return requantise(accumulators, Multiplier.of(factors), bits)

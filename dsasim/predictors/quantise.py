@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dsasim.errors import ConfigError
 
+Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Floating = NDArray[np.floating]
 
@@ -52,7 +53,7 @@ class Multiplier:
         return cls(np.rint(fraction * 2**MULTIPLIER_BITS).astype(np.int64), shift)
 
 
-def requantise(accumulators: Int64, multiplier: Multiplier, bits: int) -> Int64:
+def requantise(accumulators: Int32, multiplier: Multiplier, bits: int) -> Int64:
     """Codes of int32 accumulators [..., n] by an integer multiply and a rounding shift, as hardware does it.
 
     code = clip(round_half_even(accumulator x mantissa / 2^shift)); the product fits 31 + 24 < 63 bits.
@@ -66,8 +67,8 @@ def requantise(accumulators: Int64, multiplier: Multiplier, bits: int) -> Int64:
     return np.asarray(np.clip(rounded, -top, top), dtype=np.int64)
 
 
-def exact_matmul(left: Int64, right: Int64, left_max: int, right_max: int) -> Int64:
-    """Integers left [m, k] @ right [k, n], bounded by left_max and right_max, as int32 accumulators sum them.
+def exact_matmul(left: Int64, right: Int64, left_max: int, right_max: int) -> Int32:
+    """Integers left [m, k] @ right [k, n], bounded by left_max and right_max, summed by int32 accumulators.
 
     BLAS in floating point is exact here in any order of summation: no partial sum leaves k x left_max x right_max,
     and every integer up to 2^24 is a float32, up to 2^53 a float64.
@@ -77,7 +78,7 @@ def exact_matmul(left: Int64, right: Int64, left_max: int, right_max: int) -> In
     if bound > ACCUMULATOR_MAX:
         raise ConfigError(f"predictor: sums of {left.shape[-1]} products can reach {bound}, beyond int32 accumulators")
     dtype = np.float32 if bound < 2**24 else np.float64
-    return np.asarray(left.astype(dtype) @ right.astype(dtype), dtype=np.int64)
+    return np.asarray(left.astype(dtype) @ right.astype(dtype), dtype=np.int32)
 
 
 def least_squares_scale(values: Floating, bits: int, num_candidates: int = 16) -> float:

@@ -13,7 +13,7 @@ Float32 = NDArray[np.float32]
 NUM_SINKS = 4
 """First keys that a sink-plus-window mask keeps, as in StreamingLLM (Xiao et al. 2023)."""
 
-_SINK_RANK = 1 << 30
+_SINK_RANK = np.int32(1 << 30)
 
 
 def oracle_mask(scores: Float32, allowed: Bool, row_counts: Int64) -> KeepMask:
@@ -35,11 +35,11 @@ def sink_window_mask(allowed: Bool, row_counts: Int64) -> KeepMask:
     Worked example: 8 queries and keys, causal, 3 keys: row 6 keeps key 0, then 6 and 5; row 2 keeps 0, 2 and 1.
     """
     L_q, L_k = allowed.shape
-    own = np.arange(L_q)[:, None] + (L_k - L_q)
-    rank = -np.abs(np.arange(L_k)[None, :] - own)
+    own = np.arange(L_k - L_q, L_k, dtype=np.int32)
+    rank = -np.abs(np.arange(L_k, dtype=np.int32)[None, :] - own[:, None])
     sinks = np.minimum(NUM_SINKS, row_counts // 2)
     first = np.cumsum(allowed, axis=1, dtype=np.int32) <= sinks[:, None]
-    return _highest(np.where(first, _SINK_RANK, rank).astype(np.int32), allowed, row_counts)
+    return _highest(np.where(first, _SINK_RANK, rank), allowed, row_counts)
 
 
 def _highest(ranks: Float32 | NDArray[np.int32], allowed: Bool, row_counts: Int64) -> KeepMask:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.predictors.integer_path import combined_codes, head_accumulators, projection_factor
-from dsasim.predictors.quantise import Int64, least_squares_scale
+from dsasim.predictors.quantise import Int32, Int64, least_squares_scale
 
 Float32 = NDArray[np.float32]
 
@@ -14,8 +14,8 @@ FITTED_BITS = (2, 4, 8)
 
 
 def fit_scales(
-    xp_q: Sequence[Int64],
-    xp_k: Sequence[Int64],
+    xp_q: Sequence[Int32],
+    xp_k: Sequence[Int32],
     scale_x: float,
     extra_q: Float32,
     extra_k: Float32,
@@ -32,8 +32,8 @@ def fit_scales(
 
 def _scales_at(
     bits: int,
-    xp_q: Sequence[Int64],
-    xp_k: Sequence[Int64],
+    xp_q: Sequence[Int32],
+    xp_k: Sequence[Int32],
     scale_x: float,
     extra_q: Float32,
     extra_k: Float32,

@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dsasim.kernels.select import threshold_rows, top_k_rows
+
+# the first call may compile the kernel
+UNTIMED = settings(deadline=None)
 
 
 def quick_select_twin(row: list[tuple[float, int]], wanted: int, comparators: int) -> tuple[list[int], int, int]:
@@ -54,6 +57,7 @@ def tiles(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     return scores, allowed, counts, draw(st.integers(1, 9))
 
 
+@UNTIMED
 @given(tiles())
 def test_top_k_equals_its_twin_in_function_and_time(tile: tuple[np.ndarray, np.ndarray, np.ndarray, int]) -> None:
     scores, allowed, counts, comparators = tile
@@ -68,6 +72,7 @@ def test_top_k_equals_its_twin_in_function_and_time(tile: tuple[np.ndarray, np.n
     assert comparisons == expected_comparisons
 
 
+@UNTIMED
 @given(tiles(), st.floats(-3, 3), st.sampled_from([0.25, 1.0]))
 def test_threshold_equals_its_twin(
     tile: tuple[np.ndarray, np.ndarray, np.ndarray, int], threshold: float, factor: float

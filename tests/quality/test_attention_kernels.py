@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dsasim.kernels.attention import masked_softmax, score_matrix, weighted_values
 from dsasim.predictors.base import KeepMask
+
+# the first call may compile the kernel
+UNTIMED = settings(deadline=None)
 
 FLOATS = st.floats(-8, 8, width=32)
 
@@ -31,6 +34,7 @@ def heads(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return q, k, v, draw(arrays(np.bool_, (L_q, L_k)))
 
 
+@UNTIMED
 @given(heads(), st.sampled_from([1.0, 0.25, 0.3]))
 def test_scores_equal_their_twin(head: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], scale: float) -> None:
     q, k, _, _ = head
@@ -42,6 +46,7 @@ def test_scores_equal_their_twin(head: tuple[np.ndarray, np.ndarray, np.ndarray,
             assert score == np.float32(total * scale)
 
 
+@UNTIMED
 @given(heads())
 def test_attention_on_kept_positions_equals_its_twin(
     head: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],

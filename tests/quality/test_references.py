@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
+
+# the first call may compile the kernel
+UNTIMED = settings(deadline=None)
 
 
 @st.composite
@@ -28,12 +31,14 @@ def sink_window_twin(allowed: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return keep
 
 
+@UNTIMED
 @given(budgets())
 def test_sink_window_equals_its_twin(budget: tuple[np.ndarray, np.ndarray]) -> None:
     allowed, counts = budget
     assert np.array_equal(sink_window_mask(allowed, counts).to_dense(), sink_window_twin(allowed, counts))
 
 
+@UNTIMED
 @given(budgets(), st.integers(0, 5))
 def test_every_reference_keeps_the_asked_number_of_allowed_keys(
     budget: tuple[np.ndarray, np.ndarray], seed: int
