@@ -6,9 +6,13 @@ group nRRD_L, nCCD_L, WR→RD nCWL + nBL + nWTR_L; same rank nRRD_S, nCCD_S, WR�
 RD→WR nCL + nBL + 2 - nCWL; at most four ACTs in any nFAW.
 
 Worked example (DDR4-2400R): ACT at edge 1 makes its RD legal at 1 + nRCD = 17 and not at 16; a PRE at 1 + nRAS = 40.
-"""
 
-from typing import NamedTuple
+State, int64, numbered through all channels:
+
+    bank    [banks, 5]          earliest ACT, PRE, RD, WR, and the open row (CLOSED if none)
+    group   [bank groups, 4]    earliest ACT, -, RD, WR
+    channel [channels, ≥ 8]     earliest ACT, -, RD, WR, and the edges at which the last four ACTs leave nFAW, oldest first
+"""
 
 import numpy as np
 from numba import njit
@@ -18,95 +22,65 @@ NAMES = (
     ("nBL", "nCL", "nRCD", "nRP", "nRAS", "nRC", "nWR", "nRTP", "nCWL")
     + ("nCCDS", "nCCDL", "nWTRS", "nWTRL", "nRRDS", "nRRDL", "nFAW")
 )  # fmt: skip
-"""Order of the timing parameters in `BankState.timing`, as named in the preset file."""
+"""Order of the timing parameters in the kernel's `timing` array, as named in the preset file."""
 BL, CL, RCD, RP, RAS, RC, WR, RTP, CWL, CCDS, CCDL, WTRS, WTRL, RRDS, RRDL, FAW = range(16)
 
 CLOSED = -1
-# earliest edges kept per bank, bank group and channel
-ACT, PRE, RD, WRITE = 0, 1, 2, 3
+ACT, PRE, RD, WRITE, OPEN_ROW = 0, 1, 2, 3, 4
+FAW_FIRST, FAW_LAST = 4, 7
 
-
-class BankState(NamedTuple):
-    """Timing state of all channels; banks and bank groups are numbered through all channels."""
-
-    timing: NDArray[np.int64]  # [16], in the order of NAMES
-    groups_per_channel: int
-    banks_per_group: int
-    open_row: NDArray[np.int64]  # [banks], CLOSED if none
-    bank: NDArray[np.int64]  # [banks, 4]: earliest ACT, PRE, RD, WR
-    group: NDArray[np.int64]  # [bank groups, 4]
-    channel: NDArray[np.int64]  # [channels, 4]
-    recent: NDArray[np.int64]  # [channels, 4]: edges from which the last four ACTs no longer count, oldest first
+Ints = NDArray[np.int64]
 
 
 @njit(cache=True)
-def _earliest(state: BankState, bank: int, command: int) -> int:
-    group = bank // state.banks_per_group
-    channel = group // state.groups_per_channel
-    return max(state.bank[bank, command], state.group[group, command], state.channel[channel, command])
+def earliest(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], command: int) -> int:
+    """First edge at which `command` (PRE, RD or WRITE) is legal; `at` is (channel, bank group, bank)."""
+    return max(bank[at[2], command], group[at[1], command], channel[at[0], command])
 
 
 @njit(cache=True)
-def column_ready(state: BankState, bank: int, write: int) -> int:
-    """First edge at which the open row of `bank` may be read (`write` = 0) or written (1)."""
-    return _earliest(state, bank, RD + write)
+def earliest_activate(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int]) -> int:
+    """First edge at which the closed bank may be activated."""
+    return max(earliest(bank, group, channel, at, ACT), channel[at[0], FAW_FIRST])
 
 
 @njit(cache=True)
-def activate_ready(state: BankState, bank: int) -> int:
-    """First edge at which the closed `bank` may be activated."""
-    channel = bank // state.banks_per_group // state.groups_per_channel
-    return max(_earliest(state, bank, ACT), state.recent[channel, 0])
+def _hold(table: Ints, row: int, command: int, edge: int) -> None:
+    table[row, command] = max(table[row, command], edge)
 
 
 @njit(cache=True)
-def precharge_ready(state: BankState, bank: int) -> int:
-    """First edge at which the open `bank` may be precharged."""
-    return _earliest(state, bank, PRE)
+def activate(timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], row: int, edge: int) -> None:
+    """Open `row` at `edge`."""
+    bank[at[2], OPEN_ROW] = row
+    _hold(bank, at[2], ACT, edge + timing[RC])
+    _hold(bank, at[2], PRE, edge + timing[RAS])
+    _hold(bank, at[2], RD, edge + timing[RCD])
+    _hold(bank, at[2], WRITE, edge + timing[RCD])
+    _hold(group, at[1], ACT, edge + timing[RRDL])
+    _hold(channel, at[0], ACT, edge + timing[RRDS])
+    for older in range(FAW_FIRST, FAW_LAST):
+        channel[at[0], older] = channel[at[0], older + 1]
+    channel[at[0], FAW_LAST] = edge + timing[FAW]
 
 
 @njit(cache=True)
-def _hold(row: NDArray[np.int64], command: int, edge: int) -> None:
-    row[command] = max(row[command], edge)
+def precharge(timing: Ints, bank: Ints, at: tuple[int, int, int], edge: int) -> None:
+    """Close the bank at `edge`."""
+    bank[at[2], OPEN_ROW] = CLOSED
+    _hold(bank, at[2], ACT, edge + timing[RP])
 
 
 @njit(cache=True)
-def activate(state: BankState, bank: int, row: int, edge: int) -> None:
-    """Open `row` of `bank` at `edge`."""
-    t = state.timing
-    group = bank // state.banks_per_group
-    channel = group // state.groups_per_channel
-    state.open_row[bank] = row
-    _hold(state.bank[bank], ACT, edge + t[RC])
-    _hold(state.bank[bank], PRE, edge + t[RAS])
-    _hold(state.bank[bank], RD, edge + t[RCD])
-    _hold(state.bank[bank], WRITE, edge + t[RCD])
-    _hold(state.group[group], ACT, edge + t[RRDL])
-    _hold(state.channel[channel], ACT, edge + t[RRDS])
-    state.recent[channel, :3] = state.recent[channel, 1:]
-    state.recent[channel, 3] = edge + t[FAW]
-
-
-@njit(cache=True)
-def precharge(state: BankState, bank: int, edge: int) -> None:
-    """Close `bank` at `edge`."""
-    state.open_row[bank] = CLOSED
-    _hold(state.bank[bank], ACT, edge + state.timing[RP])
-
-
-@njit(cache=True)
-def column(state: BankState, bank: int, write: int, edge: int) -> None:
-    """Read (`write` = 0) or write (1) a burst of the open row of `bank` at `edge`."""
-    t = state.timing
-    group = bank // state.banks_per_group
-    channel = group // state.groups_per_channel
-    _hold(state.group[group], RD + write, edge + t[CCDL])
-    _hold(state.channel[channel], RD + write, edge + t[CCDS])
+def column(timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], write: int, edge: int) -> None:
+    """Read (`write` = 0) or write (1) a burst of the open row at `edge`."""
+    _hold(group, at[1], RD + write, edge + timing[CCDL])
+    _hold(channel, at[0], RD + write, edge + timing[CCDS])
     if write:
-        data_end = edge + t[CWL] + t[BL]
-        _hold(state.bank[bank], PRE, data_end + t[WR])
-        _hold(state.group[group], RD, data_end + t[WTRL])
-        _hold(state.channel[channel], RD, data_end + t[WTRS])
+        data_end = edge + timing[CWL] + timing[BL]
+        _hold(bank, at[2], PRE, data_end + timing[WR])
+        _hold(group, at[1], RD, data_end + timing[WTRL])
+        _hold(channel, at[0], RD, data_end + timing[WTRS])
     else:
-        _hold(state.bank[bank], PRE, edge + t[RTP])
-        _hold(state.channel[channel], WRITE, edge + t[CL] + t[BL] + 2 - t[CWL])
+        _hold(bank, at[2], PRE, edge + timing[RTP])
+        _hold(channel, at[0], WRITE, edge + timing[CL] + timing[BL] + 2 - timing[CWL])

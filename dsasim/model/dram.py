@@ -16,7 +16,8 @@ from simpy import Environment, Event
 
 from dsasim.config.schema import ArchConfig
 from dsasim.kernels import dram as kernel
-from dsasim.kernels.dram_timing import CLOSED, BankState
+from dsasim.kernels import dram_queue as queue
+from dsasim.kernels.dram_timing import CLOSED, OPEN_ROW
 from dsasim.model.dram_preset import DramPreset, load_presets
 
 AFTER_EVERYTHING = 2
@@ -72,7 +73,7 @@ class Dram:
 
     def counters(self) -> list[int]:
         """The controller's counters, with all data that is still on a bus counted (see `kernels.dram`)."""
-        kernel.catch_up(self.state, int(self.state.clock[kernel.LAST_DATA]) + 1)
+        kernel.catch_up(self.state, int(self.state.scalars[kernel.LAST_DATA]) + 1)
         return [int(count) for count in self.state.counters]
 
     def _wake(self, delay: int) -> None:
@@ -96,7 +97,7 @@ class Dram:
         self._posts.clear()
         first = ceil(now / self._ratio)
         upcoming = self.env.peek()
-        last = ceil(int(upcoming) / self._ratio) if upcoming != float("inf") else int(kernel.NEVER)
+        last = ceil(int(upcoming) / self._ratio) if upcoming != float("inf") else queue.NEVER
         completions, remaining = kernel.advance(self.state, first, last, self._finished)
         for index, end_edge in self._finished[:completions].tolist():
             ready = ceil(end_edge * self._ratio)
@@ -114,7 +115,7 @@ class Dram:
         slot = streams[stream, kernel.POSTED] % ring.shape[1]
         bursts = transfer.bursts(self.preset.access_bytes)
         ring[stream, slot] = 0
-        ring[stream, slot, kernel.IS_WRITE] = transfer.is_write
+        ring[stream, slot, kernel.WRITES_DATA] = transfer.is_write
         ring[stream, slot, kernel.BASE] = transfer.base
         ring[stream, slot, kernel.SEGMENT_BYTES] = transfer.segment_bytes
         ring[stream, slot, kernel.STRIDE] = transfer.stride_bytes
@@ -127,39 +128,26 @@ class Dram:
 def _new_state(
     arch: ArchConfig, preset: DramPreset, num_streams: int, core_cycles_per_edge: Fraction, log_commands: int
 ) -> kernel.DramState:
-    channels = arch.dram.channels
-    groups = channels * preset.bank_groups
-    banks = groups * preset.banks_per_group
-    outstanding = num_streams * arch.dma.outstanding_bursts
-
-    def zeros(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        return np.zeros(shape, np.int64)
-
-    num, den = core_cycles_per_edge.as_integer_ratio()
+    channels, groups = arch.dram.channels, arch.dram.channels * preset.bank_groups
+    scalars = np.zeros(kernel.SCALARS, np.int64)
+    scalars[kernel.ACCESS_BYTES] = preset.access_bytes
+    scalars[kernel.OUTSTANDING_LIMIT] = arch.dma.outstanding_bursts
+    scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_edge.as_integer_ratio()
+    scalars[[kernel.GROUPS, kernel.BANKS]] = preset.bank_groups, preset.banks_per_group
+    bank = np.zeros((groups * preset.banks_per_group, OPEN_ROW + 1), np.int64)
+    bank[:, OPEN_ROW] = CLOSED
+    room = max(queue.QUEUE_SLOTS, num_streams * arch.dma.outstanding_bursts)
     return kernel.DramState(
-        limits=np.array([preset.access_bytes, arch.dma.outstanding_bursts, num, den], np.int64),
+        scalars=scalars,
+        timing=preset.timing(),
         mapping=preset.mapping(arch.dram.mapping, channels),
-        banks=BankState(
-            timing=preset.timing(),
-            groups_per_channel=preset.bank_groups,
-            banks_per_group=preset.banks_per_group,
-            open_row=np.full(banks, CLOSED, np.int64),
-            bank=zeros(banks, 4),
-            group=zeros(groups, 4),
-            channel=zeros(channels, 4),
-            recent=zeros(channels, 4),
-        ),
-        clock=zeros(kernel.CLOCK_FIELDS),
-        queue=zeros(channels, 2, kernel.QUEUE_SLOTS, kernel.FIELDS),
-        queued=zeros(channels, 2),
-        active=zeros(channels, outstanding, kernel.FIELDS),
-        activated=zeros(channels),
-        write_mode=zeros(channels),
-        next_try=zeros(channels),
-        transfers=zeros(num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS),
-        streams=zeros(num_streams, kernel.STREAM_FIELDS),
-        ending=zeros(num_streams, kernel.RING),
-        on_bus=zeros(kernel.RING),
-        counters=zeros(kernel.COUNTERS),
-        log=zeros(log_commands, 4),
+        bank=bank,
+        group=np.zeros((groups, OPEN_ROW), np.int64),
+        channel=np.zeros((channels, queue.CHANNEL_FIELDS), np.int64),
+        requests=np.zeros((channels, queue.LISTS, room, queue.FIELDS), np.int64),
+        transfers=np.zeros((num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS), np.int64),
+        streams=np.zeros((num_streams, kernel.STREAM_FIELDS), np.int64),
+        ring=np.zeros((num_streams + 2, kernel.RING), np.int64),
+        counters=np.zeros(queue.COUNTERS, np.int64),
+        log=np.zeros((log_commands, 4), np.int64),
     )

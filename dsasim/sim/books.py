@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dsasim.config.schema import ArchConfig
-from dsasim.kernels import dram as dram_kernel
+from dsasim.kernels import dram_queue as controller
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dram import Dram
 from dsasim.model.unit import Unit
@@ -33,7 +33,7 @@ def _report(units: Sequence[Unit], cycles: int, utilisation_ratio: float | None 
 
 def _dram_report(dram: Dram, cycles: int) -> UnitReport:
     """A core cycle is busy if it meets a memory cycle in which a data bus moves; else dram if a transfer is open."""
-    busy = dram.counters()[dram_kernel.BUSY_CORE]
+    busy = dram.counters()[controller.BUSY_CORE]
     open_cycles, last = 0, 0
     for opened, ended in sorted(dram.open_intervals):
         open_cycles += max(0, ended - max(opened, last))
@@ -50,14 +50,14 @@ def dram_counters(dram: Dram) -> dict[str, int]:
     counts = dram.counters()
     access = dram.preset.access_bytes
     return {
-        "dram_read_bytes": counts[dram_kernel.READS] * access,
-        "dram_write_bytes": counts[dram_kernel.WRITES] * access,
-        "dram_read_bursts": counts[dram_kernel.READS],
-        "dram_write_bursts": counts[dram_kernel.WRITES],
-        "dram_activates": counts[dram_kernel.ACTIVATES],
-        "dram_precharges": counts[dram_kernel.PRECHARGES],
-        "dram_row_hits": counts[dram_kernel.HITS],
-        "dram_row_misses": counts[dram_kernel.MISSES],
-        "dram_row_conflicts": counts[dram_kernel.CONFLICTS],
+        "dram_read_bytes": counts[controller.READS] * access,
+        "dram_write_bytes": counts[controller.WRITES] * access,
+        "dram_read_bursts": counts[controller.READS],
+        "dram_write_bursts": counts[controller.WRITES],
+        "dram_activates": counts[controller.ACTIVATES],
+        "dram_precharges": counts[controller.PRECHARGES],
+        "dram_row_hits": counts[controller.HITS],
+        "dram_row_misses": counts[controller.MISSES],
+        "dram_row_conflicts": counts[controller.CONFLICTS],
         "dram_refreshes": 0,
     }
