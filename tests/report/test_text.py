@@ -117,7 +117,7 @@ def test_free_prediction_makes_a_bound() -> None:
     text = " ".join(printed(result(machine=machine(predictor_free=True))).split())
     assert "speed-up at most 2.50x" in text
     assert "at equal area at most 2.00x" in text
-    assert "prediction is free here" in text
+    assert "an upper bound: prediction is free of charge in this run" in text
 
 
 def test_a_mask_has_no_quality() -> None:
