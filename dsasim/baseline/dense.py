@@ -4,7 +4,8 @@ The same-MACs baseline keeps array, softmax unit, Q, K, V, score and output buff
 generator and scheduler, and takes the better of two dataflows: token-parallel (T rows share each key) and systolic
 (lanes * T rows by macs_per_row columns, output-stationary).
 
-The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes.
+The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes. Its
+tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,6 +99,17 @@ def _iso_area(
     lanes = iso_area_lanes(arch, cost)
     if lanes == arch.pe_array.lanes:
         return None
-    wider = arch.model_copy(update={"pe_array": arch.pe_array.model_copy(update={"lanes": lanes})})
-    dataflow, run = fastest_dense(wider, trace, selection)
+    dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection)
     return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)
+
+
+def _widened(arch: ArchConfig, lanes: int) -> ArchConfig:
+    """The design with `lanes` lanes and tiles that suit them: 13 lanes of 4 rows turn tiles of 64 rows into 52."""
+    rows = lanes * arch.scheduler.token_parallelism
+    tile_rows = arch.scheduler.tile_rows // rows * rows or arch.scheduler.tile_rows
+    return arch.model_copy(
+        update={
+            "pe_array": arch.pe_array.model_copy(update={"lanes": lanes}),
+            "scheduler": arch.scheduler.model_copy(update={"tile_rows": tile_rows}),
+        }
+    )
