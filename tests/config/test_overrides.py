@@ -25,14 +25,16 @@ def test_an_override_mends_a_value_that_is_out_of_range() -> None:
 
 def test_a_section_that_the_file_lacks_may_be_filled() -> None:
     keys = ("bytes=8192", "banks=4", "port_bytes=16", "double_buffered=true")
-    arch = load_arch("dense-16x16", [f"buffers.mask.{key}" for key in keys])
-    assert arch.buffers.mask is not None
+    arch = load_arch("dense-16x16", [f"buffers.predictor.{key}" for key in keys])
+    assert arch.buffers.predictor is not None
 
 
 def test_a_section_filled_in_part_says_what_is_missing() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_arch("dense-16x16", ["buffers.mask.bytes=8192"])
-    assert "--set buffers.mask.bytes=8192: buffers.mask.banks: missing; it must be a whole number" in str(caught.value)
+        load_arch("dense-16x16", ["buffers.predictor.bytes=8192"])
+    assert "--set buffers.predictor.bytes=8192: buffers.predictor.banks: missing; it must be a whole number" in str(
+        caught.value
+    )
 
 
 def test_an_optional_section_may_be_taken_away() -> None:

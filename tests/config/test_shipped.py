@@ -26,11 +26,14 @@ def test_the_name_inside_is_the_files(name: str) -> None:
 
 @each_design
 def test_every_value_says_where_it_comes_from(name: str) -> None:
+    """A comment stands behind the value, or on a line of its own above it."""
     path = next(arch.path for arch in list_archs() if arch.name == name)
+    above = ""
     for line in path.read_text(encoding="utf-8").split("\n"):
         key, _, comment = line.partition("#")
-        is_section = key.rstrip().endswith(":") or key.startswith("name:") or not key.strip()
-        assert is_section or len(comment) > 5, line
+        needs_none = key.rstrip().endswith(":") or key.startswith("name:") or not key.strip()
+        assert needs_none or len(comment) > 5 or above.strip().startswith("#"), line
+        above = line
 
 
 @each_design
