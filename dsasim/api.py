@@ -69,7 +69,7 @@ def _quality_json(quality: Quality) -> dict[str, Any]:
 
 
 def load_trace(name_or_path: str | PathLike[str]) -> AttentionTrace:
-    """The trace of a file (anything with a path separator or a suffix) or of a shipped name; TraceError if it is not one."""
+    """The trace of a file (a path separator or a suffix) or of a shipped name; TraceError if it is not one."""
     return open_trace(find_trace(str(name_or_path)))
 
 
@@ -101,7 +101,7 @@ def simulate(
 
 
 def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
-    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design predicts with."""
+    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design says."""
     if trace.meta.kind != "mask" or arch.predictor.method == "given":
         return arch
     values = arch.model_dump()
@@ -123,7 +123,9 @@ def _selection(
         count = trace.layer(number).num_heads
         selection[number] = tuple(range(count)) if chosen is None else chosen
         if outside := [head for head in selection[number] if not 0 <= head < count]:
-            raise TraceError(f"{trace.meta.name}: layer {number} has no head {_words(outside)}; heads are 0 to {count - 1}")
+            raise TraceError(
+                f"{trace.meta.name}: layer {number} has no head {_words(outside)}; heads are 0 to {count - 1}"
+            )
     if not any(selection.values()):
         raise TraceError(f"{trace.meta.name}: nothing to simulate, no layer or head was chosen")
     return selection

@@ -4,14 +4,14 @@ The same-MACs baseline keeps array, softmax unit, Q, K, V, score and output buff
 generator and scheduler, and takes the better of two dataflows: token-parallel (T rows share each key) and systolic
 (lanes * T rows by macs_per_row columns, output-stationary).
 
-The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes. Its
-tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
+The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes.
+Its tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
@@ -95,9 +95,9 @@ def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
 def _iso_area(
     arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], cycles: int, cost: Cost
 ) -> IsoArea | None:
-    """None where the design has nothing to trade for a lane."""
+    """None where the design has nothing to trade for a lane, or so much that no array could use it."""
     lanes = iso_area_lanes(arch, cost)
-    if lanes == arch.pe_array.lanes:
+    if not arch.pe_array.lanes < lanes <= MAX_LANES:
         return None
     dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection)
     return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)

@@ -15,6 +15,8 @@ Bytes = Annotated[int, Field(ge=1, le=1 << 30)]
 Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 """An exact decimal share, 0 < x <= 1 (a float would make ceil(0.1 n) wrong for some n)."""
 
+MAX_LANES = 1024
+
 PREDICTED = ("dsa2021",)
 """Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
 
@@ -84,7 +86,7 @@ class PEArrayConfig(Section):
 
     organisation: Literal["decoupled"] = Field(description="decoupled: the predictor has its own array")
     dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, output-stationary")
-    lanes: Annotated[int, Field(ge=1, le=1024)]
+    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
     macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(description="W: MACs of one row of a lane")
     bits: Literal[8, 16, 32] = Field(description="operand width of Q, K, V, scores and output")
 
@@ -121,7 +123,7 @@ class BufferConfig(Section):
 
 
 class BuffersConfig(Section):
-    """All on-chip buffers; `predictor` is absent in a design that never predicts, `mask` in one that is always dense."""
+    """All on-chip buffers; a design that never predicts needs no `predictor`, one that is always dense no `mask`."""
 
     q: BufferConfig
     k: BufferConfig

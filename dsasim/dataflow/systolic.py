@@ -43,7 +43,7 @@ def score_work(arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d
 
 
 def output_work(arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d_head: int) -> ArrayWork:
-    """O = P V of a head: folds of lanes * T rows by macs_per_row output columns, each a row fold's span of keys long."""
+    """O = P V of a head: folds of lanes * T rows by macs_per_row output columns, each as long as its span."""
     width = arch.pe_array.macs_per_row
     return _head_work(arch, arch.buffers.v, row_spans, tile_rows, lambda span: fold_cycles(1, span, d_head, 1, width))
 

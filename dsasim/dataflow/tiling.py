@@ -21,7 +21,7 @@ class Footprint:
 
 
 def fit_tile_rows(arch: ArchConfig, footprints: list[Footprint]) -> int:
-    """The largest multiple of T up to `scheduler.tile_rows` whose footprints all fit; ConfigError if one group does not."""
+    """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not."""
     group = arch.scheduler.token_parallelism
     rows = arch.scheduler.tile_rows
     for footprint in footprints:

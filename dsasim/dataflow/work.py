@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ArrayWork:
-    """Time and reads of one product. What a lane does not spend busy or in conflict it waits for other lanes (imbalance)."""
+    """Time and reads of one product; a lane that is neither busy nor in conflict waits for other lanes (imbalance)."""
 
     cycles: NDArray[np.int64]  # [tiles]
     busy_cycles: NDArray[np.int64]  # [tiles, lanes]

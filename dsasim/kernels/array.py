@@ -1,8 +1,8 @@
 """The token-parallel PE array walking a plan: how long each tile takes, and where its cycles went.
 
-Rules (design section 2.4). Lane l works through groups l, l + lanes, ... of the tile, one plan step after the other; all
-lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is read
-once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
+Rules (design section 2.4). Lane l works through groups l, l + lanes, ... of the tile, one plan step after the other;
+all lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is
+read once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
 
     vector_cycles = ceil(d_head / macs_per_row)         a row's dot product with one key
     read_cycles   = ceil(vector bytes / port bytes)     one bank delivering one key
@@ -11,8 +11,8 @@ A lane that takes part in a step is busy for vector_cycles and in bank conflict 
 done waits (imbalance). A tile with nothing kept takes one cycle, imbalance for every lane.
 
 Worked example: 2 lanes, 2 banks, vector_cycles = 2, read_cycles = 2. Lane 0 has one group with steps {key 0}, {key 1};
-lane 1 has one group with the single step {key 2}. Step 0 reads keys 0 and 2, both in bank 0: 4 cycles, so both lanes are
-busy 2 and in conflict 2. Step 1 reads key 1: 2 cycles; lane 1 waits 2. The tile takes 6 cycles and 3 vector reads.
+lane 1 has one group with the single step {key 2}. Step 0 reads keys 0 and 2, both in bank 0: 4 cycles, so both lanes
+are busy 2 and in conflict 2. Step 1 reads key 1: 2 cycles; lane 1 waits 2. The tile takes 6 cycles and 3 vector reads.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def walk_tiles(
     vector_cycles: int,
     read_cycles: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return per tile: cycles [tiles], vector reads [tiles], lane busy [tiles, lanes], lane bank_conflict [tiles, lanes].
+    """Return per tile: cycles and vector reads [tiles], lane busy and lane bank_conflict cycles [tiles, lanes].
 
     `step_ptr`, `load_ptr`, `load_key` are the plan of one head (see `kernels.plan`).
     """

@@ -164,7 +164,7 @@ def _move_data(scalars: Ints, timing: Ints, transfers: Ints, ring: Ints, index: 
 
 @njit(cache=True)
 def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, counters: Ints, edge: int) -> bool:
-    """Release bursts that ended at this edge (True if any), and count the core cycles that meet its memory cycle if a bus moves in it."""
+    """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
     at = edge & (RING - 1)
     if ring[-1, at]:
         ring[-1, at] = 0
@@ -194,16 +194,16 @@ def catch_up(state: DramState, edge: int) -> None:
 
 @njit(cache=True)
 def advance(state: DramState, first: int, last: int, finished: Ints) -> tuple[int, int]:
-    """Simulate the edges from max(first, next unsimulated) to last - 1, fewer once a transfer completes, none that are idle.
+    """Simulate the edges from max(first, next unsimulated) to last - 1, fewer once a transfer completes.
 
     A completion ending at edge e is visible at core cycle ceil(e * NUM / DEN); edges at or after that time are left for
-    the next call. `finished` [n, 2] receives (transfer index, end edge) of each completion. Returns (completions, bursts
-    not yet issued).
+    the next call. `finished` [n, 2] receives (transfer index, end edge) of each completion. Returns (completions,
+    bursts not yet issued).
     """
     catch_up(state, first)
-    scalars, timing, mapping, channel, requests = state.scalars, state.timing, state.mapping, state.channel, state.requests
-    bank, group, transfers, streams, ring = state.bank, state.group, state.transfers, state.streams, state.ring
-    counters, log = state.counters, state.log
+    scalars, timing, mapping, counters, log = state.scalars, state.timing, state.mapping, state.counters, state.log
+    bank, group, channel, requests = state.bank, state.group, state.channel, state.requests
+    transfers, streams, ring = state.transfers, state.streams, state.ring
     num, den = scalars[NUM], scalars[DEN]
     remaining = np.sum(transfers[:, :, UNISSUED])
     completions = 0
@@ -241,4 +241,4 @@ def advance(state: DramState, first: int, last: int, finished: Ints) -> tuple[in
                 break
         edge += 1
     scalars[EDGE] = edge
-    return completions, remaining
+    return completions, int(remaining)

@@ -11,7 +11,7 @@ State, int64, numbered through all channels:
 
     bank    [banks, 5]          earliest ACT, PRE, RD, WR, and the open row (CLOSED if none)
     group   [bank groups, 4]    earliest ACT, -, RD, WR
-    channel [channels, ≥ 8]     earliest ACT, -, RD, WR, and the edges at which the last four ACTs leave nFAW, oldest first
+    channel [channels, ≥ 8]     earliest ACT, -, RD, WR; edges at which the last four ACTs leave nFAW, oldest first
 """
 
 import numpy as np
@@ -35,13 +35,13 @@ Ints = NDArray[np.int64]
 @njit(cache=True)
 def earliest(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], command: int) -> int:
     """First edge at which `command` (PRE, RD or WRITE) is legal; `at` is (channel, bank group, bank)."""
-    return max(bank[at[2], command], group[at[1], command], channel[at[0], command])
+    return int(max(bank[at[2], command], group[at[1], command], channel[at[0], command]))
 
 
 @njit(cache=True)
 def earliest_activate(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int]) -> int:
     """First edge at which the closed bank may be activated."""
-    return max(earliest(bank, group, channel, at, ACT), channel[at[0], FAW_FIRST])
+    return int(max(earliest(bank, group, channel, at, ACT), channel[at[0], FAW_FIRST]))
 
 
 @njit(cache=True)
@@ -50,7 +50,9 @@ def _hold(table: Ints, row: int, command: int, edge: int) -> None:
 
 
 @njit(cache=True)
-def activate(timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], row: int, edge: int) -> None:
+def activate(
+    timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], row: int, edge: int
+) -> None:
     """Open `row` at `edge`."""
     bank[at[2], OPEN_ROW] = row
     _hold(bank, at[2], ACT, edge + timing[RC])
@@ -72,7 +74,9 @@ def precharge(timing: Ints, bank: Ints, at: tuple[int, int, int], edge: int) -> 
 
 
 @njit(cache=True)
-def column(timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], write: int, edge: int) -> None:
+def column(
+    timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], write: int, edge: int
+) -> None:
     """Read (`write` = 0) or write (1) a burst of the open row at `edge`."""
     _hold(group, at[1], RD + write, edge + timing[CCDL])
     _hold(channel, at[0], RD + write, edge + timing[CCDS])

@@ -12,8 +12,12 @@ issue of DOTA (Qu et al., ASPLOS 2022) as SOFA (MICRO 2024, IV-D) describes it.
 
 Worked example (T = 2), keep mask of two rows: row 0 keeps keys 0, 2, 3; row 1 keeps keys 1, 2.
 
-    in order    step 0: key 0 for row 0, key 1 for row 1; step 1: key 2 for both; step 2: key 3 for row 0.  4 loads, 3 steps
-    reordered   step 0: key 2 for both; step 1: key 0 for row 0, key 1 for row 1; step 2: key 3 for row 0.  4 loads, 3 steps
+    step        in order                            reordered
+    0           key 0 for row 0, key 1 for row 1    key 2 for both
+    1           key 2 for both                      key 0 for row 0, key 1 for row 1
+    2           key 3 for row 0                     key 3 for row 0
+
+Either way 4 loads in 3 steps.
 """
 
 from typing import TypeAlias
@@ -91,7 +95,7 @@ def _classify(
     keys: NDArray[np.int32],
     subsets: NDArray[np.uint8],
 ) -> int:
-    """Merge the rows first..last-1 into their union, ascending: `keys[u]` is wanted by the rows `subsets[u]`; returns its size."""
+    """Merge rows first..last-1 into their union, ascending: rows `subsets[u]` want `keys[u]`; returns its size."""
     cursor = np.empty(last - first, np.int64)
     for row in range(first, last):
         cursor[row - first] = indptr[row]
@@ -117,11 +121,11 @@ def _classify(
 
 @njit(cache=True)
 def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_rows: int) -> Plan:
-    """Each key is loaded once: keys wait in one queue per exact row set, and a step fills its rows from the fullest sets down.
+    """Each key is loaded once: keys wait in one queue per exact row set, and a step serves the largest sets first.
 
     In a step, `idle` = the rows that still want keys. The head of the non-empty queue whose set fits in `idle` with the
-    most rows (ties: the lowest bitmask) is served and its rows leave `idle`, until no queue fits. One pass over the sets
-    in that order is enough, since `idle` only shrinks. Arguments as in `plan_in_order`.
+    most rows (ties: the lowest bitmask) is served and its rows leave `idle`, until no queue fits. One pass over the
+    sets in that order is enough, since `idle` only shrinks. Arguments as in `plan_in_order`.
     """
     num_rows = len(indptr) - 1
     groups = (num_rows + group_rows - 1) // group_rows

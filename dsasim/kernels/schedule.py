@@ -2,10 +2,10 @@
 
 Rules (design section 2.3). A scheduler reads the mask of a group and classifies `keys_per_cycle` key positions a cycle
 into its ID queues, ceil(span / keys_per_cycle) cycles for the `span` positions the group may keep; then it issues one
-load a cycle. The queues are double: the next group is classified while this one is issued. So groups g = 0, 1, ... of one
-scheduler take classify(0) + sum over g of max(issue(g), classify(g + 1)), with classify = 0 after the last. Group g of a
-tile goes to scheduler g mod num_schedulers; the tile's plan is handed over when the slowest is done, after at least one
-cycle.
+load a cycle. The queues are double: the next group is classified while this one is issued. So groups g = 0, 1, ... of
+one scheduler take classify(0) + sum over g of max(issue(g), classify(g + 1)), with classify = 0 after the last. Group g
+of a tile goes to scheduler g mod num_schedulers; the tile's plan is handed over when the slowest is done, after at
+least one cycle.
 
 Worked example: one scheduler, keys_per_cycle = 4, two groups with spans 8 and 8 and 5 and 1 loads:
 2 + max(5, 2) + max(1, 0) = 8 cycles.

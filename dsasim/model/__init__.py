@@ -1,0 +1,1 @@
+"""The hardware: one unit a file, each a SimPy process with its timing rule; `accelerator` wires them."""

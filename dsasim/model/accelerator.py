@@ -5,14 +5,13 @@
      ▲                                             Q, K, V ─►   ▲ │
      └──── five DMA engines                        scores ─► softmax unit
 
-A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its own
-fixed list of jobs; what couples them is operands, buffer slots and the memory.
+A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its
+own fixed list of jobs; what couples them is operands, buffer slots and the memory.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
-from simpy import Environment, Event
+from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError

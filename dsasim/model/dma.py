@@ -1,7 +1,8 @@
 """DMA engine: moves one stream between DRAM and its buffer, transfer after transfer, several open at a time.
 
 Transfer i starts when transfer i - open_transfers has ended, its buffer slot is free (reads) and its operand is made
-(writes). The engine is busy while any of its transfers is open. A transfer of nothing posts nothing and takes one cycle.
+(writes). The engine is busy while any of its transfers is open. A transfer of nothing posts nothing and takes one
+cycle.
 """
 
 from collections import deque

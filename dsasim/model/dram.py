@@ -13,6 +13,7 @@ from math import ceil
 
 import numpy as np
 from simpy import Environment, Event
+from simpy.events import EventPriority
 
 from dsasim.config.schema import ArchConfig
 from dsasim.kernels import dram as kernel
@@ -20,7 +21,7 @@ from dsasim.kernels import dram_queue as queue
 from dsasim.kernels.dram_timing import CLOSED, OPEN_ROW
 from dsasim.model.dram_preset import DramPreset, load_presets
 
-AFTER_EVERYTHING = 2
+AFTER_EVERYTHING = EventPriority(2)
 """Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
 
 

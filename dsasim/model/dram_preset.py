@@ -1,4 +1,4 @@
-"""DRAM presets and address mappings as the controller kernel wants them: names become numbers once, before the clock starts."""
+"""DRAM presets and address mappings as the controller kernel wants them: names become numbers once."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -1,4 +1,4 @@
-"""What flows between the units: a tile and the operands it turns into, a kv head and its K and V, a layer and its slots."""
+"""What flows between the units: tiles and the operands they turn into, kv heads, layers and their slots."""
 
 from simpy import Environment
 

@@ -1,8 +1,8 @@
 """Mask generator: a tile of approximate scores becomes a bit mask, one selector a row at a time.
 
 A selector takes ceil(n / comparators) cycles for a row of n allowed keys under `threshold`, and
-ceil(remaining / comparators) + 3 for each pass its quick-select really makes under `top_k` (`kernels.select`). Row r of a
-tile goes to selector r mod num_selectors; the tile is done when its slowest selector is, after at least one cycle.
+ceil(remaining / comparators) + 3 for each pass its quick-select really makes under `top_k` (`kernels.select`). Row r
+of a tile goes to selector r mod num_selectors; the tile is done when its slowest selector is, after at least one cycle.
 
 Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 + 9) = 13 cycles.
 """

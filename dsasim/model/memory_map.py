@@ -38,7 +38,9 @@ class Region:
         later when token-interleaved.
         """
         if not self.interleaved:
-            return Transfer(is_write, self.base + (head * self.rows + first) * self.vector_bytes, count * self.vector_bytes)
+            return Transfer(
+                is_write, self.base + (head * self.rows + first) * self.vector_bytes, count * self.vector_bytes
+            )
         start = self.base + (first * self.heads + head) * self.vector_bytes
         return Transfer(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
 
@@ -56,5 +58,7 @@ class MemoryMap:
         region = Region(self._next, heads, rows, vector_bytes, self._interleaved and heads > 1)
         self._next = -(-(region.base + region.num_bytes) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if self._next > self._capacity:
-            raise ConfigError(f"the trace's tensors need {self._next} bytes of DRAM, dram.channels hold {self._capacity}")
+            raise ConfigError(
+                f"the trace's tensors need {self._next} bytes of DRAM, dram.channels hold {self._capacity}"
+            )
         return region

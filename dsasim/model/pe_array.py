@@ -1,8 +1,8 @@
 """Sparse PE array: SDDMM and SpMM of each tile, lanes in lock-step, one job at a time in a fixed order.
 
 How long a job takes is the dataflow's (`dataflow.token_parallel`, `dataflow.systolic`). The order within a layer is
-S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax of one tile runs beside the SDDMM of the next; that needs
-two score slots and two mask slots (a tile's plan stays in its mask slot until its SpMM), else S0, P0, S1, P1, ...
+S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax of one tile runs beside the SDDMM of the next; that
+needs two score slots and two mask slots (a tile's plan stays in its mask slot until its SpMM), else S0, P0, S1, P1, ...
 
 The end of the last reader frees each slot: Q by its SDDMM, plan and scores by its SpMM, K and V by the last SDDMM and
 SpMM of the kv head.

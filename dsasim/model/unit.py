@@ -25,7 +25,7 @@ Process: TypeAlias = Generator[Event, Any, None]
 
 
 class Ready:
-    """An operand that will be in its buffer: the event of its arrival, and when its transfer opened if DMA brings it."""
+    """An operand that will be in its buffer: its arrival, and when its transfer opened if DMA brings it."""
 
     __slots__ = ("at", "event", "name", "opened")
 
@@ -104,9 +104,7 @@ class Unit:
         self.book_idle({"drained": total_cycles - self.idle_since})
 
 
-def classify(
-    idle_since: int, layer_began: int, slot_at: int, operands: Sequence[Ready], start: int
-) -> dict[str, int]:
+def classify(idle_since: int, layer_began: int, slot_at: int, operands: Sequence[Ready], start: int) -> dict[str, int]:
     """Give each cycle of the wait [idle_since, start) its owner; see the module's rule and example."""
     begun = min(max(idle_since, layer_began), start)
     slotted = min(max(begun, slot_at), start)

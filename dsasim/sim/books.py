@@ -14,7 +14,9 @@ from dsasim.sim.result import STALL_REASONS, UnitReport
 def unit_reports(arch: ArchConfig, machine: Accelerator, cycles: int, macs: int) -> dict[str, UnitReport]:
     """Every unit's books; `macs` are the useful ones of SDDMM and SpMM."""
     lanes, engines = machine.pe_array.lanes, list(machine.dma.values())
-    reports = {unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)}
+    reports = {
+        unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)
+    }
     reports |= {lane.name: _report([lane], cycles) for lane in lanes}
     reports["pe_array"] = _report(lanes, cycles, utilisation_ratio=macs / (arch.macs * cycles))
     reports["softmax"] = _report([machine.softmax], cycles)

@@ -23,17 +23,19 @@ from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
 from dsasim.predictors.base import PredictionWork
 from dsasim.trace.attention import LayerTrace
 
-COUNTERS = (
-    ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified", "keys_issued")
-    + ("softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads", "idle_row_slots")
-    + tuple(f"{name}_buffer_{way}_bytes" for name in ("q", "k", "v", "predictor", "mask", "score", "output") for way in ("read", "write"))
+OPERATIONS = (
+    ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified")
+    + ("keys_issued", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
+    + ("idle_row_slots",)
 )  # fmt: skip
+BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
+COUNTERS = (*OPERATIONS, *(f"{name}_buffer_{way}_bytes" for name in BUFFERS for way in ("read", "write")))
 """All counters of the units; those of the memory are added by the engine."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a head: `rows` [groups] in each, and `spans` [groups], the key positions from 0 that it may keep."""
+    """The groups of a head: `rows` [groups] in each, and `spans` [groups], the keys from 0 that each may keep."""
 
     rows: NDArray[np.int64]
     spans: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Run a design on a trace: `run_machine` is the one way from masks to cycles, for the design and its baselines alike."""
+"""Run a design on a trace: `run_machine` is the one way to cycles, for the design and its baselines alike."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

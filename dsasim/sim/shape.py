@@ -63,9 +63,7 @@ def layer_shape(
     return LayerShape(tile_rows, row_spans, groups, group_rows, int(allowed.sum()), slots)
 
 
-def _footprints(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts
-) -> list[Footprint]:
+def _footprints(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts) -> list[Footprint]:
     """What each buffer must hold for a tile of the layer."""
     element = arch.pe_array.bits // 8
     needs = [
@@ -91,4 +89,6 @@ def _predictor_footprint(layer: LayerTrace, work: PredictionWork, slots: int) ->
         + slots * work.columns * work.rank * (shared_by + 1) * work.bits
     )
     row_bits = slots * (work.d_model * INPUT_BITS + 8 * layer.L_k * score_bytes(work)) + work.rank * work.bits
-    return Footprint("predictor", "projected inputs, weights and predicted scores", -(-row_bits // 8), -(-resident_bits // 8))
+    return Footprint(
+        "predictor", "projected inputs, weights and predicted scores", -(-row_bits // 8), -(-resident_bits // 8)
+    )
