@@ -22,8 +22,10 @@ __all__ = ["METHODS", "KeepMask", "LayerPredictor", "PredictionWork", "Selection
 
 
 def load_predictor(arch: ArchConfig, layer: LayerTrace) -> LayerPredictor:
-    """The design's prediction method applied to a layer; a layer that holds masks only is always `given`.
+    """The design's prediction method applied to a layer; a layer that holds masks only is `given`, or `dense` if asked.
 
+    A dense machine is what such a layer is compared with, so it keeps every allowed position there too.
     ConfigError, TraceError: a design and a trace that do not fit each other (see the methods).
     """
-    return METHODS[arch.predictor.method if layer.has_qkv else "given"](arch, layer)
+    method = arch.predictor.method
+    return METHODS[method if layer.has_qkv or method == "dense" else "given"](arch, layer)
