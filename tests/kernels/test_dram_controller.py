@@ -317,7 +317,7 @@ def test_commands_ends_and_counters_equal_their_twin_wherever_it_is_cut(
 def test_events_post_and_complete_at_the_twins_times(
     make_dram: Callable[..., Dram], design: dict[str, Any], posts: list[Post], others: list[int]
 ) -> None:
-    """Posted at core cycles with other events on the calendar, each is ready in the first cycle at or after its end edge."""
+    """Whatever else is on the calendar, a transfer is ready in the first core cycle at or after its end edge."""
     env = Environment()
     dram, twin = build(make_dram, design, env)
     ready: dict[int, int] = {}
