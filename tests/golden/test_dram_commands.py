@@ -1,0 +1,73 @@
+"""Every command of Ramulator 2.1 on twelve micro traces, at its cycle (provenance: tests/golden/dram/README.md)."""
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simpy import Environment
+
+from dsasim.config.loader import load_arch
+from dsasim.kernels import dram as kernel
+from dsasim.kernels import dram_queue as queue
+from dsasim.model.dram import Dram, Transfer
+
+GOLDEN = Path(__file__).parent / "dram"
+TRACES = sorted(path.stem for path in (GOLDEN / "commands").glob("*.csv"))
+NAMES = {queue.LOG_ACT: "ACT", queue.LOG_PRE: "PREpb", queue.LOG_RD: "RD", queue.LOG_WR: "WR"}
+AS_RAMULATOR = (
+    "clock_ghz=1",
+    "dram.preset=DDR4_2400",
+    "dram.channels=1",
+    "dram.mapping=row-bank-bankgroup-column-channel",
+    "dma.open_transfers=64",
+    "dma.outstanding_bursts=4096",
+)
+"""One stream that is never limited, so that only the controller's queues hold requests back."""
+
+
+def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
+    """Post the requests in order, each not before its cycle; the end edge of each."""
+    dram = Dram(
+        Environment(), load_arch("dsa-decoupled", AS_RAMULATOR), num_streams=1, log_commands=10 * len(requests) + 1
+    )
+    room = np.zeros((1, len(requests), kernel.TRANSFER_FIELDS), np.int64)
+    dram.state = dram.state._replace(transfers=room)
+    finished = np.empty((len(requests), 2), np.int64)
+    ends: list[int] = []
+
+    def advance_to(last: int) -> None:
+        remaining = 1
+        while remaining and int(dram.state.scalars[kernel.EDGE]) < last:
+            first = int(dram.state.scalars[kernel.EDGE])
+            completions, remaining = kernel.advance(dram.state, first, last, finished)
+            ends.extend(finished[:completions, 1].tolist())
+
+    for request in requests:
+        advance_to(int(request["not_before"]))
+        dram._enqueue(0, Transfer(request["op"] == "W", int(request["addr"]), 64))
+    advance_to(queue.NEVER)
+    return dram, ends
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_commands_and_totals(name: str) -> None:
+    with gzip.open(GOLDEN / "requests" / f"{name}.csv.gz", "rt") as file:
+        dram, ends = replay(list(csv.DictReader(file)))
+    log = dram.state.log[1 : dram.state.log[0, 0] + 1].tolist()
+    found = [(edge, NAMES[command], bank // 4, bank % 4) for edge, command, bank, _ in log]
+    rows = [row for _, command, _, row in log if command != queue.LOG_PRE]
+    golden = list(csv.DictReader((GOLDEN / "commands" / f"{name}.csv").open()))
+    assert found == [(int(g["clock"]), g["command"], int(g["BankGroup"]), int(g["Bank"])) for g in golden]
+    assert rows == [int(g["Row"]) for g in golden if g["command"] != "PREpb"]
+    totals = {total["trace"]: total for total in csv.DictReader((GOLDEN / "totals.csv").open())}[name]
+    assert max(ends) == int(totals["cycles_drained"])
+    counts = dram.counters()
+    assert counts[queue.HITS] == int(totals["row_hits"])
+    assert counts[queue.MISSES] == int(totals["row_misses"])
+    assert counts[queue.CONFLICTS] == int(totals["row_conflicts"])
+
+
+def test_all_twelve_are_here() -> None:
+    assert [name[:3] for name in TRACES] == [f"m{number:02d}" for number in range(1, 13)]
