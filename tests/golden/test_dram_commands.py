@@ -27,6 +27,13 @@ AS_RAMULATOR = (
 """One stream that is never limited, so that only the controller's queues hold requests back."""
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, gzipped or not."""
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == ".gz" else data
+    return list(csv.DictReader(text.decode().splitlines()))
+
+
 def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
     """Post the requests in order, each not before its cycle; the end edge of each."""
     dram = Dram(
@@ -53,15 +60,14 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 
 @pytest.mark.parametrize("name", TRACES)
 def test_commands_and_totals(name: str) -> None:
-    with gzip.open(GOLDEN / "requests" / f"{name}.csv.gz", "rt") as file:
-        dram, ends = replay(list(csv.DictReader(file)))
+    dram, ends = replay(rows_of(GOLDEN / "requests" / f"{name}.csv.gz"))
     log = dram.state.log[1 : dram.state.log[0, 0] + 1].tolist()
     found = [(edge, NAMES[command], bank // 4, bank % 4) for edge, command, bank, _ in log]
     rows = [row for _, command, _, row in log if command != queue.LOG_PRE]
-    golden = list(csv.DictReader((GOLDEN / "commands" / f"{name}.csv").open()))
+    golden = rows_of(GOLDEN / "commands" / f"{name}.csv")
     assert found == [(int(g["clock"]), g["command"], int(g["BankGroup"]), int(g["Bank"])) for g in golden]
     assert rows == [int(g["Row"]) for g in golden if g["command"] != "PREpb"]
-    totals = {total["trace"]: total for total in csv.DictReader((GOLDEN / "totals.csv").open())}[name]
+    totals = {total["trace"]: total for total in rows_of(GOLDEN / "totals.csv")}[name]
     assert max(ends) == int(totals["cycles_drained"])
     counts = dram.counters()
     assert counts[queue.HITS] == int(totals["row_hits"])
