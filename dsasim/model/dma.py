@@ -58,6 +58,7 @@ class DmaEngine(Unit):
         if not oldest.processed:
             self.waiting_for = "its oldest transfer"
             yield oldest
+            self.waiting_for = "nothing"
 
     def _start(self, job: DmaJob) -> None:
         self._num_open += 1
