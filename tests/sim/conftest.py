@@ -40,9 +40,9 @@ TINY = (
 )
 """One lane, T = 2, tiles of one group, 4 MACs a row, everything double-buffered.
 
-At 1.6 GHz a core cycle is exactly one memory cycle of DDR4-3200 (625 ps), so memory edges are core cycles. Of its
-timings the hand calculations use nRCD = nCL = 22, nCWL = 16, nBL = 4, nCCD_S / nCCD_L = 4 / 8, nRRD_S = 4: a burst admitted
-at edge e whose bank is closed is activated at e + 1, read at e + 23 and there at e + 49. 8 KiB fill a bank group's row.
+At 1.6 GHz a core cycle is exactly one memory cycle of DDR4-3200 (625 ps), so memory edges are core cycles. The hand
+calculations use nRCD = nCL = 22, nCWL = 16, nBL = 4, nCCD_S = 4, nCCD_L = 8, nRRD_S = 4: a burst admitted at edge e
+whose bank is closed is activated at e + 1, read at e + 23 and there at e + 49. 8 KiB fill a bank group's row.
 """
 
 

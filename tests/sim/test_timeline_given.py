@@ -2,13 +2,13 @@
 
         keys 0 1 2 3
     row 0    x x . .     group 0, T = 2: key 1 for both rows; then key 0 for row 0 and key 2 for row 1.
-    row 1    . x x .       3 loads, 2 steps. Keys 0 and 2 share bank 0 of 2: the second step takes 2 cycles, one in conflict.
+    row 1    . x x .       3 loads, 2 steps. Keys 0 and 2 share bank 0 of 2: step 2 takes 2 cycles, one in conflict.
     row 2    . . x .     group 1: key 2 for row 2. 1 load, 1 step.
     row 3    . . . .
 
 A vector has 4 elements of 16 bits: 1 cycle for 4 MACs, 1 cycle for a port of 8 bytes. Two tiles of one group.
 
-Memory: Q is at 0 (tile 1 at 16), K at 4096: bank group 0; V at 8192, output at 12288: bank group 1. All reads are posted at 0.
+Memory: Q is at 0 (tile 1 at 16), K at 4096: bank group 0; V at 8192, output at 12288: bank group 1. Reads posted at 0.
 
     admitted    q0 at 0, k 1, v 2, q1 3 (round robin over the streams q, k, v)
     commands    ACT group 0 at 1; ACT group 1 at 1 + nRRD_S = 5

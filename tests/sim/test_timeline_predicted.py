@@ -8,19 +8,19 @@ Inputs X are e0, e0, e1, 0 and P, W~q, W~k the identity, so S~ is positive exact
     row 2    . . x .     group 1: key 2 for row 2. 1 load, 1 step
     row 3    . . . .
 
-Predictor, 2 x 2 PEs, 16 bits a cycle from its buffer (one bank of 2 bytes): XP needs 2 * 8 + 2 * 2 = 20 bits a cycle, so
+Predictor, 2 x 2 PEs, 16 bits a cycle from its buffer (one bank of 2 bytes): XP needs 2 * 8 + 2 * 2 = 20 bits, so its
 streaming stretches by 2; the 4-bit products need 2 * 4 + 2 * 4 = 16.
 
     XP of 2 rows    1 * 2 folds * 4 = 8, skew 2, conflict 8:   18 cycles
     K~              2 * 2 folds * 4 = 16, skew 2:              18 cycles
     Q~ and S~       (2 folds * 4 + 2) + (2 folds * 4 + 2):     20 cycles
 
-Memory: P at 0, X at 4096 (bank group 0); W~ at 8192, Q at 12288 (1); K at 16384, V at 20480 (2); output at 24576 (3). Two
-transfers a stream are open, so X1 waits for P and W~ for X0.
+Memory: P at 0, X at 4096 (bank group 0); W~ at 8192, Q at 12288 (1); K at 16384, V at 20480 (2); output at 24576 (3).
+Two transfers a stream are open, so X1 waits for P and W~ for X0.
 
     admitted    P 0, q0 1, k 2, v 3, X0 4, q1 5; X1 at 49, W~ at 61
     ACT         group 0 at 1, 1 at 5, 2 at 9 (nRRD_S apart)
-    RD          P 23, q0 27, k 31, X0 35, v 39, q1 43 (each nCCD_S after another group, nCCD_L after its own); X1 50, W~ 62
+    RD          P 23, q0 27, k 31, X0 35, v 39, q1 43 (nCCD_S after another group, nCCD_L after its own); X1 50, W~ 62
     ready       P 49, q0 53, k 57, X0 61, v 65, q1 69, X1 76, W~ 88
 
     predictor   XP0 needs X0: 61-79.   XP1: 79-97.   K~: 97-115.   tile 0: 115-135.   tile 1: 135-155

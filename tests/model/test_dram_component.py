@@ -1,0 +1,85 @@
+"""The memory as a component: ready times in core cycles, order of posts, and what it holds of its own work."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+import pytest
+from simpy import Environment
+
+from dsasim.config.schema import ArchConfig
+from dsasim.kernels import dram_queue as queue
+from dsasim.model.dram import Dram, Transfer
+from dsasim.model.dram_preset import load_presets
+
+ONE_CHANNEL = ("dram.preset=DDR4_2400", "dram.channels=1", "dram.mapping=row-bank-bankgroup-column-channel")
+
+
+def ready_times(arch: ArchConfig, posts: list[tuple[int, int, Transfer]]) -> tuple[list[int], Dram]:
+    """When each of (cycle, stream, transfer) was ready."""
+    env = Environment()
+    dram = Dram(env, arch, num_streams=3)
+    ready = [0] * len(posts)
+
+    def post(at: int, cycle: int, stream: int, transfer: Transfer):
+        yield env.timeout(cycle)
+        yield dram.post(stream, transfer)
+        ready[at] = int(env.now)
+
+    for at, posting in enumerate(posts):
+        env.process(post(at, *posting))
+    env.run()
+    return ready, dram
+
+
+@pytest.mark.parametrize("clock_ghz", ["0.5", "0.7", "1", "1.2004", "1.3", "3"])
+def test_an_unloaded_read_is_ready_at_the_first_core_cycle_after_its_data(
+    make_arch: Callable[..., ArchConfig], clock_ghz: str
+) -> None:
+    """Posted at core cycle 5: admitted at the first edge not before, ends 1 + 16 + 16 + 4 edges later."""
+    edge = Fraction(833, 1000) * Fraction(clock_ghz)
+    ready, _ = ready_times(make_arch(*ONE_CHANNEL, f"clock_ghz={clock_ghz}"), [(5, 0, Transfer(False, 0, 64))])
+    assert ready == [ceil((ceil(5 / edge) + 37) * edge)]
+
+
+def test_simultaneous_posts_are_taken_by_stream_whatever_their_order(make_arch: Callable[..., ArchConfig]) -> None:
+    posts = [(3, stream, Transfer(False, 8192 * 16 * stream, 256)) for stream in range(3)]
+    ready, _ = ready_times(make_arch(*ONE_CHANNEL), posts)
+    reversed_ready, _ = ready_times(make_arch(*ONE_CHANNEL), posts[::-1])
+    assert ready == reversed_ready[::-1]
+    assert ready == sorted(ready)
+
+
+def test_one_outstanding_burst_pays_the_whole_latency_each_time(make_arch: Callable[..., ArchConfig]) -> None:
+    """A hit after release: admitted at the end edge 37, RD at 38, ends at 38 + 20 = 58, and so on every 21 edges."""
+    arch = make_arch(*ONE_CHANNEL, "clock_ghz=1", "dma.outstanding_bursts=1")
+    ready, _ = ready_times(arch, [(0, 0, Transfer(False, 0, 64 * 4))])
+    assert ready == [ceil((37 + 3 * 21) * Fraction(833, 1000))]
+
+
+def test_busy_core_cycles_are_those_in_which_a_bus_moves(make_arch: Callable[..., ArchConfig]) -> None:
+    """Data of edges 33 .. 36 at 0.833 core cycles an edge lie in core cycles 27 (27.489) to 30 (30.821): four."""
+    _, dram = ready_times(make_arch(*ONE_CHANNEL, "clock_ghz=1"), [(0, 0, Transfer(False, 0, 64))])
+    assert dram.counters()[queue.BUSY_CORE] == 4
+    assert dram.open_intervals == [(0, 31)]
+
+
+def test_channels_work_side_by_side(make_arch: Callable[..., ArchConfig]) -> None:
+    """Neighbouring bursts on two channels end together: the second is admitted at the same edge."""
+    arch = make_arch(
+        "dram.preset=DDR4_2400", "dram.channels=2", "dram.mapping=row-bank-column-bankgroup-channel", "clock_ghz=1"
+    )
+    ready, _ = ready_times(arch, [(0, 0, Transfer(False, 0, 128))])
+    assert ready == [ceil(37 * Fraction(833, 1000))]
+
+
+def test_presets_hold_what_jedec_devices_hold() -> None:
+    for preset in load_presets().values():
+        assert preset.channel_bytes == 8 << 30
+        assert preset.timing_cycles["nRC"] == preset.timing_cycles["nRAS"] + preset.timing_cycles["nRP"]
+
+
+def test_a_mapping_lists_fields_from_the_least_significant() -> None:
+    mapping = load_presets()["DDR4_2400"].mapping("row-bank-column-bankgroup-channel", 3)
+    assert np.array_equal(mapping[:, 1], [3, 4, 128, 4, 65536])

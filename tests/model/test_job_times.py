@@ -1,0 +1,72 @@
+"""How long the predictor, the mask generator and the softmax unit take: each unit's worked example, and its edges."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dsasim.config.schema import ArchConfig
+from dsasim.model import mask_generator, predictor, softmax_unit
+from dsasim.model.work import Job
+from dsasim.predictors.base import PredictionWork
+
+WORK = PredictionWork(d_model=576, k=144, columns=144, rank=16, bits=4, ternary_adds_per_row=0)
+MakeArch = Callable[..., ArchConfig]
+SQUARE = ("predictor.array_rows=64", "predictor.array_columns=64")
+
+
+def test_predictor_worked_example(make_arch: MakeArch) -> None:
+    """Q~ takes 144 + 126, S~ takes 8 * 16 + 126: 524 cycles without conflict."""
+    arch = make_arch(*SQUARE, "buffers.predictor.banks=64", "buffers.predictor.port_bytes=64")
+    assert arch.buffers.predictor is not None
+    assert predictor.tile_job(arch.predictor, arch.buffers.predictor, WORK, 64, 512) == Job(524)
+
+
+def test_ports_one_bit_short_stretch_the_streaming(make_arch: MakeArch) -> None:
+    """64 rows and 64 columns of 4 bits take 512 bits a cycle: 64 bytes keep up, 63 do not."""
+    for port_bytes, stretch in ((64, 1), (63, 2)):
+        arch = make_arch(*SQUARE, "buffers.predictor.banks=1", f"buffers.predictor.port_bytes={port_bytes}")
+        assert arch.buffers.predictor is not None
+        job = predictor.key_job(arch.predictor, arch.buffers.predictor, WORK, 512)
+        streaming = 8 * 144
+        assert job == Job(streaming * stretch + 126, streaming * (stretch - 1))
+
+
+def test_the_projection_works_on_whole_inputs_and_two_bit_weights(make_arch: MakeArch) -> None:
+    """64 rows of 576 inputs by 144 columns: 3 folds of 576; 64 * 8 + 64 * 2 bits a cycle fit 16 ports of 64 bytes."""
+    arch = make_arch(*SQUARE, "buffers.predictor.banks=16", "buffers.predictor.port_bytes=64")
+    assert arch.buffers.predictor is not None
+    assert predictor.projection_job(arch.predictor, arch.buffers.predictor, WORK, 64) == Job(3 * 576 + 126)
+
+
+@pytest.mark.parametrize(
+    ("bits", "rank", "expected"), [(4, 16, 2), (4, 1, 1), (2, 16, 1), (2, 17, 2), (8, 256, 3), (8, 257, 4)]
+)
+def test_bytes_of_a_predicted_score(bits: int, rank: int, expected: int) -> None:
+    """4 bits, rank 16: 8 + 4 = 12 bits, 2 bytes (the worked example); one more bit than a byte is another byte."""
+    assert predictor.score_bytes(PredictionWork(1, 1, 1, rank, bits, 0)) == expected
+
+
+def test_mask_generator_worked_example() -> None:
+    assert mask_generator.tile_job(np.array([10, 4, 3, 9]), 2) == Job(13)
+
+
+@pytest.mark.parametrize(
+    ("rows", "selectors", "cycles"),
+    [([5, 6, 7], 1, 18), ([5, 6, 7], 2, 12), ([5, 6, 7], 3, 7), ([5, 6, 7], 9, 7), ([0, 0], 1, 1)],
+)
+def test_rows_go_round_the_selectors(rows: list[int], selectors: int, cycles: int) -> None:
+    assert mask_generator.tile_job(np.array(rows), selectors) == Job(cycles)
+
+
+def test_softmax_worked_example(make_arch: MakeArch) -> None:
+    config = make_arch(
+        "softmax.exp_per_cycle=16", "softmax.div_per_cycle=16", "softmax.pipeline_depth_cycles=32"
+    ).softmax
+    assert softmax_unit.tile_job(config, np.array([16, 17])) == Job(38)
+
+
+def test_softmax_of_nothing_takes_the_depth_and_at_least_one_cycle(make_arch: MakeArch) -> None:
+    for depth, cycles in ((0, 1), (1, 1), (2, 2)):
+        config = make_arch(f"softmax.pipeline_depth_cycles={depth}").softmax
+        assert softmax_unit.tile_job(config, np.array([0, 0])) == Job(cycles)
