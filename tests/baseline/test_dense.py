@@ -1,0 +1,88 @@
+"""Dense machines beside a design: what they drop, the better dataflow, and lanes for the area of what was dropped."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dsasim.api import simulate
+from dsasim.baseline.dense import SPARSE_ONLY, dense_arch, fastest_dense, iso_area_lanes
+from dsasim.config.loader import load_arch
+from dsasim.config.schema import ArchConfig
+from dsasim.cost.model import Cost, estimate_cost
+from dsasim.sim.engine import run_machine
+from dsasim.trace.arrays import MaskArrays
+from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.store import trace_in_memory
+
+
+@pytest.fixture
+def make_arch() -> Callable[..., ArchConfig]:
+    """The default design with overrides, as in --set."""
+    return lambda *overrides: load_arch("dsa-decoupled", overrides)
+
+
+@pytest.fixture
+def trace() -> AttentionTrace:
+    """A causal mask of 2 heads of 64 rows that keeps a tenth."""
+    keep = np.random.default_rng(0).random((2, 64, 64)) < 0.1
+    keep &= np.tri(64, dtype=np.bool_)
+    return trace_in_memory("tenth", [MaskArrays(0, np.packbits(keep, axis=-1), 64, 64, 2, True)], kind="mask")
+
+
+def cost_of(area_mm2: dict[str, float]) -> Cost:
+    return Cost(energy_pj={}, area_mm2=dict.fromkeys((*SPARSE_ONLY, "pe_array"), 0.0) | area_mm2, sources={})
+
+
+def test_iso_area_worked_example(make_arch: Callable[..., ArchConfig]) -> None:
+    """4 lanes of 0.5 mm2 and 1.2 mm2 of sparse-only parts make 6 lanes; 1.0 and 0.99 are the edge of the second."""
+    arch = make_arch("pe_array.lanes=4")
+    assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "predictor": 1.2})) == 6
+    assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "predictor": 0.5, "buffer_mask": 0.5})) == 6
+    assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "scheduler": 0.99})) == 5
+    assert iso_area_lanes(arch, cost_of({"pe_array": 2.0})) == 4
+
+
+def test_a_dense_machine_keeps_the_macs_and_drops_the_rest(make_arch: Callable[..., ArchConfig]) -> None:
+    arch = make_arch()
+    for dataflow in ("token_parallel", "systolic"):
+        dense = dense_arch(arch, dataflow)
+        assert dense.macs == arch.macs
+        assert (dense.predictor.method, dense.mask_generator, dense.buffers.mask, dense.buffers.predictor) == (
+            "dense",
+            None,
+            None,
+            None,
+        )
+        assert (dense.dram, dense.dma, dense.softmax) == (arch.dram, arch.dma, arch.softmax)
+        area = estimate_cost(dense).area_mm2
+        assert all(area[part] == 0 for part in SPARSE_ONLY)
+
+
+def test_the_better_dataflow_is_taken(make_arch: Callable[..., ArchConfig], trace: AttentionTrace) -> None:
+    arch, chosen = make_arch(), {0: (0, 1)}
+    cycles = {
+        name: run_machine(dense_arch(arch, name), trace, chosen).cycles for name in ("token_parallel", "systolic")
+    }
+    mapping, dense = fastest_dense(arch, trace, chosen)
+    assert dense.cycles == min(cycles.values()) == cycles[mapping]
+
+
+def test_ratios_are_dense_over_ours(make_arch: Callable[..., ArchConfig], trace: AttentionTrace) -> None:
+    result = simulate(make_arch(), trace)
+    baseline = result.baseline
+    assert result.quality is None
+    assert baseline.speedup_vs_dense == baseline.dense_cycles / result.machine.cycles > 1
+    assert baseline.energy_vs_dense_ratio > 1
+    assert baseline.iso_area is not None
+    assert baseline.iso_area.lanes > result.arch.pe_array.lanes
+    assert baseline.iso_area.speedup_ratio == baseline.iso_area.cycles / result.machine.cycles
+    assert baseline.iso_area.cycles <= baseline.dense_cycles
+
+
+def test_a_design_with_nothing_to_trade_has_no_iso_area_machine(trace: AttentionTrace) -> None:
+    result = simulate(load_arch("dense-16x16"), trace)
+    assert result.arch.predictor.method == "given"
+    cost = replace(result.cost, area_mm2=result.cost.area_mm2 | dict.fromkeys(SPARSE_ONLY, 0.0))
+    assert iso_area_lanes(result.arch, cost) == result.arch.pe_array.lanes
