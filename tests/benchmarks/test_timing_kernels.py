@@ -1,0 +1,94 @@
+"""Speed of the plan, walk, schedule and DRAM kernels on the shipped traces' masks (run with -m benchmark)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from simpy import Environment
+
+from dsasim.api import simulate
+from dsasim.config.loader import load_arch
+from dsasim.kernels import dram as kernel
+from dsasim.kernels import dram_queue as queue
+from dsasim.kernels.array import walk_tiles
+from dsasim.kernels.plan import plan_in_order, plan_reordered
+from dsasim.kernels.schedule import schedule_tiles
+from dsasim.model.dram import Dram, Transfer
+from dsasim.predictors import load_predictor
+from dsasim.predictors.base import KeepMask
+from dsasim.trace.find import find_trace
+from dsasim.trace.store import open_trace
+
+pytestmark = pytest.mark.benchmark
+GROUP_ROWS = 4
+TRACES = ("smollm2-l512", "minilm-l128")
+
+
+def masks_of(trace_name: str) -> list[KeepMask]:
+    """The default design's masks of the first layer's heads."""
+    trace = open_trace(Path(find_trace(trace_name)))
+    layer = trace.layer(trace.layer_numbers[0])
+    predictor = load_predictor(load_arch("dsa-decoupled"), layer)
+    return [predictor.select(head).keep for head in range(layer.num_heads)]
+
+
+def timed(benchmark: Any, work: Callable[[], Any], **amounts: int) -> None:
+    """Compile, then time; amounts per second go into the report."""
+    work()
+    benchmark(work)
+    for name, amount in amounts.items():
+        benchmark.extra_info[f"{name}_per_second"] = round(amount / benchmark.stats.stats.median)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("plan", [plan_in_order, plan_reordered], ids=["in_order", "reordered"])
+def test_plan(benchmark: Any, plan: Callable[..., Any], trace: str) -> None:
+    masks = masks_of(trace)
+    kept = sum(mask.nnz for mask in masks)
+    timed(benchmark, lambda: [plan(mask.indptr, mask.indices, GROUP_ROWS) for mask in masks], kept_elements=kept)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_walk(benchmark: Any, trace: str) -> None:
+    masks = masks_of(trace)
+    plans = [plan_reordered(mask.indptr, mask.indices, GROUP_ROWS)[:3] for mask in masks]
+    kept = sum(mask.nnz for mask in masks)
+    timed(benchmark, lambda: [walk_tiles(*plan, 16, 4, 32, 4, 2) for plan in plans], kept_elements=kept)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_schedule(benchmark: Any, trace: str) -> None:
+    masks = masks_of(trace)
+    plans = [plan_reordered(mask.indptr, mask.indices, GROUP_ROWS) for mask in masks]
+    loads = [np.diff(load_ptr[step_ptr]) for step_ptr, load_ptr, _, _ in plans]
+    spans = [np.full(len(group), mask.num_keys) for group, mask in zip(loads, masks, strict=True)]
+    kept = sum(mask.nnz for mask in masks)
+    pairs = list(zip(spans, loads, strict=True))
+    timed(benchmark, lambda: [schedule_tiles(*pair, 16, 4, 16) for pair in pairs], kept_elements=kept)
+
+
+@pytest.mark.parametrize("pattern", ["stream", "gather"])
+def test_dram(benchmark: Any, pattern: str) -> None:
+    """100 000 bursts on two channels: neighbours, or 4 KiB apart."""
+    requests, transfers = 100_000, 10
+    stride = 64 if pattern == "stream" else 4096
+
+    def work() -> None:
+        dram = Dram(Environment(), load_arch("dsa-decoupled", ("dma.open_transfers=16",)), num_streams=1)
+        for at in range(transfers):
+            segments = requests // transfers
+            dram._enqueue(0, Transfer(at % 4 == 3, at * segments * stride, 64, segments, stride))
+        finished = np.empty((16, 2), np.int64)
+        remaining = 1
+        while remaining:
+            _, remaining = kernel.advance(dram.state, int(dram.state.scalars[kernel.EDGE]), queue.NEVER, finished)
+
+    timed(benchmark, work, requests=requests)
+
+
+def test_default_run(benchmark: Any) -> None:
+    """`dsasim run` without its start-up: machine, quality, cost and baselines."""
+    arch, trace = load_arch("dsa-decoupled"), open_trace(Path(find_trace("smollm2-l512")))
+    timed(benchmark, lambda: simulate(arch, trace))

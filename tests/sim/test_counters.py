@@ -1,0 +1,43 @@
+"""What the units count: plan entries, spans, and products in the predictor's buffer, by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dsasim.config.schema import ArchConfig
+from dsasim.dataflow.plan import make_plan
+from dsasim.predictors.base import KeepMask
+from dsasim.sim.counters import Groups, plan_counters, product_bytes
+
+
+@pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])
+def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
+    tiny: Callable[..., ArchConfig], keys: int, rows: int, entry_bytes: int
+) -> None:
+    """512 keys and T = 4 take 9 + 4 bits, 2 bytes (the worked example). One load: written once, read twice."""
+    arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}")
+    keep = np.zeros((rows, keys), np.bool_)
+    keep[:, -1] = True
+    groups = Groups(np.array([rows]), np.array([keys]))
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", rows), groups)
+    assert counts["mask_buffer_write_bytes"] == entry_bytes
+    assert counts["mask_buffer_read_bytes"] == rows * -(-keys // 8) + 2 * entry_bytes
+    assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
+
+
+def test_groups_count_positions_and_mask_bytes() -> None:
+    """Causal groups of 2, 2 and 1 rows that see 2, 9 and 10 keys: bits of a row in whole bytes."""
+    groups = Groups(np.array([2, 2, 1]), np.array([2, 9, 10]))
+    assert groups.positions == 4 + 18 + 10
+    assert groups.mask_bytes == 2 * 1 + 2 * 2 + 2
+
+
+def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConfig]) -> None:
+    """3 x 5 x 7 on 2 x 4 PEs: 2 row folds, 2 column folds; 4-bit operands, 8-bit results.
+
+    Rows twice: 2 * 15 * 4 bits; columns twice: 2 * 35 * 4 bits; 400 bits are 50 bytes. Results: 21 bytes.
+    """
+    arch = tiny("predictor.array_rows=2", "predictor.array_columns=4")
+    counts = product_bytes(arch, 3, 5, 7, 4, 4, 8)
+    assert counts == {"predictor_buffer_read_bytes": 50, "predictor_buffer_write_bytes": 21}

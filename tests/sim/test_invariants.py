@@ -1,0 +1,101 @@
+"""Each law is checked: a finished run with one number bent breaks the law that forbids it, by name."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import InvariantError
+from dsasim.sim.invariants import LayerDemand, check, core_cycles_per_edge, peak_bytes_per_cycle, serial_cycles
+from dsasim.sim.result import MachineResult
+from dsasim.trace.attention import AttentionTrace
+
+FULL = [[1, 1, 1, 1]] * 4
+DEMAND = LayerDemand(nnz=16, d_head=4, busy_cycles=100, transfers=6, bursts=6, num_bytes=128)
+"""What the tiny machine asks for: Q, K, V, output of 32 bytes, two tiles; busy cycles only bound the total."""
+
+
+@pytest.fixture
+def laws(
+    tiny: Callable[..., ArchConfig], masked: Callable[..., AttentionTrace], run: Callable[..., MachineResult]
+) -> Callable[..., dict[str, bool]]:
+    """Check a good run with some of what it says replaced."""
+    arch = tiny()
+    good = run(arch, masked(FULL))
+
+    def checked(demand: LayerDemand = DEMAND, counters: dict[str, int] | None = None, **fields: Any) -> dict[str, bool]:
+        bent = replace(good, **fields)
+        units = bent.units | {}
+        return check(arch, bent.cycles, units, dict(good.counters) | (counters or {}), bent.layers, [demand])
+
+    checked.good = good
+    return checked
+
+
+def broken(check_run: Callable[[], Any]) -> str:
+    with pytest.raises(InvariantError) as caught:
+        check_run()
+    return str(caught.value)
+
+
+def test_a_good_run_keeps_all(laws: Callable[..., dict[str, bool]]) -> None:
+    assert set(laws().values()) == {True}
+
+
+def test_a_cycle_without_an_owner(laws: Any) -> None:
+    softmax = laws.good.units["softmax"]
+    units = dict(laws.good.units) | {"softmax": replace(softmax, busy_cycles=softmax.busy_cycles + 1)}
+    assert "busy_plus_stalls_is_total" in broken(lambda: laws(units=units))
+
+
+def test_a_negative_stall(laws: Any) -> None:
+    softmax = laws.good.units["softmax"]
+    stalls = dict(softmax.stall_cycles) | {"dram": -1, "operand": softmax.stall_cycles["operand"] + 1}
+    units = dict(laws.good.units) | {"softmax": replace(softmax, stall_cycles=stalls)}
+    assert "no_negative_cycles" in broken(lambda: laws(units=units))
+
+
+def test_utilisation_above_one(laws: Any) -> None:
+    units = dict(laws.good.units) | {"pe_array": replace(laws.good.units["pe_array"], utilisation_ratio=1.01)}
+    assert "utilisation_at_most_one" in broken(lambda: laws(units=units))
+
+
+@pytest.mark.parametrize(
+    ("demand", "law"),
+    [
+        ({"nnz": 15}, "macs_are_two_nnz_d_head"),
+        ({"num_bytes": 1000}, "dram_moves_at_least_the_tensors"),
+        ({"bursts": 7}, "dram_bursts_are_those_asked_for"),
+        ({"busy_cycles": 0, "bursts": 0, "transfers": 0}, "cycles_at_most_serial"),
+    ],
+)
+def test_less_or_more_than_was_asked_for(laws: Any, demand: dict[str, int], law: str) -> None:
+    assert law in broken(lambda: laws(demand=replace(DEMAND, **demand)))
+
+
+def test_more_than_the_peak(laws: Any) -> None:
+    message = broken(lambda: laws(counters={"dram_read_bytes": 1 << 20}))
+    assert "bandwidth_at_most_peak" in message
+    assert "cycles_at_least_roofline" in message
+
+
+def test_heads_and_layers_that_do_not_sum(laws: Any) -> None:
+    (layer,) = laws.good.layers
+    longer = replace(layer, cycles=layer.cycles + 1)
+    message = broken(lambda: laws(layers=(longer,)))
+    assert "heads_sum_to_layers" in message
+    assert "layers_sum_to_total" in message
+
+
+def test_peak_and_serial_bounds_by_hand(tiny: Callable[..., ArchConfig]) -> None:
+    """DDR4-3200 at 1.6 GHz: 64 bytes in nBL = 4 cycles; two channels twice that. At 0.8 GHz an edge is half a cycle.
+
+    A burst at worst: nCWL + nBL + nWR + nRP + nRC + nCL + nBL + 1 = 16 + 4 + 24 + 22 + 74 + 22 + 4 + 1 = 167 edges.
+    """
+    assert peak_bytes_per_cycle(tiny()) == 16
+    assert peak_bytes_per_cycle(tiny("dram.channels=2")) == 32
+    assert core_cycles_per_edge(tiny("clock_ghz=0.8")) == Fraction(1, 2)
+    assert serial_cycles(tiny(), [DEMAND, DEMAND]) == 2 * (100 + 6 * 167 + 6 * 2)
