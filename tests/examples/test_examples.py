@@ -34,7 +34,7 @@ def test_runs_and_prints(script: str, said: str, tmp_path: Path) -> None:
 
 
 def test_the_picture_is_of_the_golden_run(tmp_path: Path) -> None:
-    golden = ROOT / "tests" / "golden" / "runs" / "dsa-decoupled.smollm2-l512.json"
+    golden = ROOT / "tests" / "golden" / "runs" / "dsa-decoupled_smollm2-l512.json"
     drawn = tmp_path / "run.svg"
     subprocess.run([sys.executable, EXAMPLES / "plot_run.py", golden, drawn], check=True)
     assert drawn.read_bytes() == (EXAMPLES / "default_run.svg").read_bytes()
