@@ -1,14 +1,36 @@
 """Token-parallel scheduler: a tile's mask becomes the plan the array executes.
 
 The plan itself is a function of the mask alone (`dataflow.plan`); the scheduler's time, and its worked example, are in
-`kernels.schedule`. The plan overwrites the mask in the mask buffer. In a design without a predictor the masks are there
-from the start and the scheduler reserves the slot itself.
+`kernels.schedule`. In a design without a predictor the masks are there from the start and the scheduler reserves the mask
+slot itself.
+
+A reordered plan overwrites the mask in its slot: an entry a load, its key number and row set, in whole bytes. Slots are
+sized for the longest plan, a group whose rows want every key, each key once. In order there is nothing to write down: the
+mask itself, read row by row, lists each row's keys.
+
+Worked example: 512 keys and T = 4 make entries of 9 + 4 bits, 2 bytes; a row's share of a slot is 512 * 2 / 4 = 256 bytes
+reordered and 512 / 8 = 64 bytes in order.
 """
 
 from simpy import Environment
 
+from dsasim.config.schema import SchedulerConfig
 from dsasim.model.flow import Layer
 from dsasim.model.unit import Process, Unit
+
+
+def plan_entry_bytes(num_keys: int, group_rows: int) -> int:
+    """Bytes of one load in a reordered plan: a key number of `num_keys` and a set of `group_rows` rows."""
+    return -(-(max(1, (num_keys - 1).bit_length()) + group_rows) // 8)
+
+
+def mask_row_bytes(config: SchedulerConfig, num_keys: int) -> int:
+    """Bytes of a mask slot that one row needs: its mask bits, or its share of the longest plan over them."""
+    mask_bytes = -(-num_keys // 8)
+    if config.order == "in_order":
+        return mask_bytes
+    rows = config.token_parallelism
+    return max(mask_bytes, -(-num_keys * plan_entry_bytes(num_keys, rows) // rows))
 
 
 class Scheduler(Unit):

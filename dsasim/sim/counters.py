@@ -5,8 +5,8 @@ Bytes follow from the dataflow (a value written once by its maker and read once 
     q        DMA writes a tile's rows; each row is read once into its lane
     k, v     DMA writes a head; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
-    mask     written by the mask generator, one bit a position up to the tile's span; read by the scheduler, which
-             writes the plan over it (key number and row set of each load); SDDMM and SpMM each read the plan
+    mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
+             writes a reordered plan over it; SDDMM and SpMM each read the plan (in order: the mask)
     output   SpMM writes each row once; DMA reads it
     predictor  see `prediction_counters`
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
+from dsasim.model.scheduler import plan_entry_bytes
 from dsasim.predictors.base import PredictionWork
 from dsasim.trace.attention import LayerTrace
 
@@ -82,20 +83,18 @@ def kv_counters(arch: ArchConfig, layer: LayerTrace) -> Counter[str]:
 
 
 def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
-    """Scheduler and plan traffic of one head.
-
-    A plan entry holds a key number and a row set, in whole bytes: 512 keys and T = 4 take 9 + 4 bits, 2 bytes.
-    """
+    """Scheduler and plan traffic of one head; in order the mask itself is the plan (`model.scheduler`)."""
     rows = arch.scheduler.token_parallelism
-    key_bits = max(1, int(groups.spans.max() - 1).bit_length())
-    plan_bytes = plan.k_loads * -(-(key_bits + rows) // 8)
     served = np.bitwise_count(plan.load_rows).sum()
+    written, plan_bytes = 0, groups.mask_bytes
+    if arch.scheduler.order == "reordered":
+        written = plan_bytes = plan.k_loads * plan_entry_bytes(int(groups.spans.max()), rows)
     return Counter(
         keys_classified=int(groups.spans.sum()),
         keys_issued=plan.k_loads,
         idle_row_slots=int(plan.plan_steps * rows - served),
         mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes,
-        mask_buffer_write_bytes=plan_bytes,
+        mask_buffer_write_bytes=written,
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.tiling import Footprint, fit_tile_rows, resident_slots
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
+from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
 from dsasim.sim.counters import Groups
@@ -72,7 +73,8 @@ def _footprints(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None
         Footprint("output", "outputs", slots.output * layer.d_head * element),
     ]
     if arch.predictor.method != "dense":
-        needs.append(Footprint("mask", "mask bits", slots.mask * -(-layer.L_k // 8)))
+        row_bytes = mask_row_bytes(arch.scheduler, layer.L_k)
+        needs.append(Footprint("mask", "mask bits and the plan over them", slots.mask * row_bytes))
     if work is not None:
         needs.append(_predictor_footprint(layer, work, slots.predictor))
     return needs

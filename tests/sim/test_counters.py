@@ -7,6 +7,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
+from dsasim.model.scheduler import mask_row_bytes
 from dsasim.predictors.base import KeepMask
 from dsasim.sim.counters import Groups, plan_counters, product_bytes
 
@@ -24,6 +25,26 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
     assert counts["mask_buffer_write_bytes"] == entry_bytes
     assert counts["mask_buffer_read_bytes"] == rows * -(-keys // 8) + 2 * entry_bytes
     assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
+
+
+def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
+    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and again by each product, and nothing written."""
+    arch = tiny("scheduler.order=in_order")
+    groups = Groups(np.array([2]), np.array([16]))
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
+    assert (counts["mask_buffer_write_bytes"], counts["mask_buffer_read_bytes"]) == (0, 3 * 4)
+
+
+@pytest.mark.parametrize(
+    ("order", "keys", "rows", "row_bytes"),
+    [("reordered", 512, 4, 256), ("in_order", 512, 4, 64), ("reordered", 9, 8, 3), ("in_order", 9, 8, 2)],
+)
+def test_a_mask_slot_has_room_for_the_longest_plan(
+    tiny: Callable[..., ArchConfig], order: str, keys: int, rows: int, row_bytes: int
+) -> None:
+    """The worked example of `model.scheduler`; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
+    arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}", f"scheduler.order={order}")
+    assert mask_row_bytes(arch.scheduler, keys) == row_bytes
 
 
 def test_groups_count_positions_and_mask_bytes() -> None:

@@ -25,7 +25,7 @@ FULL = [[1, 1, 1, 1]] * 8
         ("q", 2 * 2 * 8, "queries for one group of 2 rows"),
         ("output", 2 * 2 * 8, "outputs for one group of 2 rows"),
         ("score", 2 * 2 * 4 * 2, "scores of rows that keep every key for one group of 2 rows"),
-        ("mask", 2 * 2 * 1, "mask bits for one group of 2 rows"),
+        ("mask", 2 * 2 * 2, "mask bits and the plan over them for one group of 2 rows"),
     ],
 )
 def test_a_buffer_one_byte_too_small_is_named_with_what_it_needs(
