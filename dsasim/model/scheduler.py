@@ -1,15 +1,15 @@
 """Token-parallel scheduler: a tile's mask becomes the plan the array executes.
 
 The plan itself is a function of the mask alone (`dataflow.plan`); the scheduler's time, and its worked example, are in
-`kernels.schedule`. In a design without a predictor the masks are there from the start and the scheduler reserves the mask
-slot itself.
+`kernels.schedule`. In a design without a predictor the masks are there from the start and the scheduler reserves the
+mask slot itself.
 
 A reordered plan overwrites the mask in its slot: an entry a load, its key number and row set, in whole bytes. Slots are
-sized for the longest plan, a group whose rows want every key, each key once. In order there is nothing to write down: the
-mask itself, read row by row, lists each row's keys.
+sized for the longest plan, a group whose rows want every key, each key once. In order there is nothing to write down:
+the mask itself, read row by row, lists each row's keys.
 
-Worked example: 512 keys and T = 4 make entries of 9 + 4 bits, 2 bytes; a row's share of a slot is 512 * 2 / 4 = 256 bytes
-reordered and 512 / 8 = 64 bytes in order.
+Worked example: 512 keys and T = 4 make entries of 9 + 4 bits, 2 bytes; a row's share of a slot is 512 * 2 / 4 = 256
+bytes reordered and 512 / 8 = 64 bytes in order.
 """
 
 from simpy import Environment

@@ -28,7 +28,7 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
 
 
 def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
-    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and again by each product, and nothing written."""
+    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and by each product; nothing written."""
     arch = tiny("scheduler.order=in_order")
     groups = Groups(np.array([2]), np.array([16]))
     counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
