@@ -13,6 +13,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan, make_plan
 from dsasim.dataflow.work import ArrayWork
+from dsasim.errors import TraceError
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.model import mask_generator, predictor, softmax_unit
 from dsasim.model.dram import Transfer
@@ -42,12 +43,18 @@ class _Context:
 
 
 def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], observe: Observer | None) -> LayerWork:
-    """The work of `heads` of a layer, grouped by kv head, both ascending; ConfigError if the design cannot hold it."""
+    """The work of `heads` of a layer, grouped by kv head, both ascending.
+
+    ConfigError if the design cannot hold it, TraceError if nothing may be attended to.
+    """
     by_kv_head: dict[int, list[int]] = defaultdict(list)
     for head in sorted(heads):
         by_kv_head[layer.kv_head(head)].append(head)
     chosen = load_predictor(arch, layer)
-    shape = layer_shape(arch, layer, chosen.work, layer.allowed())
+    allowed = layer.allowed()
+    if not allowed.any():
+        raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
+    shape = layer_shape(arch, layer, chosen.work, allowed)
     counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
     context = _Context(arch, layer, chosen, shape, place_layer(arch, layer, chosen.work), counts, observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)

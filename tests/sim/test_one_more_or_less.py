@@ -3,12 +3,15 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.errors import ConfigError
+from dsasim.errors import ConfigError, TraceError
 from dsasim.sim.result import MachineResult
+from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.store import trace_in_memory
 
 Arch = Callable[..., ArchConfig]
 Masked = Callable[..., AttentionTrace]
@@ -94,3 +97,12 @@ def test_a_row_that_keeps_nothing_costs_its_tile_one_cycle_of_imbalance(tiny: Ar
     result = run(tiny(), masked([[0, 0, 0, 0]] * 2))
     assert result.units["pe_array"].stall_cycles["imbalance"] == 2
     assert result.layers[0].heads[0].nnz == 0
+
+
+def test_a_layer_that_allows_nothing_is_refused(tiny: Arch, run: Run) -> None:
+    ones = np.ones((1, 3, 4), np.float32)
+    layer = LayerArrays(5, ones, ones, ones, ones[0], causal=False, scale=1.0, allowed=np.zeros((3, 3), np.bool_))
+    trace = trace_in_memory("nothing", [layer], kind="synthetic", dtype="float32")
+    arch = tiny("predictor.method=oracle_topk")
+    with pytest.raises(TraceError, match="layer 5 of the trace allows no query to attend to any key"):
+        run(arch, trace)
