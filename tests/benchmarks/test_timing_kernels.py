@@ -1,5 +1,6 @@
 """Speed of the plan, walk, schedule and DRAM kernels on the shipped traces' masks (run with -m benchmark)."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from dsasim.predictors.base import KeepMask
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace
 
-pytestmark = pytest.mark.benchmark
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
 GROUP_ROWS = 4
 TRACES = ("smollm2-l512", "minilm-l128")
 
