@@ -1,17 +1,18 @@
 """The four calls a user needs: load a design, load a trace, simulate, and estimate what a design costs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from os import PathLike
 from typing import Any
 
 import dsasim
-from dsasim.baseline.dense import Baseline, dense_baseline
+from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.config.loader import load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
-from dsasim.errors import TraceError
+from dsasim.errors import ConfigError, TraceError
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
@@ -88,7 +89,8 @@ def simulate(
     arch = effective_arch(arch, trace)
     selection = _selection(trace, layers, heads)
     meter = QualityMeter() if trace.meta.kind != "mask" else None
-    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, progress)
+    stages = _stages(progress, 1 + DENSE_RUNS)
+    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages))
     cost = estimate_cost(arch, machine)
     return RunResult(
         arch=arch,
@@ -96,14 +98,30 @@ def simulate(
         machine=machine,
         quality=None if meter is None else meter.result(),
         cost=cost,
-        baseline=dense_baseline(arch, trace, selection, machine, cost),
+        baseline=dense_baseline(arch, trace, selection, machine, cost, stages),
     )
 
 
+def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:
+    """One progress for each of `count` runs over the same heads, reporting to `progress` as if they were one."""
+
+    def stage(at: int, done: int, total: int) -> None:
+        if progress is not None:
+            progress(at * total + done, count * total)
+
+    for at in range(count):
+        yield partial(stage, at)
+
+
 def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
-    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design says."""
+    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design says.
+
+    ConfigError if the design has nowhere to put it.
+    """
     if trace.meta.kind != "mask" or arch.predictor.method == "given":
         return arch
+    if arch.buffers.mask is None:
+        raise ConfigError(f"{trace.meta.name} is a trace of masks, and {arch.name} has no buffers.mask to hold them")
     values = arch.model_dump()
     values["predictor"]["method"] = "given"
     values["pe_array"]["dataflow"] = "token_parallel"

@@ -8,17 +8,21 @@ The iso-area baseline spends the area of what was dropped, predictor and mask bu
 Its tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
-from dsasim.sim.engine import run_machine
+from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
 
 SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "buffer_mask")
 """Components that a dense machine does without."""
+
+DATAFLOWS = ("token_parallel", "systolic")
+DENSE_RUNS = 2 * len(DATAFLOWS)
+"""Most runs that a baseline takes: every dataflow, with the design's lanes and with those of its area."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,13 @@ def dense_baseline(
     selection: Mapping[int, Sequence[int]],
     machine: MachineResult,
     cost: Cost,
+    stages: Iterable[Progress | None] = (),
 ) -> Baseline:
-    """Run the dense machines on the same heads of the same trace."""
-    mapping, dense = fastest_dense(arch, trace, selection)
+    """Run the dense machines on the same heads of the same trace; each run reports to the next of `stages`, if any."""
+    following = iter(stages)
+    mapping, dense = fastest_dense(arch, trace, selection, following)
     dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
-    iso_area = _iso_area(arch, trace, selection, machine.cycles, cost)
+    iso_area = _iso_area(arch, trace, selection, machine.cycles, cost, following)
     return Baseline(
         dense_cycles=dense.cycles,
         dense_mapping=mapping,
@@ -64,10 +70,17 @@ def dense_baseline(
 
 
 def fastest_dense(
-    arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]]
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    stages: Iterable[Progress | None] = (),
 ) -> tuple[str, MachineResult]:
     """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
-    runs = {name: run_machine(dense_arch(arch, name), trace, selection) for name in ("token_parallel", "systolic")}
+    following = iter(stages)
+    runs = {
+        name: run_machine(dense_arch(arch, name), trace, selection, progress=next(following, None))
+        for name in DATAFLOWS
+    }
     best = min(runs, key=lambda name: runs[name].cycles)
     return best, runs[best]
 
@@ -93,13 +106,18 @@ def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
 
 
 def _iso_area(
-    arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], cycles: int, cost: Cost
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    cycles: int,
+    cost: Cost,
+    stages: Iterator[Progress | None],
 ) -> IsoArea | None:
     """None where the design has nothing to trade for a lane, or so much that no array could use it."""
     lanes = iso_area_lanes(arch, cost)
     if not arch.pe_array.lanes < lanes <= MAX_LANES:
         return None
-    dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection)
+    dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection, stages)
     return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)
 
 

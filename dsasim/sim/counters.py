@@ -8,7 +8,9 @@ Bytes follow from the dataflow (a value written once by its maker and read once 
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
              writes a reordered plan over it; SDDMM and SpMM each read the plan (in order: the mask)
     output   SpMM writes each row once; DMA reads it
-    predictor  see `prediction_counters`
+    predictor
+             DMA writes P, X and weights; each product reads its operands and writes its result (`product_bytes`); the
+             mask generator reads the scores
 """
 
 from collections import Counter

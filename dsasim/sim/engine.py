@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from simpy import Environment
 
@@ -23,7 +23,8 @@ Progress = Callable[[int, int], None]
 class _Record:
     """What is kept of each layer's work once the machine has taken it."""
 
-    layers: list[tuple[int, int, list[tuple[int, int, float, int, int]]]] = field(default_factory=list)
+    layers: list[LayerReport] = field(default_factory=list)
+    """As reported, but for the cycles, which are known at the end."""
     demands: list[LayerDemand] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
 
@@ -71,8 +72,7 @@ def _layers(
     for number, heads in sorted(selection.items()):
         layer = trace.layer(number)
         work = build_layer(arch, layer, heads, observe)
-        facts = [(h.head, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for kv in work.kv_heads for h in kv.heads]
-        record.layers.append((number, work.tile_rows, facts))
+        record.layers.append(_untimed(work))
         record.demands.append(demand_of(work, layer.d_head, access_bytes))
         record.counters.update(work.counters)
         done += len(heads)
@@ -81,13 +81,19 @@ def _layers(
         yield work
 
 
+def _untimed(work: LayerWork) -> LayerReport:
+    """What is known of a layer before it runs."""
+    heads = [head for kv_head in work.kv_heads for head in kv_head.heads]
+    reports = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in heads]
+    return LayerReport(work.layer, 0, work.tile_rows, tuple(reports))
+
+
 def _layer_reports(record: _Record, head_ends: Sequence[Sequence[int]]) -> Iterator[LayerReport]:
     """Split the time at the ends of heads; a head that ended before an earlier one took no cycles of its own."""
     began = 0
-    for (number, tile_rows, facts), ends in zip(record.layers, head_ends, strict=True):
+    for layer, ends in zip(record.layers, head_ends, strict=True):
         layer_began, heads = began, []
-        for (head, nnz, density, k_loads, plan_steps), end in zip(facts, ends, strict=True):
-            ended = max(began, end)
-            heads.append(HeadReport(head, ended - began, nnz, density, k_loads, plan_steps))
-            began = ended
-        yield LayerReport(number, began - layer_began, tile_rows, tuple(heads))
+        for head, end in zip(layer.heads, ends, strict=True):
+            heads.append(replace(head, cycles=max(began, end) - began))
+            began = max(began, end)
+        yield replace(layer, cycles=began - layer_began, heads=tuple(heads))

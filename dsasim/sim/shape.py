@@ -14,6 +14,9 @@ from dsasim.predictors.base import PredictionWork
 from dsasim.sim.counters import Groups
 from dsasim.trace.attention import LayerTrace
 
+UNUSED_SLOTS = 2
+"""Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
+
 
 @dataclass(frozen=True)
 class LayerShape:
@@ -56,7 +59,7 @@ def layer_shape(
         k=resident_slots(arch, "k", head_bytes, layer.L_k),
         v=resident_slots(arch, "v", head_bytes, layer.L_k),
         predictor=buffers.predictor.slots if buffers.predictor else 1,
-        mask=buffers.mask.slots if buffers.mask else 2,
+        mask=buffers.mask.slots if buffers.mask and arch.predictor.method != "dense" else UNUSED_SLOTS,
         score=buffers.score.slots,
         output=buffers.output.slots,
     )
