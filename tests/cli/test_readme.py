@@ -36,3 +36,10 @@ def test_the_gate_finds_the_test_command() -> None:
     """`.ci/run` runs the one line of the first block under `## Test`."""
     block = README.split("\n## Test\n")[1].split("```sh\n")[1].split("\n```")[0]
     assert block == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+
+
+def test_the_result_shown_is_the_result_printed(dsasim: Callable) -> None:
+    """The block under `What it says` is the head of what the default run prints."""
+    shown = README.split("\n## What it says\n")[1].split("```\n")[1].strip().split("\n")
+    printed = [line.rstrip() for line in dsasim("run").out.split("\n")]
+    assert printed[1 : 1 + len(shown)] == shown
