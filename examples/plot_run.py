@@ -103,5 +103,7 @@ def picture(run: dict) -> str:
 
 
 if __name__ == "__main__":
-    source, target = map(Path, sys.argv[1:3])
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    source, target = map(Path, sys.argv[1:])
     target.write_text(picture(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
