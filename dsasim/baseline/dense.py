@@ -4,8 +4,9 @@ The same-MACs baseline keeps array, softmax unit, Q, K, V, score and output buff
 generator and scheduler, and takes the better of two dataflows: token-parallel (T rows share each key) and systolic
 (lanes * T rows by macs_per_row columns, output-stationary).
 
-The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes.
-Its tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
+The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes,
+but on no more lanes than a tile of `scheduler.tile_rows` has groups: another would never work. Its tiles are the
+largest up to `scheduler.tile_rows` that give every lane the same number of groups.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,10 +100,13 @@ def dense_arch(arch: ArchConfig, dataflow: str) -> ArchConfig:
 def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
     """Lanes of a dense machine with the design's area.
 
-    Worked example: 4 lanes of 0.5 mm2 each and 1.2 mm2 of sparse-only parts make 4 + floor(1.2 / 0.5) = 6 lanes.
+    Worked example: 4 lanes of 0.5 mm2 each and 1.2 mm2 of sparse-only parts make 4 + floor(1.2 / 0.5) = 6 lanes; tiles
+    of 20 rows in groups of 4 could use 5 of them.
     """
     lane_mm2 = cost.area_mm2["pe_array"] / arch.pe_array.lanes
-    return arch.pe_array.lanes + int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
+    lanes = arch.pe_array.lanes + int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
+    groups = arch.scheduler.tile_rows // arch.scheduler.token_parallelism
+    return min(lanes, max(groups, arch.pe_array.lanes))
 
 
 def _iso_area(

@@ -42,6 +42,8 @@ def test_iso_area_worked_example(make_arch: Callable[..., ArchConfig]) -> None:
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "predictor": 0.5, "buffer_mask": 0.5})) == 6
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "scheduler": 0.99})) == 5
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0})) == 4
+    small = make_arch("scheduler.tile_rows=20")
+    assert iso_area_lanes(small, cost_of({"pe_array": 2.0, "predictor": 1.2})) == 5  # a sixth lane would have no group
 
 
 def test_a_dense_machine_keeps_the_macs_and_drops_the_rest(make_arch: Callable[..., ArchConfig]) -> None:
