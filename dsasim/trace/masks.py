@@ -29,6 +29,8 @@ def import_mask(
     a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above
     the diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
     """
+    if out.exists() and npy_path.exists() and out.samefile(npy_path):
+        raise TraceError(f"{out}: the trace would replace the masks it is made from")
     masks = _open_masks(npy_path)
     num_layers, num_heads, L_q, L_k = masks.shape
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads

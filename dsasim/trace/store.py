@@ -62,15 +62,19 @@ def write_trace(
 ) -> None:
     """Write a trace under a temporary name, then rename it; TraceError when the layers or the place are not fit for it.
 
-    The same layers give the same bytes. `dtype` is what Q, K, V, X and outputs are stored as.
+    The same layers give the same bytes. `dtype` is what Q, K, V, X and outputs are stored as. A link is followed; a
+    device, a pipe or a folder is refused, since nothing may be renamed over it.
     """
+    if path.exists() and not path.is_file():
+        raise TraceError(f"{path}: cannot be written: not a regular file")
     tensors, metadata = _encode(path.stem, layers, kind, model, provenance, dtype)
     text = _canonical(metadata)
     content = save({key: tensors.raw(key) for key in tensors}, metadata={METADATA_KEY: text})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = path.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
-        part.replace(path)
+        part.replace(target)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:

@@ -1,6 +1,8 @@
 """Masks from NumPy files."""
 
+import os
 import re
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -111,3 +113,19 @@ def test_pickled_objects_and_truncated_arrays_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(TraceError, match=r"not a NumPy array file .*: mmap length is greater than file size"):
         import_mask(path, 8, tmp_path / "out.safetensors")
+
+
+def test_nothing_is_renamed_over_a_pipe_a_link_or_the_masks_themselves(tmp_path: Path) -> None:
+    masks, pipe, link, real = (tmp_path / name for name in ("m.npy", "pipe", "link", "real.safetensors"))
+    np.save(masks, np.ones((1, 1, 2, 2), np.bool_))
+    os.mkfifo(pipe)
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with pytest.raises(TraceError, match="not a regular file"):
+        import_mask(masks, 4, pipe)
+    assert pipe.is_fifo()
+    with pytest.raises(TraceError, match="would replace the masks"):
+        import_mask(masks, 4, masks)
+    import_mask(masks, 4, link)
+    assert link.is_symlink()
+    assert real.read_bytes() != b"old"
