@@ -206,7 +206,7 @@ class LayerTrace:
             extra_q=np.hstack([last_rows(positions, self.L_q), self._weights(entry.tensors["others_q"])]),
             extra_k=np.hstack([positions, self._weights(entry.tensors["others_k"])]),
             scales={
-                bits: {key: self._weights(name) for key, name in names.items()} for bits, names in entry.scales.items()
+                bits: {key: self._scale(name) for key, name in names.items()} for bits, names in entry.scales.items()
             },
             position_columns=int(positions.shape[1]),
             fitted_on=entry.fitted_on,
@@ -217,6 +217,12 @@ class LayerTrace:
 
     def _weights(self, name: str) -> Float32:
         return self.source.read(name).astype(np.float32, copy=False)
+
+    def _scale(self, name: str) -> Float32:
+        scale = self._weights(name)
+        if (scale <= 0).any():
+            raise TraceError(f"{self.source.path}: {name} has a scale of {scale.min():g}; scales are above 0")
+        return scale
 
     def _float(self, tensor: str, head: int | None = None) -> Float32:
         if not self.has_qkv:

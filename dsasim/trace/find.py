@@ -22,6 +22,8 @@ def find_trace(name_or_path: str | Path) -> Path:
     if path.suffix or os.sep in text or (os.altsep and os.altsep in text):
         if not path.exists():
             raise TraceError(f"{text}: no such file")
+        if not (path.is_file() or path.is_dir()):
+            raise TraceError(f"{text}: not a regular file")
         return path
     shipped = shipped_traces()
     if text not in shipped:

@@ -68,7 +68,7 @@ def _open_masks(path: Path) -> NDArray[Any]:
         masks = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise TraceError(f"{path}: not a NumPy array file (.npy) of booleans {AXES}: {reason}") from error
     if masks.dtype != np.bool_:

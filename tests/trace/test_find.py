@@ -37,3 +37,9 @@ def test_an_unknown_name_is_told_the_nearest(name, hint):
 def test_a_design_where_a_trace_belongs_is_said_so():
     with pytest.raises(TraceError, match=r"^d/edge\.yaml: a YAML design where a trace \(\.safetensors\) belongs$"):
         find_trace("d/edge.yaml")
+
+
+def test_a_pipe_is_not_a_trace(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(TraceError, match="not a regular file"):
+        find_trace(tmp_path / "pipe.safetensors")

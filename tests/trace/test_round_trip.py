@@ -133,3 +133,13 @@ def test_a_trace_in_memory_is_the_one_a_file_gives(make_layer, make_fit, write):
     assert memory.meta == file.meta
     assert np.array_equal(memory.layer(3).q(1), file.layer(3).q(1))
     assert np.array_equal(memory.layer(3).allowed(), file.layer(3).allowed())
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_a_scale_that_is_not_above_0_is_refused(scale, make_layer, make_fit):
+    fit = make_fit()
+    bad = {bits: {key: np.full_like(array, scale) for key, array in of.items()} for bits, of in fit.scales.items()}
+    layer = make_layer(predictors=(replace(fit, scales=bad),))
+    trace = trace_in_memory("bad", [layer], kind="synthetic")
+    with pytest.raises(TraceError, match=r"has a scale of -?\d; scales are above 0"):
+        trace.layer(trace.layer_numbers[0]).predictor(fit.sigma)
