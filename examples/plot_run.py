@@ -17,7 +17,7 @@ OWNERS = {  # of a cycle: the printed word, and its colour in Okabe and Ito's pa
     "dram": ("DRAM", "#d55e00"),
     "operand": ("operand", "#e69f00"),
     "output_full": ("output full", "#56b4e9"),
-    "dependency": ("job order", "#8c8c8c"),
+    "dependency": ("next layer", "#8c8c8c"),
     "drained": ("no work left", "#d0d0d0"),
 }
 OURS, OTHERS = "#0072b2", "#8c8c8c"

@@ -5,8 +5,8 @@ generator and scheduler, and takes the better of two dataflows: token-parallel (
 (lanes * T rows by macs_per_row columns, output-stationary).
 
 The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes,
-but on no more lanes than a tile of `scheduler.tile_rows` has groups: another would never work. Its tiles are the
-largest up to `scheduler.tile_rows` that give every lane the same number of groups.
+each with its share of the softmax unit, but on no more lanes than a tile of `scheduler.tile_rows` has groups: another
+would never work. Its tiles are the largest up to `scheduler.tile_rows` that give every lane the same number of groups.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,9 @@ from dsasim.trace.attention import AttentionTrace
 
 SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "buffer_mask")
 """Components that a dense machine does without."""
+
+SOFTMAX_RATES = ("exp_per_cycle", "div_per_cycle")
+"""Rates of the softmax unit that must follow the lanes, or it would hold a wider machine back."""
 
 DATAFLOWS = ("token_parallel", "systolic")
 DENSE_RUNS = 2 * len(DATAFLOWS)
@@ -100,10 +103,11 @@ def dense_arch(arch: ArchConfig, dataflow: str) -> ArchConfig:
 def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
     """Lanes of a dense machine with the design's area.
 
-    Worked example: 4 lanes of 0.5 mm2 each and 1.2 mm2 of sparse-only parts make 4 + floor(1.2 / 0.5) = 6 lanes; tiles
-    of 20 rows in groups of 4 could use 5 of them.
+    A lane takes its share of the array and of the softmax unit, which grows with the lanes. Worked example: 4 lanes of
+    0.4 mm2 and 0.1 mm2 of softmax each, and 1.2 mm2 of sparse-only parts, make 4 + floor(1.2 / 0.5) = 6 lanes; tiles of
+    20 rows in groups of 4 could use 5 of them.
     """
-    lane_mm2 = cost.area_mm2["pe_array"] / arch.pe_array.lanes
+    lane_mm2 = (cost.area_mm2["pe_array"] + cost.area_mm2["softmax"]) / arch.pe_array.lanes
     lanes = arch.pe_array.lanes + int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
     groups = arch.scheduler.tile_rows // arch.scheduler.token_parallelism
     return min(lanes, max(groups, arch.pe_array.lanes))
@@ -126,11 +130,17 @@ def _iso_area(
 
 
 def _widened(arch: ArchConfig, lanes: int) -> ArchConfig:
-    """The design with `lanes` lanes and tiles that suit them: 13 lanes of 4 rows turn tiles of 64 rows into 52."""
+    """The design with `lanes` lanes, a softmax unit that grew with them, and tiles that suit them.
+
+    Worked example: from 4 to 13 lanes, 16 exponentials a cycle become ceil(16 * 13 / 4) = 52, and tiles of 64 rows in
+    groups of 4 become 52.
+    """
     rows = lanes * arch.scheduler.token_parallelism
     tile_rows = arch.scheduler.tile_rows // rows * rows or arch.scheduler.tile_rows
+    grown = {name: -(-getattr(arch.softmax, name) * lanes // arch.pe_array.lanes) for name in SOFTMAX_RATES}
     return arch.model_copy(
         update={
+            "softmax": arch.softmax.model_copy(update=grown),
             "pe_array": arch.pe_array.model_copy(update={"lanes": lanes}),
             "scheduler": arch.scheduler.model_copy(update={"tile_rows": tile_rows}),
         }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STALL_WORDS = {
     "drained": "no work left",
-    "dependency": "job order",
+    "dependency": "next layer",
     "output_full": "output full",
     "dram": "DRAM",
     "operand": "operand",
@@ -69,30 +69,30 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
     machine = result.machine
     clock_ghz = float(result.arch.clock_ghz)
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
-    yield from _speedup_rows(result)
-    yield _energy_row(result)
+    bound = "at most " if result.machine.predictor_free else ""
+    yield from _speedup_rows(result, bound)
+    yield _energy_row(result, bound)
+    if bound:
+        yield "", "", "upper bounds: prediction is free of charge in this run"
     yield "density", percent(density(machine)), "of the allowed positions are kept"
     if result.quality is not None:
         yield from _quality_rows(result.quality)
 
 
-def _speedup_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
-    """A free prediction makes every speed-up an upper bound, and it is printed as one."""
+def _speedup_rows(result: RunResult, bound: str) -> Iterator[tuple[str, str, str]]:
+    """A free prediction makes every ratio an upper bound, and it is printed as one."""
     baseline = result.baseline
-    bound = "at most " if result.machine.predictor_free else ""
     mapping = MAPPING_WORDS[baseline.dense_mapping]
     text = f"against dense, same {result.arch.macs} MACs ({mapping}, {baseline.dense_cycles:,} cycles)"
     yield "speed-up", bound + times(baseline.speedup_vs_dense), text
     if baseline.iso_area is not None:
         speedup = bound + times(baseline.iso_area.speedup_ratio)
-        yield "at equal area", speedup, f"against dense that spends our whole area on {baseline.iso_area.lanes} lanes"
-    if bound:
-        yield "", "", "an upper bound: prediction is free of charge in this run"
+        yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
 
 
-def _energy_row(result: RunResult) -> tuple[str, str, str]:
+def _energy_row(result: RunResult, bound: str) -> tuple[str, str, str]:
     total = energy_text(result.cost.energy_pj["total"])
-    return "energy", total, f"dense takes {times(result.baseline.energy_vs_dense_ratio)} as much"
+    return "energy", total, f"dense takes {bound}{times(result.baseline.energy_vs_dense_ratio)} as much"
 
 
 def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import simulate
-from dsasim.baseline.dense import SPARSE_ONLY, dense_arch, fastest_dense, iso_area_lanes
+from dsasim.baseline.dense import SPARSE_ONLY, _widened, dense_arch, fastest_dense, iso_area_lanes
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
@@ -32,7 +32,7 @@ def trace() -> AttentionTrace:
 
 
 def cost_of(area_mm2: dict[str, float]) -> Cost:
-    return Cost(energy_pj={}, area_mm2=dict.fromkeys((*SPARSE_ONLY, "pe_array"), 0.0) | area_mm2, sources={})
+    return Cost(energy_pj={}, area_mm2=dict.fromkeys((*SPARSE_ONLY, "pe_array", "softmax"), 0.0) | area_mm2, sources={})
 
 
 def test_iso_area_worked_example(make_arch: Callable[..., ArchConfig]) -> None:
@@ -42,8 +42,16 @@ def test_iso_area_worked_example(make_arch: Callable[..., ArchConfig]) -> None:
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "predictor": 0.5, "buffer_mask": 0.5})) == 6
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0, "scheduler": 0.99})) == 5
     assert iso_area_lanes(arch, cost_of({"pe_array": 2.0})) == 4
+    assert iso_area_lanes(arch, cost_of({"pe_array": 1.6, "softmax": 0.4, "predictor": 1.2})) == 6
     small = make_arch("scheduler.tile_rows=20")
     assert iso_area_lanes(small, cost_of({"pe_array": 2.0, "predictor": 1.2})) == 5  # a sixth lane would have no group
+
+
+def test_a_wider_machine_gets_softmax_and_tiles_that_suit_it(make_arch: Callable[..., ArchConfig]) -> None:
+    """The worked example: from 4 to 13 lanes, 16 exponentials become 52, and tiles of 64 rows become 52."""
+    wider = _widened(make_arch("softmax.div_per_cycle=3"), 13)
+    assert (wider.pe_array.lanes, wider.scheduler.tile_rows) == (13, 52)
+    assert (wider.softmax.exp_per_cycle, wider.softmax.div_per_cycle) == (52, 10)
 
 
 def test_a_dense_machine_keeps_the_macs_and_drops_the_rest(make_arch: Callable[..., ArchConfig]) -> None:
