@@ -43,15 +43,12 @@ class LayerShape:
         return [(start, len(span), int(span.max())) for start, span in zip(starts, spans, strict=True)]
 
 
-def layer_shape(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, allowed: NDArray[np.bool_]
-) -> LayerShape:
+def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None) -> LayerShape:
     """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot."""
     group_rows = arch.scheduler.token_parallelism
-    row_spans = np.where(allowed.any(axis=1), layer.L_k - np.argmax(allowed[:, ::-1], axis=1), 0).astype(np.int64)
     starts = np.arange(0, layer.L_q, group_rows)
     rows = np.minimum(group_rows, layer.L_q - starts).astype(np.int64)
-    groups = Groups(rows, np.maximum.reduceat(row_spans, starts))
+    groups = Groups(rows, np.maximum.reduceat(layer.row_spans, starts))
     head_bytes = layer.L_k * layer.d_head * arch.pe_array.bits // 8
     buffers = arch.buffers
     slots = SlotCounts(
@@ -64,7 +61,7 @@ def layer_shape(
         output=buffers.output.slots,
     )
     tile_rows = fit_tile_rows(arch, _footprints(arch, layer, work, slots))
-    return LayerShape(tile_rows, row_spans, groups, group_rows, int(allowed.sum()), slots)
+    return LayerShape(tile_rows, layer.row_spans, groups, group_rows, int(layer.allowed_counts.sum()), slots)
 
 
 def _footprints(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts) -> list[Footprint]:

@@ -51,10 +51,9 @@ def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], obser
     for head in sorted(heads):
         by_kv_head[layer.kv_head(head)].append(head)
     chosen = load_predictor(arch, layer)
-    allowed = layer.allowed()
-    if not allowed.any():
+    if not layer.row_spans.any():
         raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
-    shape = layer_shape(arch, layer, chosen.work, allowed)
+    shape = layer_shape(arch, layer, chosen.work)
     counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
     context = _Context(arch, layer, chosen, shape, place_layer(arch, layer, chosen.work), counts, observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
