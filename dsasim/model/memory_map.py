@@ -38,11 +38,10 @@ class Region:
         later when token-interleaved.
         """
         if not self.interleaved:
-            return Transfer(
-                is_write, self.base + (head * self.rows + first) * self.vector_bytes, count * self.vector_bytes
-            )
+            start = self.base + (head * self.rows + first) * self.vector_bytes
+            return Transfer.run(is_write, start, count * self.vector_bytes)
         start = self.base + (first * self.heads + head) * self.vector_bytes
-        return Transfer(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
+        return Transfer.strided(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
 
 
 class MemoryMap:

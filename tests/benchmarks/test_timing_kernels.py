@@ -79,8 +79,8 @@ def test_dram(benchmark: Any, pattern: str) -> None:
     def work() -> None:
         dram = Dram(Environment(), load_arch("dsa-decoupled", ("dma.open_transfers=16",)), num_streams=1)
         for at in range(transfers):
-            segments = requests // transfers
-            dram._enqueue(0, Transfer(at % 4 == 3, at * segments * stride, 64, segments, stride))
+            runs = requests // transfers
+            dram._enqueue(0, Transfer.strided(at % 4 == 3, at * runs * stride, 64, runs, stride))
         finished = np.empty((16, 2), np.int64)
         remaining = 1
         while remaining:
