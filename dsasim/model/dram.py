@@ -7,6 +7,7 @@ something new. While bursts remain it wakes again there. So nothing depends on w
 memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -44,6 +45,15 @@ class Transfer:
         """`count` runs of `size` bytes, each starting `stride_bytes` after the one before."""
         starts = start + stride_bytes * np.arange(count, dtype=np.int64)
         return cls(is_write, starts, np.full(count, size, np.int64))
+
+    @classmethod
+    def joined(cls, transfers: "Sequence[Transfer]") -> "Transfer":
+        """Several transfers of one direction as one, their runs in order."""
+        first, *others = transfers
+        if not others:
+            return first
+        starts = np.concatenate([transfer.starts for transfer in transfers])
+        return cls(first.is_write, starts, np.concatenate([transfer.sizes for transfer in transfers]))
 
     @property
     def num_bytes(self) -> int:

@@ -44,7 +44,16 @@ def test_a_mask_slot_has_room_for_the_longest_plan(
 ) -> None:
     """The worked example of `model.scheduler`; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
     arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}", f"scheduler.order={order}")
-    assert mask_row_bytes(arch.scheduler, keys) == row_bytes
+    assert mask_row_bytes(arch.scheduler, keys, keys) == row_bytes
+
+
+@pytest.mark.parametrize(("most_kept", "row_bytes"), [(31, 64), (32, 64), (33, 66), (52, 104), (128, 256), (129, 256)])
+def test_rows_that_keep_few_keys_have_short_plans(
+    tiny: Callable[..., ArchConfig], most_kept: int, row_bytes: int
+) -> None:
+    """512 keys, T = 4, entries of 2 bytes: two bytes a kept key of a row, at least the mask, at most every key once."""
+    arch = tiny("scheduler.token_parallelism=4", "scheduler.tile_rows=4", "scheduler.order=reordered")
+    assert mask_row_bytes(arch.scheduler, 512, most_kept) == row_bytes
 
 
 def test_groups_count_positions_and_mask_bytes() -> None:
