@@ -11,7 +11,7 @@ import numpy as np
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow import systolic, token_parallel
-from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.dataflow.plan import Plan, group_spills, make_plan
 from dsasim.dataflow.work import ArrayWork
 from dsasim.errors import TraceError
 from dsasim.kernels.schedule import schedule_tiles
@@ -184,6 +184,7 @@ def _scheduling(context: _Context, plan: Plan) -> Sequence[Job | None]:
     cycles = schedule_tiles(
         shape.groups.spans,
         plan.group_loads(),
+        group_spills(config, plan),
         shape.groups_per_tile,
         config.num_schedulers,
         config.keys_classified_per_cycle,
