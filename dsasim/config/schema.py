@@ -71,6 +71,7 @@ class SchedulerConfig(Section):
     tile_rows: Annotated[int, Field(ge=1, le=4096)] = Field(description="most query rows of a tile, a multiple of T")
     num_schedulers: Count = Field(description="groups scheduled at a time; group g of a tile goes to g mod this")
     keys_classified_per_cycle: Count
+    id_queue_entries: Count = Field(description="keys of a group that one ID queue, of one exact set of rows, holds")
 
     @model_validator(mode="after")
     def _whole_groups(self) -> Self:

@@ -8,9 +8,13 @@ A reordered plan overwrites the mask in its slot: an entry a load, its key numbe
 sized for the longest plan: rows that keep as many keys as they can, no key in common unless they must. In order
 there is nothing to write down: the mask itself, read row by row, lists each row's keys.
 
+A key that finds its ID queue full waits in the same slot until it is issued, in its set's linked list: its number and
+the place of the next, in whole bytes. The lists use the end of the group's share, which the plan reaches last; a slot
+is not enlarged for them.
+
 Worked example: 512 keys and T = 4 make entries of 9 + 4 bits, 2 bytes; a row's share of a slot is 512 / 8 = 64 bytes in
 order. Reordered it is 512 * 2 / 4 = 256 bytes for rows that may keep everything and 4 * 52 * 2 / 4 = 104 for rows that
-keep at most 52 keys.
+keep at most 52 keys. A spilled key takes 9 + 9 bits, 3 bytes.
 """
 
 from simpy import Environment
@@ -22,7 +26,16 @@ from dsasim.model.unit import Process, Unit
 
 def plan_entry_bytes(num_keys: int, group_rows: int) -> int:
     """Bytes of one load in a reordered plan: a key number of `num_keys` and a set of `group_rows` rows."""
-    return -(-(max(1, (num_keys - 1).bit_length()) + group_rows) // 8)
+    return -(-(_key_bits(num_keys) + group_rows) // 8)
+
+
+def overflow_entry_bytes(num_keys: int) -> int:
+    """Bytes of one spilled key: a key number of `num_keys` and the place of the next entry of its list."""
+    return -(-2 * _key_bits(num_keys) // 8)
+
+
+def _key_bits(num_keys: int) -> int:
+    return max(1, (num_keys - 1).bit_length())
 
 
 def mask_row_bytes(config: SchedulerConfig, num_keys: int, most_kept: int) -> int:

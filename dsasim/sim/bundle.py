@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow import systolic, token_parallel
-from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.dataflow.plan import Plan, group_spills, make_plan
 from dsasim.dataflow.residency import Parts, Pool, fetches, plan_parts
 from dsasim.dataflow.work import ArrayWork
 from dsasim.kernels.schedule import schedule_tiles
@@ -195,6 +195,7 @@ def _scheduling(context: Context, plan: Plan, num_heads: int) -> Sequence[Job | 
     cycles = schedule_tiles(
         _groups(shape, num_heads).spans,
         plan.group_loads(),
+        group_spills(config, plan),
         shape.groups_per_tile,
         config.num_schedulers,
         config.keys_classified_per_cycle,

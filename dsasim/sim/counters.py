@@ -6,7 +6,8 @@ Bytes follow from the dataflow (a value written once by its maker and read once 
     k, v     DMA writes a head, or the vectors that a pool lacks; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
-             writes a reordered plan over it; SDDMM and SpMM each read the plan (in order: the mask)
+             writes a reordered plan over it, and spilled keys, which it reads back; SDDMM and SpMM each read the plan
+             (in order: the mask)
     output   SpMM writes each row once; DMA reads it
     predictor
              DMA writes P, X and weights; each product reads its operands and writes its result (`product_bytes`); the
@@ -20,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.plan import Plan
+from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
-from dsasim.model.scheduler import plan_entry_bytes
+from dsasim.model.scheduler import overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
     ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified")
-    + ("keys_issued", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
+    + ("keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
     + ("idle_row_slots",)
 )  # fmt: skip
 BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
@@ -83,15 +84,19 @@ def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
     """Scheduler and plan traffic of one head; in order the mask itself is the plan (`model.scheduler`)."""
     rows = arch.scheduler.token_parallelism
     served = np.bitwise_count(plan.load_rows).sum()
+    span = int(groups.spans.max())
+    spilled = int(group_spills(arch.scheduler, plan).sum())
+    spilled_bytes = spilled * overflow_entry_bytes(span)
     written, plan_bytes = 0, groups.mask_bytes
     if arch.scheduler.order == "reordered":
-        written = plan_bytes = plan.k_loads * plan_entry_bytes(int(groups.spans.max()), rows)
+        written = plan_bytes = plan.k_loads * plan_entry_bytes(span, rows)
     return Counter(
         keys_classified=int(groups.spans.sum()),
         keys_issued=plan.k_loads,
+        keys_spilled=spilled,
         idle_row_slots=int(plan.plan_steps * rows - served),
-        mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes,
-        mask_buffer_write_bytes=written,
+        mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes + spilled_bytes,
+        mask_buffer_write_bytes=written + spilled_bytes,
     )
 
 

@@ -15,7 +15,7 @@ from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels.array import walk_tiles
 from dsasim.kernels.plan import plan_in_order, plan_reordered
-from dsasim.kernels.schedule import schedule_tiles
+from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.model.dram import Dram, Transfer
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import KeepMask
@@ -66,8 +66,15 @@ def test_schedule(benchmark: Any, trace: str) -> None:
     loads = [np.diff(load_ptr[step_ptr]) for step_ptr, load_ptr, _, _ in plans]
     spans = [np.full(len(group), mask.num_keys) for group, mask in zip(loads, masks, strict=True)]
     kept = sum(mask.nnz for mask in masks)
-    pairs = list(zip(spans, loads, strict=True))
-    timed(benchmark, lambda: [schedule_tiles(*pair, 16, 4, 16) for pair in pairs], kept_elements=kept)
+    heads = list(zip(spans, loads, plans, strict=True))
+
+    def schedule() -> list[Any]:
+        return [
+            schedule_tiles(span, load, spilled_keys(plan[0], plan[1], plan[3], 16), 16, 4, 16)
+            for span, load, plan in heads
+        ]
+
+    timed(benchmark, schedule, kept_elements=kept)
 
 
 @pytest.mark.parametrize("pattern", ["stream", "gather"])

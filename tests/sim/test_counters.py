@@ -27,9 +27,24 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
     assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
 
 
+@pytest.mark.parametrize(("entries", "spilled"), [(4, 1), (5, 0)])
+def test_a_spilled_key_is_written_to_the_mask_buffer_and_read_back(
+    tiny: Callable[..., ArchConfig], entries: int, spilled: int
+) -> None:
+    """Five of 512 keys for both rows: plan entries of 9 + 2 bits, 2 bytes; a spilled key and a link of 9 + 9, 3."""
+    arch = tiny(f"scheduler.id_queue_entries={entries}")
+    keep = np.zeros((2, 512), np.bool_)
+    keep[:, :5] = True
+    groups = Groups(np.array([2]), np.array([512]))
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", 2), groups)
+    assert counts["keys_spilled"] == spilled
+    assert counts["mask_buffer_write_bytes"] == 5 * 2 + 3 * spilled
+    assert counts["mask_buffer_read_bytes"] == 2 * 64 + 2 * 5 * 2 + 3 * spilled
+
+
 def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
-    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and by each product; nothing written."""
-    arch = tiny("scheduler.order=in_order")
+    """Two rows of 16 keys: 4 bytes of mask bits, read by scheduler and products; nothing written or spilled."""
+    arch = tiny("scheduler.order=in_order", "scheduler.id_queue_entries=1")
     groups = Groups(np.array([2]), np.array([16]))
     counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
     assert (counts["mask_buffer_write_bytes"], counts["mask_buffer_read_bytes"]) == (0, 3 * 4)
