@@ -27,9 +27,24 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
     assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
 
 
+@pytest.mark.parametrize(("entries", "spilled"), [(4, 1), (5, 0)])
+def test_a_spilled_key_is_written_to_the_mask_buffer_and_read_back(
+    tiny: Callable[..., ArchConfig], entries: int, spilled: int
+) -> None:
+    """Five of 512 keys for both rows: plan entries of 9 + 2 bits, 2 bytes; a spilled key and a link of 9 + 9, 3."""
+    arch = tiny(f"scheduler.id_queue_entries={entries}")
+    keep = np.zeros((2, 512), np.bool_)
+    keep[:, :5] = True
+    groups = Groups(np.array([2]), np.array([512]))
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", 2), groups)
+    assert counts["keys_spilled"] == spilled
+    assert counts["mask_buffer_write_bytes"] == 5 * 2 + 3 * spilled
+    assert counts["mask_buffer_read_bytes"] == 2 * 64 + 2 * 5 * 2 + 3 * spilled
+
+
 def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
-    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and by each product; nothing written."""
-    arch = tiny("scheduler.order=in_order")
+    """Two rows of 16 keys: 4 bytes of mask bits, read by scheduler and products; nothing written or spilled."""
+    arch = tiny("scheduler.order=in_order", "scheduler.id_queue_entries=1")
     groups = Groups(np.array([2]), np.array([16]))
     counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
     assert (counts["mask_buffer_write_bytes"], counts["mask_buffer_read_bytes"]) == (0, 3 * 4)
@@ -44,7 +59,16 @@ def test_a_mask_slot_has_room_for_the_longest_plan(
 ) -> None:
     """The worked example of `model.scheduler`; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
     arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}", f"scheduler.order={order}")
-    assert mask_row_bytes(arch.scheduler, keys) == row_bytes
+    assert mask_row_bytes(arch.scheduler, keys, keys) == row_bytes
+
+
+@pytest.mark.parametrize(("most_kept", "row_bytes"), [(31, 64), (32, 64), (33, 66), (52, 104), (128, 256), (129, 256)])
+def test_rows_that_keep_few_keys_have_short_plans(
+    tiny: Callable[..., ArchConfig], most_kept: int, row_bytes: int
+) -> None:
+    """512 keys, T = 4, entries of 2 bytes: two bytes a kept key of a row, at least the mask, at most every key once."""
+    arch = tiny("scheduler.token_parallelism=4", "scheduler.tile_rows=4", "scheduler.order=reordered")
+    assert mask_row_bytes(arch.scheduler, 512, most_kept) == row_bytes
 
 
 def test_groups_count_positions_and_mask_bytes() -> None:
