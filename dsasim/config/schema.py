@@ -25,6 +25,10 @@ ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column", "channel")
 """What a DRAM address is made of, above the burst offset."""
 
 
+ORACLE_SELECTION = {"oracle_topk": "top_k", "oracle_threshold": "threshold"}
+"""What each oracle method selects by; a design that says otherwise contradicts itself."""
+
+
 class Section(BaseModel):
     """One part of a design: frozen, and closed to unknown keys."""
 
@@ -246,8 +250,12 @@ class ArchConfig(Section):
     @model_validator(mode="after")
     def _parts_present(self) -> Self:
         method = self.predictor.method
-        if method in (*PREDICTED, "oracle_topk", "oracle_threshold"):
+        if method in (*PREDICTED, *ORACLE_SELECTION):
             _require(self, "mask_generator", why=f"predictor.method {method}")
+        if self.mask_generator and method in ORACLE_SELECTION:
+            selection, wanted = self.mask_generator.selection, ORACLE_SELECTION[method]
+            if selection != wanted:
+                raise ValueError(f"predictor.method {method} needs mask_generator.selection {wanted}, not {selection}")
         if method in PREDICTED:
             _require(self.buffers, "predictor", why=f"predictor.method {method}", prefix="buffers.")
         if method != "dense":

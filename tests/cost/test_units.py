@@ -117,7 +117,8 @@ def test_buffer(make_arch: MakeArch) -> None:
 
 @pytest.mark.parametrize("method", ["oracle_topk", "oracle_threshold", "given", "dense"])
 def test_free_methods_have_neither_predictor_nor_mask_generator(make_arch: MakeArch, method: str) -> None:
-    arch = make_arch(**{"predictor.method": method})
+    by = {"selection": "threshold", "threshold": 0.5} if method == "oracle_threshold" else {}
+    arch = make_arch(**{"predictor.method": method}, **{f"mask_generator.{key}": value for key, value in by.items()})
     assert units.predictor(arch) == units.absent("macs_predictor", "adds_predictor")
     assert units.mask_generator(arch) == units.absent("mask_comparisons")
 
