@@ -85,7 +85,11 @@ class PEArrayConfig(Section):
     """The array that computes SDDMM and SpMM: lanes x T rows x macs_per_row."""
 
     organisation: Literal["decoupled"] = Field(description="decoupled: the predictor has its own array")
-    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, output-stationary")
+    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, every position")
+    stationary: Literal["output", "weight", "input"] = Field(
+        "output", description="what stays in the PEs during a fold of a systolic product (weight: K or V)"
+    )
+    pipelined_folds: bool = Field(True, description="systolic folds overlap; false: each drains first, as SCALE-Sim's")
     lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
     macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(description="W: MACs of one row of a lane")
     bits: Literal[8, 16, 32] = Field(description="operand width of Q, K, V, scores and output")

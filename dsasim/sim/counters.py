@@ -2,7 +2,7 @@
 
 Bytes follow from the dataflow (a value written once by its maker and read once by each reader):
 
-    q        DMA writes a tile's rows; each row is read once into its lane
+    q        DMA writes a tile's rows; each row is read once into its lane (a systolic array: `systolic_counters`)
     k, v     DMA writes a head; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import Plan
+from dsasim.dataflow.work import ArrayWork
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
 from dsasim.model.scheduler import plan_entry_bytes
 from dsasim.predictors.base import PredictionWork
@@ -75,6 +76,22 @@ def attention_counters(
         score_buffer_read_bytes=3 * nnz * element,
         output_buffer_write_bytes=layer.L_q * vector,
         output_buffer_read_bytes=layer.L_q * vector,
+    )
+
+
+def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Counter[str]:
+    """What a systolic array moves besides: Q and P once more for each column fold, and partial sums out and back.
+
+    A partial sum is as wide as the accumulators, 2 * bits + 8 bits: 5 bytes at 16 bits.
+    """
+    element, partial = arch.pe_array.bits // 8, -(-(2 * arch.pe_array.bits + 8) // 8)
+    scores, outputs = sddmm.partial_sums * partial, spmm.partial_sums * partial
+    return Counter(
+        q_buffer_read_bytes=sddmm.rereads * element,
+        score_buffer_read_bytes=spmm.rereads * element + scores,
+        score_buffer_write_bytes=scores,
+        output_buffer_read_bytes=outputs,
+        output_buffer_write_bytes=outputs,
     )
 
 

@@ -121,6 +121,7 @@ def _head(context: _Context, head: int) -> HeadWork:
     sddmm, spmm = _array_works(context, plan)
     counts = counters.attention_counters(arch, layer, keep.nnz, sddmm.vector_reads, spmm.vector_reads)
     context.counters.update(counts)
+    context.counters.update(counters.systolic_counters(arch, sddmm, spmm))
     if arch.predictor.method != "dense":
         context.counters.update(counters.plan_counters(arch, plan, shape.groups))
     return HeadWork(
