@@ -61,14 +61,13 @@ def bundle_work(context: Context, kv_heads: Sequence[int], heads: Sequence[int],
     places = [kv_heads.index(layer.kv_head(head)) for head in heads]
     keep = shape.interleaving.keep([selection.keep for selection in selections], places)
     plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
-    sddmm, k_reads = _product(context, plan, "k", kv_heads, pools)
-    spmm, v_reads = _product(context, plan, "v", kv_heads, pools)
-    context.counters.update(counters.attention_counters(arch, layer, len(heads), keep.nnz, k_reads, v_reads))
+    sddmm, spmm = (_product(context, plan, name, kv_heads, pools) for name in ("k", "v"))
+    context.counters.update(counters.attention_counters(arch, layer, len(heads), keep.nnz, sddmm.work, spmm.work))
     if arch.predictor.method != "dense":
         context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads))))
     return Bundle(
         heads=tuple(_head_counts(context, heads, selections, plan)),
-        tiles=_tiles(context, heads, selections, plan, sddmm, spmm),
+        tiles=_tiles(context, heads, selections, plan, sddmm.tiles, spmm.tiles),
     )
 
 
@@ -103,28 +102,46 @@ def _groups(shape: LayerShape, num_heads: int) -> counters.Groups:
     return counters.Groups(lay([shape.groups.rows] * num_heads), lay([shape.groups.spans] * num_heads))
 
 
-def _product(
-    context: Context, plan: Plan, name: str, kv_heads: Sequence[int], pools: Pools
-) -> tuple[list[list[Part]], int]:
-    """SDDMM (`name` k) or SpMM (v) of a bundle: the parts of each tile, and the vectors read from the buffer."""
-    arch, layer, shape = context.arch, context.layer, context.shape
-    buffer: BufferConfig = getattr(arch.buffers, name)
+@dataclass(frozen=True)
+class _Product:
+    """SDDMM or SpMM of a bundle: the parts of each tile, and what they take together."""
+
+    tiles: list[list[Part]]
+    work: ArrayWork
+
+
+def _product(context: Context, plan: Plan, name: str, kv_heads: Sequence[int], pools: Pools) -> _Product:
+    """SDDMM (`name` k) or SpMM (v) of a bundle; its fetches change the pool."""
     pool: Pool | None = getattr(pools, name)
-    if arch.pe_array.dataflow == "systolic":
-        product = systolic.score_work if name == "k" else systolic.output_work
-        work = product(arch, shape.row_spans, shape.tile_rows, layer.d_head)
-        return [[Part(job)] for job in _array_jobs(work)], work.vector_reads
-    parts = None if pool is None else plan_parts(plan, shape.groups_per_tile, pool.capacity)
-    work = token_parallel.array_work(arch, plan, shape.groups_per_tile, layer.d_head, buffer, parts)
+    parts = None if pool is None else _parts(context, plan, pool.capacity)
+    work = _array_work(context, plan, name, parts)
     jobs = _array_jobs(work)
     if parts is None or pool is None:
-        return [[Part(job)] for job in jobs], work.vector_reads
+        return _Product([[Part(job)] for job in jobs], work)
     fetched, after = _fetches(context, name, kv_heads, pool, parts)
     setattr(pools, name, after)
-    tiles: list[list[Part]] = [[] for _ in shape.tiles]
+    tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
     for tile, job, fetch in zip(parts.tile.tolist(), jobs, fetched, strict=True):
         tiles[tile].append(Part(job, fetch))
-    return tiles, work.vector_reads
+    return _Product(tiles, work)
+
+
+def _parts(context: Context, plan: Plan, capacity: int) -> Parts:
+    """The parts of each tile whose keys fit a pool of `capacity` vectors."""
+    shape = context.shape
+    if context.arch.pe_array.dataflow == "systolic":
+        return systolic.key_parts(shape.row_spans, shape.tile_rows, capacity)
+    return plan_parts(plan, shape.groups_per_tile, capacity)
+
+
+def _array_work(context: Context, plan: Plan, name: str, parts: Parts | None) -> ArrayWork:
+    """What one product asks of the array under the design's dataflow, a job a tile or a part."""
+    arch, d_head, shape = context.arch, context.layer.d_head, context.shape
+    if arch.pe_array.dataflow == "systolic":
+        product = systolic.score_work if name == "k" else systolic.output_work
+        return product(arch, shape.row_spans, shape.tile_rows, d_head, parts)
+    buffer: BufferConfig = getattr(arch.buffers, name)
+    return token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, buffer, parts)
 
 
 def _array_jobs(work: ArrayWork) -> list[ArrayJob]:
