@@ -42,6 +42,40 @@ def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uin
 
 
 @njit(cache=True)
+def before_first_group(
+    first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], last: NDArray[np.int64]
+) -> None:
+    """Put all lanes one turn before their first group, at the end of its steps."""
+    lanes = len(group)
+    for lane in range(lanes):
+        group[lane] = first_group + lane - lanes
+        step[lane] = last[lane] = 0
+
+
+@njit(cache=True)
+def has_step(
+    lane: int,
+    group: NDArray[np.int64],
+    step: NDArray[np.int64],
+    last: NDArray[np.int64],
+    step_ptr: NDArray[np.int64],
+    end_group: int,
+    first_step: int,
+    end_step: int,
+) -> bool:
+    """Whether a lane still has a step to do; moves on to its next group that has some when its own is at its end.
+
+    `group`, `step`, `last` [lanes]: each lane's group, its next step, and where the steps of the group end.
+    """
+    while group[lane] < end_group and step[lane] >= last[lane]:
+        group[lane] += len(group)
+        if group[lane] < end_group:
+            step[lane] = max(step_ptr[group[lane]], first_step)
+            last[lane] = min(step_ptr[group[lane] + 1], end_step)
+    return bool(group[lane] < end_group)
+
+
+@njit(cache=True)
 def walk_tiles(
     step_ptr: NDArray[np.int64],
     load_ptr: NDArray[np.int64],
@@ -83,25 +117,18 @@ def walk_parts(
     bank_reads = np.zeros(num_banks, np.uint16)
     group = np.empty(lanes, np.int64)
     step = np.zeros(lanes, np.int64)
-    last = np.zeros(lanes, np.int64)  # where the steps of the lane's group end
+    last = np.zeros(lanes, np.int64)
     now = np.empty(lanes, np.int64)  # `step` of the lanes that work
     stamp = 0
     for part in range(parts):
         end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
-        for lane in range(lanes):
-            group[lane] = bounds[part, 0] + lane - lanes
-            step[lane] = last[lane] = 0
+        before_first_group(bounds[part, 0], group, step, last)
         while True:
             # the same lanes work for the next `turns` steps: until one of them ends its group
             working = 0
             turns = len(load_ptr)
             for lane in range(lanes):
-                while group[lane] < end_group and step[lane] >= last[lane]:
-                    group[lane] += lanes
-                    if group[lane] < end_group:
-                        step[lane] = max(step_ptr[group[lane]], first_step)
-                        last[lane] = min(step_ptr[group[lane] + 1], end_step)
-                if group[lane] < end_group:
+                if has_step(lane, group, step, last, step_ptr, end_group, first_step, end_step):
                     now[working] = step[lane]
                     working += 1
                     turns = min(turns, last[lane] - step[lane])
