@@ -51,19 +51,12 @@ class LayerShape:
         return [(start, len(span), int(span.max())) for start, span in zip(starts, spans, strict=True)]
 
 
-def layer_shape(
-    arch: ArchConfig,
-    layer: LayerTrace,
-    work: PredictionWork | None,
-    allowed: NDArray[np.bool_],
-    kv_heads_together: int,
-) -> LayerShape:
+def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int) -> LayerShape:
     """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot.
 
     `kv_heads_together`: kv heads that a bundle needs on chip at a time.
     """
     group_rows = arch.scheduler.token_parallelism
-    row_spans = np.where(allowed.any(axis=1), layer.L_k - np.argmax(allowed[:, ::-1], axis=1), 0).astype(np.int64)
     starts = np.arange(0, layer.L_q, group_rows)
     rows = np.minimum(group_rows, layer.L_q - starts).astype(np.int64)
     vector_bytes = layer.d_head * arch.pe_array.bits // 8
@@ -79,28 +72,28 @@ def layer_shape(
         score=buffers.score.slots,
         output=buffers.output.slots,
     )
-    most_kept = _most_kept(arch, int(row_spans.max()))
+    most_kept = _most_kept(arch, int(layer.allowed_counts.max()))
     return LayerShape(
         tile_rows=fit_tile_rows(arch, _footprints(arch, layer, work, slots, most_kept, kv_heads_together)),
         interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
-        row_spans=row_spans,
-        groups=Groups(rows, np.maximum.reduceat(row_spans, starts)),
-        allowed=int(allowed.sum()),
+        row_spans=layer.row_spans,
+        groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
+        allowed=int(layer.allowed_counts.sum()),
         slots=slots,
         k=k,
         v=v,
     )
 
 
-def _most_kept(arch: ArchConfig, span: int) -> int:
-    """Keys that any row can keep: its share under top-k, all it may attend to otherwise.
+def _most_kept(arch: ArchConfig, allowed: int) -> int:
+    """Keys that any row can keep: its share under top-k, all it may attend to (at most `allowed`) otherwise.
 
     Worked example: top-k at density 0.1 of 512 keys keeps at most 52.
     """
     generator = arch.mask_generator
     if generator is None or arch.predictor.method in ("dense", "given") or generator.selection != "top_k":
-        return span
-    return span if generator.density is None else max(1, ceil_share(generator.density, span))
+        return allowed
+    return allowed if generator.density is None else max(1, ceil_share(generator.density, allowed))
 
 
 def _footprints(

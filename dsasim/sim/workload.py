@@ -30,10 +30,9 @@ def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], obser
     """
     sharing = list(share_out(arch, layer, heads))
     chosen = load_predictor(arch, layer)
-    allowed = layer.allowed()
-    if not allowed.any():
+    if not layer.row_spans.any():
         raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
-    shape = layer_shape(arch, layer, chosen.work, allowed, max(len(kv_heads) for kv_heads, _ in sharing))
+    shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
     counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
     placement = place_layer(arch, layer, chosen.work)
     context = Context(arch, layer, chosen, shape, placement, counts, observe)
