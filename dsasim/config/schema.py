@@ -55,11 +55,14 @@ class MaskGeneratorConfig(Section):
     density: Ratio | None = Field(None, description="kept share of each row's allowed keys, for top_k")
     threshold: float | None = Field(None, description="keep scores above this value, for threshold")
     num_selectors: Count = Field(description="rows selected at a time; row r of a tile goes to r mod num_selectors")
-    comparators: Count = Field(description="scores compared per cycle by one selector")
+    comparators: Count = Field(description="scores one selector takes a cycle; a power of two for bitonic")
+    top_k_unit: Literal["quick_select", "bitonic"] = Field("quick_select", description="how a selector finds the top k")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         _require(self, "density" if self.selection == "top_k" else "threshold", why=f"selection {self.selection}")
+        if self.top_k_unit == "bitonic" and self.comparators & (self.comparators - 1):
+            raise ValueError(f"comparators {self.comparators} is not a power of two, which top_k_unit bitonic sorts")
         return self
 
 
