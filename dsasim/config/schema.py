@@ -98,7 +98,11 @@ class PEArrayConfig(Section):
     switch_cycles: Annotated[int, Field(ge=0, le=4096)] = Field(
         0, description="cycles of a change between prediction and attention, for coupled"
     )
-    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, output-stationary")
+    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, every position")
+    stationary: Literal["output", "weight", "input"] = Field(
+        "output", description="what stays in the PEs during a fold of a systolic product (weight: K or V)"
+    )
+    pipelined_folds: bool = Field(True, description="systolic folds overlap; false: each drains first, as SCALE-Sim's")
     lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
     lane_sync: Literal["lock_step", "independent"] = Field(
         "lock_step", description="whether all lanes start each step together"

@@ -2,12 +2,13 @@
 
 Jobs of a layer, in order (design section 2.1): XP for each tile of X; then for each kv head K~ = XP W~k, and for each
 tile of its query heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each
-product is output-stationary on the predictor's array, or in a coupled design on the PE array (`array_shape`); where the
-predictor buffer's ports deliver fewer operands than the array consumes, streaming stretches and the excess is bank
-conflict.
+product is output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on
+the PE array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes,
+streaming stretches and the excess is bank conflict.
 
 Worked example: a tile of 64 rows, K = 144 columns, rank 16, span 512, on 64 x 64 PEs with ports to spare:
-Q~ takes 1 * 1 * 144 + 126 = 270 cycles, S~ takes 1 * 8 * 16 + 126 = 254, the job 524.
+Q~ takes 144 + 190 = 334 cycles; S~ has 8 folds of 16, each waiting for the 64 rows of the one before to leave, and
+takes 7 * 64 + 16 + 190 = 654; the job 988.
 """
 
 from math import ceil, log2
@@ -15,7 +16,7 @@ from math import ceil, log2
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.systolic import fold_cycles, operand_stretch, skew_cycles
+from dsasim.dataflow.folds import SystolicArray, operand_stretch
 from dsasim.model.flow import Layer
 from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
@@ -56,10 +57,11 @@ def product_job(arch: ArchConfig, rows: int, inner: int, columns: int, row_bits:
     buffer = arch.buffers.predictor
     assert buffer is not None
     array_rows, array_columns = array_shape(arch, max(row_bits, column_bits))
-    streaming = fold_cycles(rows, inner, columns, array_rows, array_columns)
+    array = SystolicArray(array_rows, array_columns)
+    folds = [array.folds(rows, inner, columns)]
     bits_per_cycle = array_rows * row_bits + array_columns * column_bits
-    conflict = streaming * (operand_stretch(bits_per_cycle, buffer.banks, buffer.port_bytes) - 1)
-    return Job(streaming + skew_cycles(array_rows, array_columns) + conflict, conflict)
+    cycles = array.cycles(folds, operand_stretch(bits_per_cycle, buffer.banks, buffer.port_bytes))
+    return Job(cycles, cycles - array.cycles(folds))
 
 
 def projection_job(arch: ArchConfig, work: PredictionWork, rows: int) -> Job:

@@ -16,7 +16,8 @@ from dsasim.kernels.schedule import schedule_tiles
 from dsasim.model import mask_generator, predictor, softmax_unit
 from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.model.work import ArrayJob, Bundle, Fetch, HeadCounts, Job, Part, TileWork
+from dsasim.model.spill import spill_of
+from dsasim.model.work import ArrayJob, Bundle, Fetch, HeadCounts, Job, Part, Spill, TileWork
 from dsasim.predictors.base import KeepMask, LayerPredictor, Selection
 from dsasim.sim import counters
 from dsasim.sim.placement import Placement
@@ -61,14 +62,13 @@ def bundle_work(context: Context, kv_heads: Sequence[int], heads: Sequence[int],
     places = [kv_heads.index(layer.kv_head(head)) for head in heads]
     keep = shape.interleaving.keep([selection.keep for selection in selections], places)
     plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
-    sddmm, k_reads = _product(context, plan, "k", kv_heads, pools)
-    spmm, v_reads = _product(context, plan, "v", kv_heads, pools)
-    context.counters.update(counters.attention_counters(arch, layer, len(heads), keep.nnz, k_reads, v_reads))
+    sddmm, spmm = (_product(context, plan, name, kv_heads, pools) for name in ("k", "v"))
+    context.counters.update(counters.attention_counters(arch, layer, len(heads), keep.nnz, sddmm.work, spmm.work))
     if arch.predictor.method != "dense":
         context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads))))
     return Bundle(
         heads=tuple(_head_counts(context, heads, selections, plan)),
-        tiles=_tiles(context, heads, selections, plan, sddmm, spmm),
+        tiles=_tiles(context, heads, selections, plan, sddmm.tiles, spmm.tiles),
     )
 
 
@@ -103,28 +103,46 @@ def _groups(shape: LayerShape, num_heads: int) -> counters.Groups:
     return counters.Groups(lay([shape.groups.rows] * num_heads), lay([shape.groups.spans] * num_heads))
 
 
-def _product(
-    context: Context, plan: Plan, name: str, kv_heads: Sequence[int], pools: Pools
-) -> tuple[list[list[Part]], int]:
-    """SDDMM (`name` k) or SpMM (v) of a bundle: the parts of each tile, and the vectors read from the buffer."""
-    arch, layer, shape = context.arch, context.layer, context.shape
-    buffer: BufferConfig = getattr(arch.buffers, name)
+@dataclass(frozen=True)
+class _Product:
+    """SDDMM or SpMM of a bundle: the parts of each tile, and what they take together."""
+
+    tiles: list[list[Part]]
+    work: ArrayWork
+
+
+def _product(context: Context, plan: Plan, name: str, kv_heads: Sequence[int], pools: Pools) -> _Product:
+    """SDDMM (`name` k) or SpMM (v) of a bundle; its fetches change the pool."""
     pool: Pool | None = getattr(pools, name)
-    if arch.pe_array.dataflow == "systolic":
-        product = systolic.score_work if name == "k" else systolic.output_work
-        work = product(arch, shape.row_spans, shape.tile_rows, layer.d_head)
-        return [[Part(job)] for job in _array_jobs(work)], work.vector_reads
-    parts = None if pool is None else plan_parts(plan, shape.groups_per_tile, pool.capacity)
-    work = token_parallel.array_work(arch, plan, shape.groups_per_tile, layer.d_head, buffer, parts)
+    parts = None if pool is None else _parts(context, plan, pool.capacity)
+    work = _array_work(context, plan, name, parts)
     jobs = _array_jobs(work)
     if parts is None or pool is None:
-        return [[Part(job)] for job in jobs], work.vector_reads
+        return _Product([[Part(job)] for job in jobs], work)
     fetched, after = _fetches(context, name, kv_heads, pool, parts)
     setattr(pools, name, after)
-    tiles: list[list[Part]] = [[] for _ in shape.tiles]
+    tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
     for tile, job, fetch in zip(parts.tile.tolist(), jobs, fetched, strict=True):
         tiles[tile].append(Part(job, fetch))
-    return tiles, work.vector_reads
+    return _Product(tiles, work)
+
+
+def _parts(context: Context, plan: Plan, capacity: int) -> Parts:
+    """The parts of each tile whose keys fit a pool of `capacity` vectors."""
+    shape = context.shape
+    if context.arch.pe_array.dataflow == "systolic":
+        return systolic.key_parts(shape.row_spans, shape.tile_rows, capacity)
+    return plan_parts(plan, shape.groups_per_tile, capacity)
+
+
+def _array_work(context: Context, plan: Plan, name: str, parts: Parts | None) -> ArrayWork:
+    """What one product asks of the array under the design's dataflow, a job a tile or a part."""
+    arch, d_head, shape = context.arch, context.layer.d_head, context.shape
+    if arch.pe_array.dataflow == "systolic":
+        product = systolic.score_work if name == "k" else systolic.output_work
+        return product(arch, shape.row_spans, shape.tile_rows, d_head, parts)
+    buffer: BufferConfig = getattr(arch.buffers, name)
+    return token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, buffer, parts)
 
 
 def _array_jobs(work: ArrayWork) -> list[ArrayJob]:
@@ -164,6 +182,8 @@ def _tiles(
     scheduling = _scheduling(context, plan, len(heads))
     selecting = _mask_generations(context, selections)
     counts = shape.interleaving.rows([selection.keep.row_counts for selection in selections])
+    work, element = context.predictor.work, arch.pe_array.bits // 8
+    predicted_bytes = 0 if work is None else predictor.score_bytes(work)
     names = ", ".join(map(str, heads))
     return tuple(
         TileWork(
@@ -178,9 +198,24 @@ def _tiles(
             output_write=Transfer.joined(
                 [placement.output.transfer(head, first, rows, is_write=True) for head in heads]
             ),
+            predicted_spill=_spill(context, "predictor", at, len(heads) * rows * span * predicted_bytes),
+            score_spill=_spill(context, "score", at, int(_of_tile(shape, counts, at).sum()) * element),
         )
         for at, (first, rows, span) in enumerate(shape.tiles)
     )
+
+
+def _spill(context: Context, buffer: str, tile: int, score_bytes: int) -> Spill | None:
+    """The scores of a tile beyond its slot, which bytes on their way pass through; None where slots are big enough."""
+    spilled = context.shape.tiling.spilled.get(buffer)
+    if spilled is None:
+        return None
+    slot = tile % getattr(context.shape.slots, buffer)
+    spill = spill_of(context.placement.spills[buffer], slot, score_bytes, spilled.held_bytes)
+    ways = 1 if buffer == "predictor" else 2
+    context.counters[f"{buffer}_buffer_read_bytes"] += ways * spill.write.num_bytes
+    context.counters[f"{buffer}_buffer_write_bytes"] += ways * spill.read.num_bytes
+    return spill
 
 
 def _of_tile(shape: LayerShape, rows: NDArray[np.int64], tile: int) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 Bytes follow from the dataflow (a value written once by its maker and read once by each reader):
 
-    q        DMA writes a tile's rows; each row is read once into its lane
+    q        DMA writes a tile's rows; each row is read once into its lane (a systolic array: `systolic_counters`)
     k, v     DMA writes a head, or the vectors that a pool lacks; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import Plan, group_spills
+from dsasim.dataflow.work import ArrayWork
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
 from dsasim.model.scheduler import overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork, Selection
@@ -56,27 +57,45 @@ class Groups:
 
 
 def attention_counters(
-    arch: ArchConfig, layer: LayerTrace, num_heads: int, nnz: int, k_vector_reads: int, v_vector_reads: int
+    arch: ArchConfig, layer: LayerTrace, num_heads: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
 ) -> Counter[str]:
     """SDDMM, softmax and SpMM of `num_heads` heads that keep `nnz` positions between them."""
     element = arch.pe_array.bits // 8
     vector = layer.d_head * element
     queries = num_heads * layer.L_q * vector
-    return Counter(
+    counts = Counter(
         macs_sddmm=nnz * layer.d_head,
         macs_spmm=nnz * layer.d_head,
         softmax_exponentials=nnz,
         softmax_divisions=nnz,
-        k_vector_reads=k_vector_reads,
-        v_vector_reads=v_vector_reads,
+        k_vector_reads=sddmm.vector_reads,
+        v_vector_reads=spmm.vector_reads,
         q_buffer_write_bytes=queries,
         q_buffer_read_bytes=queries,
-        k_buffer_read_bytes=k_vector_reads * vector,
-        v_buffer_read_bytes=v_vector_reads * vector,
+        k_buffer_read_bytes=sddmm.vector_reads * vector,
+        v_buffer_read_bytes=spmm.vector_reads * vector,
         score_buffer_write_bytes=3 * nnz * element,
         score_buffer_read_bytes=3 * nnz * element,
         output_buffer_write_bytes=queries,
         output_buffer_read_bytes=queries,
+    )
+    counts.update(systolic_counters(arch, sddmm, spmm))
+    return counts
+
+
+def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Counter[str]:
+    """What a systolic array moves besides: Q and P once more for each column fold, and partial sums out and back.
+
+    A partial sum is as wide as the accumulators, 2 * bits + 8 bits: 5 bytes at 16 bits.
+    """
+    element, partial = arch.pe_array.bits // 8, -(-(2 * arch.pe_array.bits + 8) // 8)
+    scores, outputs = sddmm.partial_sums * partial, spmm.partial_sums * partial
+    return Counter(
+        q_buffer_read_bytes=sddmm.rereads * element,
+        score_buffer_read_bytes=spmm.rereads * element + scores,
+        score_buffer_write_bytes=scores,
+        output_buffer_read_bytes=outputs,
+        output_buffer_write_bytes=outputs,
     )
 
 

@@ -34,3 +34,20 @@ def test_cycles_of_one_vector(
     assert work.busy_cycles.tolist() == [[busy, 0]]
     assert work.conflict_cycles.tolist() == [[cycles - busy, 0]]
     assert work.vector_reads == 1
+
+
+def test_lanes_on_their_own_do_not_wait_for_each_other(make_arch: Callable[..., ArchConfig]) -> None:
+    """Two lanes of one row, two banks, vectors of 2 cycles: the worked example of kernels.array_independent."""
+    keep = KeepMask.from_dense(np.array([[1, 1, 0, 0], [0, 0, 1, 1]], np.bool_))
+    plan = make_plan(keep, "in_order", 1)
+    cycles = {}
+    for sync in ("lock_step", "independent"):
+        arch = make_arch(
+            f"pe_array.lane_sync={sync}",
+            "pe_array.lanes=2",
+            "pe_array.macs_per_row=32",
+            "scheduler.token_parallelism=1",
+            "buffers.k.banks=2",
+        )
+        cycles[sync] = array_work(arch, plan, 2, 64, arch.buffers.k).cycles.tolist()
+    assert cycles == {"lock_step": [8], "independent": [6]}

@@ -7,9 +7,10 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
+from dsasim.dataflow.work import ArrayWork
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.predictors.base import KeepMask, Selection
-from dsasim.sim.counters import Groups, plan_counters, product_bytes, selection_counters
+from dsasim.sim.counters import Groups, plan_counters, product_bytes, selection_counters, systolic_counters
 
 
 @pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])
@@ -86,6 +87,20 @@ def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConf
     arch = tiny("predictor.array_rows=2", "predictor.array_columns=4")
     counts = product_bytes(arch, 3, 5, 7, 4, 4, 8)
     assert counts == {"predictor_buffer_read_bytes": 50, "predictor_buffer_write_bytes": 21}
+
+
+def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[..., ArchConfig]) -> None:
+    """16-bit elements take 2 bytes, their sums 2 * 16 + 8 bits = 5: read back and written by each product."""
+    nothing = np.zeros((1, 1), np.int64)
+    sddmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=3, partial_sums=4)
+    spmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=5, partial_sums=6)
+    assert systolic_counters(tiny("pe_array.bits=16"), sddmm, spmm) == {
+        "q_buffer_read_bytes": 3 * 2,
+        "score_buffer_read_bytes": 5 * 2 + 4 * 5,
+        "score_buffer_write_bytes": 4 * 5,
+        "output_buffer_read_bytes": 6 * 5,
+        "output_buffer_write_bytes": 6 * 5,
+    }
 
 
 @pytest.mark.parametrize(("keys", "entry_bytes"), [(256, 3), (257, 4), (512, 4)])

@@ -1,0 +1,17 @@
+"""A second dsasim that shares no code with the first: the whole machine, one core cycle after the other.
+
+It is written to be obviously right, not fast. From `dsasim` it takes what is data: the design, the trace, the scores of
+the predictor, the table of DRAM presets. Which keys a plan loads, how long a product lasts, when a burst moves and who
+owns an idle cycle it works out anew, from the rules in words (design/machine.md), each named where it is followed.
+
+    plan      mask -> groups -> steps; the scheduler
+    array     steps on lanes and banks; systolic products
+    select    passes of the mask generator
+    memory    bursts on channels and banks, edge by edge
+    layout    where tensors lie, which bursts a transfer touches, how many rows a tile has
+    pool      K and V that do not fit: parts, fetches, victims
+    layer     the jobs of a layer and what each waits for
+    machine   the loop over core cycles, and the books
+    cases     random designs and traces, as small dictionaries
+    compare   both simulators on a case
+"""

@@ -1,0 +1,215 @@
+"""Random small machines on random small traces, as dictionaries that a failing test prints and a person can paste.
+
+    {"design": {"pe_array.lanes": 2, ...}, "layers": [{"shape": {...}, "keep": [["0110", ...] a head]}, ...]}
+
+A layer with `keep` is a mask trace; one with `seed` has random tensors and a random predictor.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from dsasim.config.loader import load_arch
+from dsasim.config.schema import ArchConfig
+from dsasim.trace.arrays import LayerArrays, MaskArrays
+from dsasim.trace.attention import AttentionTrace, FittedPredictor
+from dsasim.trace.packing import pack_bits
+from dsasim.trace.store import trace_in_memory
+
+Case = dict[str, Any]
+BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
+MAPPINGS = (
+    "row-bank-column-bankgroup-channel",
+    "row-bank-bankgroup-column-channel",
+    "row-channel-column-bank-bankgroup",
+    "column-row-bankgroup-channel-bank",
+)
+
+
+@cache
+def _default() -> dict[str, Any]:
+    return load_arch("dsa-decoupled", ()).model_dump()
+
+
+def arch_of(case: Case) -> ArchConfig:
+    """The default design with the case's overrides."""
+    values: dict[str, Any] = {name: dict(v) if isinstance(v, dict) else v for name, v in _default().items()}
+    values["buffers"] = {name: dict(buffer) for name, buffer in values["buffers"].items()}
+    for path, value in case["design"].items():
+        *parents, name = path.split(".")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        exact = isinstance(value, str) and path in ("clock_ghz", "mask_generator.density")
+        section[name] = Decimal(value) if exact else value
+    return ArchConfig.model_validate(values)
+
+
+def trace_of(case: Case) -> AttentionTrace:
+    """The case's layers as a trace in memory."""
+    layers = [_mask_layer(n, layer) if "keep" in layer else _tensor_layer(n, layer) for n, layer in _numbered(case)]
+    masks_only = all("keep" in layer for layer in case["layers"])
+    return trace_in_memory("case", layers, kind="mask" if masks_only else "synthetic", dtype="float32")
+
+
+def selection_of(case: Case) -> Mapping[int, list[int]]:
+    """The query heads to run, by layer."""
+    return {number: layer["heads"] for number, layer in _numbered(case)}
+
+
+def _numbered(case: Case) -> list[tuple[int, Any]]:
+    return list(enumerate(case["layers"]))
+
+
+def _mask_layer(number: int, layer: Any) -> MaskArrays:
+    shape = layer["shape"]
+    keep = np.array([[[bit == "1" for bit in row] for row in head] for head in layer["keep"]])
+    packed = np.stack([pack_bits(head) for head in keep])
+    return MaskArrays(number, packed, shape["L_k"], shape["d_head"], shape["kv_heads"], shape["causal"])
+
+
+def _tensor_layer(number: int, layer: Any) -> LayerArrays:
+    """Small integers, so that scores are often equal."""
+    shape, rng = layer["shape"], np.random.default_rng(layer["seed"])
+    L_q, L_k, d_head, kv_heads = shape["L_q"], shape["L_k"], shape["d_head"], shape["kv_heads"]
+    heads, d_model = kv_heads * shape["sharing"], shape["d_model"]
+    keys = np.arange(L_k) >= shape["padding"] if shape["padding"] else None
+    return LayerArrays(
+        number=number,
+        q=rng.integers(-2, 3, size=(heads, L_q, d_head)).astype(np.float32),
+        k=rng.integers(-2, 3, size=(kv_heads, L_k, d_head)).astype(np.float32),
+        v=np.ones((kv_heads, L_k, d_head), np.float32),
+        x_q=rng.integers(-2, 3, size=(L_q, d_model)).astype(np.float32),
+        x_kv=None if L_q == L_k and not shape["cross"] else rng.normal(size=(L_k, d_model)).astype(np.float32),
+        causal=shape["causal"],
+        scale=0.5,
+        allowed=None if keys is None else np.tile(keys[::-1], (L_q, 1)),
+        predictors=(_predictor(rng, shape, heads),),
+    )
+
+
+def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
+    """Random weights: what they predict does not matter, how long it takes does."""
+    k = -(-shape["d_model"] // 2)
+    columns, rank, kv_heads = k + shape["extra_columns"], shape["rank"], shape["kv_heads"]
+
+    def extra(rows: int) -> Any:
+        return rng.normal(size=(rows, shape["extra_columns"])).astype(np.float32)
+
+    ones = {"x": np.ones(1), "xp": np.ones(1), "q": np.ones(heads), "k": np.ones(kv_heads)}
+    ones |= {"w_q": np.ones((heads, rank)), "w_k": np.ones((kv_heads, rank))}
+    return FittedPredictor(
+        sigma=Decimal("0.5"),
+        projection=rng.integers(-1, 2, size=(shape["d_model"], k)).astype(np.int8),
+        w_q=rng.normal(size=(heads, columns, rank)).astype(np.float32),
+        w_k=rng.normal(size=(kv_heads, columns, rank)).astype(np.float32),
+        extra_q=extra(shape["L_q"]),
+        extra_k=extra(shape["L_k"]),
+        scales={bits: {name: one.astype(np.float32) for name, one in ones.items()} for bits in (2, 4, 8)},
+        position_columns=0,
+        fitted_on="nothing",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- random choice
+def random_case(rng: Random, method: str) -> Case:
+    """A design and a trace for `given`, `dsa2021` or `dense`."""
+    design = _design(rng, method)
+    masks = method == "given" or (method == "dense" and rng.random() < 0.3)
+    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 2, 3]))]
+    return {"design": design, "layers": layers}
+
+
+def _design(rng: Random, method: str) -> dict[str, Any]:
+    T = rng.randint(1, 5)
+    design: dict[str, Any] = {
+        "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
+        "predictor.method": method,
+        "scheduler.token_parallelism": T,
+        "scheduler.tile_rows": T * rng.randint(1, 4),
+        "scheduler.order": "in_order" if method == "dense" else rng.choice(["in_order", "reordered"]),
+        "scheduler.num_schedulers": rng.randint(1, 3),
+        "scheduler.keys_classified_per_cycle": rng.randint(1, 8),
+        "pe_array.lanes": rng.randint(1, 4),
+        "pe_array.macs_per_row": rng.randint(1, 5),
+        "pe_array.bits": rng.choice([8, 16, 32]),
+        "pe_array.dataflow": rng.choice(["systolic", "token_parallel"]) if method == "dense" else "token_parallel",
+        "softmax.exp_per_cycle": rng.randint(1, 4),
+        "softmax.div_per_cycle": rng.randint(1, 4),
+        "softmax.pipeline_depth_cycles": rng.choice([0, 1, 5, 20]),
+        "dma.open_transfers": rng.randint(1, 4),
+        "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
+        "dram.preset": rng.choice(["DDR4_2400", "DDR4_3200"]),
+        "dram.channels": rng.randint(1, 3),
+        "dram.mapping": rng.choice(MAPPINGS),
+        "dram.layout": rng.choice(["head_contiguous", "token_interleaved"]),
+    }
+    for name in BUFFERS:
+        slots = rng.randint(1, 3)
+        design |= {
+            f"buffers.{name}.bytes": rng.choice([1024, 2048, 8192]) if name == "predictor" else rng.choice([384, 2048]),
+            f"buffers.{name}.banks": rng.randint(1, 5),
+            f"buffers.{name}.port_bytes": rng.choice([1, 2, 8, 64]),
+            f"buffers.{name}.double_buffered": slots > 1,
+            f"buffers.{name}.num_slots": slots,
+        }
+    if method == "dsa2021":
+        design |= _prediction(rng)
+    return design
+
+
+def _prediction(rng: Random) -> dict[str, Any]:
+    selection = rng.choice(["top_k", "top_k", "threshold"])
+    return {
+        "predictor.sigma": "0.5",
+        "predictor.bits": rng.choice([2, 4, 8]),
+        "predictor.array_rows": rng.randint(1, 6),
+        "predictor.array_columns": rng.randint(1, 6),
+        "mask_generator.selection": selection,
+        "mask_generator.density": rng.choice(["0.1", "0.35", "0.5", "1"]) if selection == "top_k" else None,
+        "mask_generator.threshold": rng.choice([-1.0, 0.0, 1.5]) if selection == "threshold" else None,
+        "mask_generator.num_selectors": rng.randint(1, 4),
+        "mask_generator.comparators": rng.randint(1, 4),
+    }
+
+
+def _layer(rng: Random, masks: bool) -> dict[str, Any]:
+    """Any lengths, GQA or not, causal or not; some of the heads."""
+    causal = rng.random() < 0.4
+    L_k = rng.randint(1, 14)
+    kv_heads, sharing = rng.randint(1, 3), rng.randint(1, 3)
+    shape = {
+        "L_q": rng.choice([L_k, rng.randint(1, L_k if causal else 16)]),
+        "L_k": L_k,
+        "d_head": rng.choice([1, 3, 4, 8, 9]),
+        "kv_heads": kv_heads,
+        "causal": causal,
+    }
+    heads = kv_heads * sharing
+    some = sorted(rng.sample(range(heads), rng.randint(1, heads)))
+    if masks:
+        keep = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
+        return {"shape": shape, "heads": some, "keep": keep}
+    more = {
+        "sharing": sharing,
+        "d_model": rng.randint(1, 9),
+        "rank": rng.randint(1, 4),
+        "extra_columns": rng.randint(0, 2),
+        "cross": rng.random() < 0.3,
+        "padding": rng.choice([0, 0, rng.randint(0, L_k - 1)]),
+    }
+    return {"shape": shape | more, "heads": some, "seed": rng.randint(0, 10**6)}
+
+
+def _row(rng: Random, row: int, shape: dict[str, Any]) -> str:
+    """A row of a mask, as text: anything, little, nothing or everything that causality allows."""
+    L_k = shape["L_k"]
+    bits = rng.getrandbits(L_k)
+    kind = rng.choice(["any", "any", "little", "none", "all"])
+    bits = {"any": bits, "little": bits & rng.getrandbits(L_k), "none": 0, "all": 2**L_k - 1}[kind]
+    seen = min(L_k, row + L_k - shape["L_q"] + 1) if shape["causal"] else L_k
+    return "".join("1" if bits >> key & 1 and key < seen else "0" for key in range(L_k))

@@ -1,0 +1,248 @@
+"""The jobs of a layer: who does what, how long, and what each job waits for (rules "Array", "Buffers", "Events")."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from dsasim.trace.attention import LayerTrace
+from twin.array import Cycles, Speeds, port_stretch, product, walk, with_skew
+from twin.layout import INPUT_BITS, TERNARY_BITS, Prediction, Tensor, bursts_of, ceil_div
+from twin.machine import Job, Slots
+from twin.plan import scheduler_cycles, spilled_keys
+from twin.pool import Groups, Part, Pool, keys_of, parts_of
+from twin.select import tile_cycles
+from twin.space import BUFFERS, Space, Tile
+
+
+class LayerJobs:
+    """Builds the jobs of one layer; `jobs` holds those of each unit in its order."""
+
+    def __init__(
+        self, arch: Any, layer: LayerTrace, number: int, heads: list[int], access_bytes: int, before: Job | None
+    ) -> None:
+        self.arch, self.number, self.access_bytes = arch, number, access_bytes
+        self.space = Space(arch, layer, heads)
+        self.tiles, self.work = self.space.tiles, self.space.work
+        names = [*(name for name in BUFFERS if name != "predictor"), "inputs", "weights", "predicted"]
+        self.slots = {name: Slots(self.space.slots.get(name, self.space.slots["predictor"])) for name in names}
+        self.pools = {n: Pool(self.space.pool_vectors(n)) for n in ("k", "v") if self.space.pooled(n)}
+        self.whole: dict[str, Job] = {}
+        """The read of the current kv head's K and V, where they fit."""
+        self.counts: Counter[str] = Counter()
+        self.jobs: list[Job] = []
+        for tile in self.tiles:
+            tile.made["q"] = self._move("dma_q", self.space.q_at, _queries(tile), slot=self.slots["q"])
+        self.predictions = list(self._predict(self.work)) if self.work else [[] for _ in self.tiles]
+        for tile in self.tiles:
+            self._select(tile)
+        self.sequence = list(self._attend())
+        if arch.pe_array.organisation == "coupled":
+            self._take_turns(before)
+        for tile in self.tiles:
+            needs, frees = [tile.made["output"]], [self.slots["output"]]
+            tile.made["written"] = self._move(
+                "dma_output", self.space.output_at, _queries(tile), needs=needs, frees=frees
+            )
+
+    # ------------------------------------------------------------------------------------------- one job
+    def _job(self, unit: str, cycles: Cycles, needs: list[Job], **others: Any) -> Job:
+        self.jobs.append(Job(unit, self.number, cycles, needs, **others))
+        return self.jobs[-1]
+
+    def _move(self, unit: str, tensor: Tensor, vectors: list[tuple[int, int]], **others: Any) -> Job:
+        return self._transfer(unit, tensor, lambda: vectors, **others)
+
+    def _transfer(
+        self,
+        unit: str,
+        tensor: Tensor,
+        vectors: Callable[[], list[tuple[int, int]]],
+        needs: list[Job] | None = None,
+        **others: Any,
+    ) -> Job:
+        merged = hasattr(self.arch.buffers.k, "residency")
+
+        def bursts() -> list[int]:
+            return bursts_of(tensor.runs(vectors()), self.access_bytes, merged=merged)
+
+        return self._job(unit, [], needs or [], bursts=bursts, **others)
+
+    # ---------------------------------------------------------------------------------------- prediction
+    def _predict(self, work: Prediction) -> Iterator[list[Job]]:
+        """XP of all X, K~ of each kv head, Q~ and S~ of each tile: the jobs up to each tile's prediction."""
+        projection_at, *inputs_at, weights_at = self.space.predictor_at
+        projection = self._move("dma_predictor", projection_at, [(0, 0)])
+        jobs = []
+        for tensor in inputs_at:
+            for first in range(0, tensor.rows, self.space.tile_rows):
+                rows = [(0, row) for row in range(tensor.rows)][first : first + self.space.tile_rows]
+                x = self._move("dma_predictor", tensor, rows, slot=self.slots["inputs"])
+                cycles = self._product(len(rows), work.d_model, work.k, INPUT_BITS, TERNARY_BITS)
+                jobs.append(self._job("predictor", cycles, [projection, x], frees=[self.slots["inputs"]]))
+        for tile in self.tiles:
+            if tile.first_of_kv_head:
+                place = [(tile.kv_head, 0)]
+                weights = self._move("dma_predictor", weights_at, place, slot=self.slots["weights"])
+                cycles = self._product(self.space.layer.L_k, work.columns, work.rank, work.bits, work.bits)
+                jobs.append(self._job("predictor", cycles, [weights]))
+            cycles = self._product(len(tile.rows), work.columns, work.rank, work.bits, work.bits)
+            cycles += self._product(len(tile.rows), work.rank, max(tile.spans), work.bits, work.bits)
+            frees = [self.slots["weights"]] if tile.last_of_kv_head else []
+            tile.made["predicted"] = self._job("predictor", cycles, [], slot=self.slots["predicted"], frees=frees)
+            yield [*jobs, tile.made["predicted"]]
+            jobs = []
+
+    def _product(self, rows: int, inner: int, columns: int, row_bits: int, column_bits: int) -> Cycles:
+        """One product of the predictor: on its own array, or (coupled) on the PE array split for narrow operands."""
+        config, buffer = self.arch.pe_array, self.arch.buffers.predictor
+        array = (self.arch.predictor.array_rows, self.arch.predictor.array_columns)
+        if config.organisation == "coupled":
+            split = config.bits // max(row_bits, column_bits)
+            array = (config.lanes * self.space.T * split, config.macs_per_row * split)
+        stretch = port_stretch(array[0] * row_bits + array[1] * column_bits, buffer.banks, buffer.port_bytes)
+        return [(owner,) for owner in product(rows, inner, columns, array, stretch, drain_port=self._drain_port)]
+
+    @property
+    def _drain_port(self) -> bool:
+        """Whether results leave through the array's rows while the next fold streams."""
+        return hasattr(self.arch.pe_array, "pipelined_folds")
+
+    # ----------------------------------------------------------------------------------------- selection
+    def _select(self, tile: Tile) -> None:
+        """Mask generator and scheduler; without a predictor the scheduler takes the mask slot."""
+        if self.space.dense:
+            return
+        slot: Slots | None = self.slots["mask"]
+        needs = []
+        if tile.selector_cycles is not None:
+            cycles = tile_cycles(tile.selector_cycles, self.arch.mask_generator.num_selectors)
+            freed, made = [self.slots["predicted"]], [tile.made["predicted"]]
+            needs = [self._job("mask_generator", [("busy",)] * cycles, made, slot=slot, frees=freed)]
+            slot = None
+        config, T = self.arch.scheduler, self.space.T
+        entries = getattr(config, "id_queue_entries", None)
+        work = []
+        for number, (group, steps) in enumerate(zip(tile.groups, tile.steps, strict=True)):
+            span = max(tile.spans[number * T : (number + 1) * T])
+            spills = spilled_keys(group, config.order, entries)
+            loads = sum(len(step) for step in steps)
+            work.append((ceil_div(span, config.keys_classified_per_cycle) + spills, loads + spills))
+        cycles = scheduler_cycles(work, config.num_schedulers)
+        tile.made["plan"] = self._job("scheduler", [("busy",)] * cycles, needs, slot=slot)
+
+    # ----------------------------------------------------------------------------------------- attention
+    def _attend(self) -> Iterator[Job]:
+        """S0 S1 P0 S2 P1 ... with two score and two mask slots, else S0 P0 ...; before S_i predictions up to i + 1."""
+        overlapped = self.space.slots["score"] >= 2 and self.space.slots["mask"] >= 2
+        tiles, last = self.tiles, len(self.tiles) - 1
+        for at, tile in enumerate(tiles):
+            for earlier in range(0 if at == 0 else at + 1, min(at + 1, last) + 1):
+                yield from self.predictions[earlier]
+            yield from self._sddmm(tile)
+            self._softmax(tile)
+            if not overlapped:
+                yield from self._spmm(tile)
+            elif at > 0:
+                yield from self._spmm(tiles[at - 1])
+        if overlapped:
+            yield from self._spmm(tiles[last])
+
+    def _sddmm(self, tile: Tile) -> Iterator[Job]:
+        """The end of the last part frees Q, and K after its kv head's last tile."""
+        needs = [tile.made[name] for name in ("plan", "q") if name in tile.made]
+        yield from self._products(tile, "k", needs, self.slots["score"], [self.slots["q"]])
+        tile.made["scores"] = self.jobs[-1]
+
+    def _softmax(self, tile: Tile) -> None:
+        """depth + the sum over rows of ceil(n / exp_per_cycle) + ceil(n / div_per_cycle)."""
+        config = self.arch.softmax
+        cycles = config.pipeline_depth_cycles
+        for row in tile.rows:
+            cycles += ceil_div(len(row), config.exp_per_cycle) + ceil_div(len(row), config.div_per_cycle)
+        made = self._job("softmax", [("busy",)] * max(1, cycles), [tile.made["scores"]])
+        tile.made["probabilities"] = made
+
+    def _spmm(self, tile: Tile) -> Iterator[Job]:
+        """The end of the last part frees the scores and the plan, and V after its kv head's last tile."""
+        frees = [self.slots["score"]] if self.space.dense else [self.slots["score"], self.slots["mask"]]
+        yield from self._products(tile, "v", [tile.made["probabilities"]], self.slots["output"], frees)
+        tile.made["output"] = self.jobs[-1]
+
+    def _products(self, tile: Tile, name: str, needs: list[Job], slot: Slots, frees: list[Slots]) -> Iterator[Job]:
+        """All parts of a tile's SDDMM (K) or SpMM (V): one where they fit, as many as the pool makes else."""
+        if name not in self.pools:
+            if tile.first_of_kv_head:
+                tensor = self.space.k_at if name == "k" else self.space.v_at
+                rows = [(tile.kv_head, key) for key in range(self.space.layer.L_k)]
+                self.whole[name] = self._move(f"dma_{name}", tensor, rows, slot=self.slots[name])
+            if tile.last_of_kv_head:
+                frees = [*frees, self.slots[name]]
+            needs = [*needs, self.whole[name]]
+            yield self._job("pe_array", self._array_cycles(tile, tile.steps, name), needs, slot=slot, frees=frees)
+            return
+        pool = self.pools[name]
+        parts = parts_of(tile.steps, pool.capacity)
+        for at, groups in enumerate(parts):
+            part = Part({(tile.kv_head, key) for key in keys_of(groups)})
+            job = self._job(
+                "pe_array",
+                self._array_cycles(tile, groups, name),
+                [*needs, self._fetch(tile, name, part)],
+                slot=slot if at == 0 else None,
+                frees=frees if at == len(parts) - 1 else [],
+                at_end=part.end,
+            )
+            yield job
+
+    def _fetch(self, tile: Tile, name: str, part: Part) -> Job:
+        """The keys of a part that the pool does not hold; its operand is the plan."""
+        pool, tensor = self.pools[name], self.space.k_at if name == "k" else self.space.v_at
+        pool.parts.append(part)
+        plan = [tile.made["plan"]] if "plan" in tile.made else []
+        return self._transfer(
+            f"dma_{name}", tensor, lambda: pool.fetch(part), needs=plan, room=lambda: pool.has_room(part)
+        )
+
+    def _array_cycles(self, tile: Tile, groups: Groups, name: str) -> Cycles:
+        """Every cycle of one array job, for every lane."""
+        config, buffer = self.arch.pe_array, getattr(self.arch.buffers, name)
+        if config.dataflow == "systolic":
+            return self._systolic(tile, name)
+        speeds = Speeds(
+            config.lanes,
+            buffer.banks,
+            ceil_div(self.space.layer.d_head, config.macs_per_row),
+            ceil_div(self.space.vector_bytes, buffer.port_bytes),
+        )
+        cycles, reads = walk(groups, speeds, getattr(config, "lane_sync", "lock_step"))
+        self.counts[f"{name}_vector_reads"] += reads
+        return cycles
+
+    def _systolic(self, tile: Tile, name: str) -> Cycles:
+        """S = Q K^T or O = P V of a tile on lanes * T rows by macs_per_row columns, all positions up to the span."""
+        config, buffer, d_head = self.arch.pe_array, getattr(self.arch.buffers, name), self.space.layer.d_head
+        array = (config.lanes * self.space.T, config.macs_per_row)
+        stretch = port_stretch(config.macs_per_row * config.bits, buffer.banks, buffer.port_bytes)
+        streaming = 0
+        for first in range(0, len(tile.rows), array[0]):
+            span = max(tile.spans[first : first + array[0]])
+            shape = (1, d_head, span) if name == "k" else (1, span, d_head)
+            fold = product(*shape, array, drain_port=self._drain_port)
+            streaming += len(fold) - (array[0] + array[1] - 2)
+            self.counts[f"{name}_vector_reads"] += span
+        return [(owner,) * config.lanes for owner in with_skew(streaming, array, stretch) or ["busy"]]
+
+    def _take_turns(self, before: Job | None) -> None:
+        """Coupled: one job after the other; a mode change costs switch cycles at the head of the job after it."""
+        for earlier, later in pairwise([before, *self.sequence]):
+            if earlier is None or later is None:
+                continue
+            later.turn = earlier
+            if earlier.unit != later.unit:
+                lanes = len(later.cycles[0])
+                later.cycles[:0] = [("dependency",) * lanes] * self.arch.pe_array.switch_cycles
+
+
+def _queries(tile: Tile) -> list[tuple[int, int]]:
+    return [(tile.head, tile.first + row) for row in range(len(tile.rows))]

@@ -1,0 +1,75 @@
+"""A design on a trace, by the twin alone."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import dsasim
+from dsasim.trace.attention import AttentionTrace
+from twin.layer import LayerJobs
+from twin.machine import STREAMS, Machine
+from twin.memory import Memory
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What both simulators are asked for."""
+
+    cycles: int
+    heads: list[list[int]]
+    """Cycles of each query head, layer by layer."""
+    books: dict[str, dict[str, int]]
+    """Cycles of each unit by owner, without zeros."""
+    counts: dict[str, int]
+
+
+def presets() -> dict[str, Any]:
+    """The table of DRAM presets, as data."""
+    text = (Path(dsasim.__file__).parent / "model" / "dram_presets.yaml").read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.safe_load(text)
+    return table
+
+
+def run_twin(arch: Any, trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Outcome:
+    """Every core cycle of the run."""
+    preset = presets()[arch.dram.preset]
+    ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
+    memory = Memory(preset, arch.dram.channels, arch.dram.mapping, arch.dma.outstanding_bursts, ratio, len(STREAMS))
+    machine = Machine(arch.pe_array.lanes, arch.dma.open_transfers, memory)
+    layers: list[LayerJobs] = []
+    for number, heads in sorted(selection.items()):
+        before = layers[-1].sequence[-1] if layers else None
+        layers.append(LayerJobs(arch, trace.layer(number), len(layers), list(heads), preset["access_bytes"], before))
+        machine.add(layers[-1].jobs)
+    cycles = machine.run()
+    counts: Counter[str] = sum((layer.counts for layer in layers), Counter())
+    memory_counts = {
+        "dram_read_bursts": memory.counts["RD"],
+        "dram_write_bursts": memory.counts["WR"],
+        "dram_activates": memory.counts["ACT"],
+        "dram_precharges": memory.counts["PRE"],
+        "dram_row_hits": memory.counts["hits"],
+        "dram_row_misses": memory.counts["misses"],
+        "dram_row_conflicts": memory.counts["conflicts"],
+    }
+    books = {unit: {owner: n for owner, n in owners.items() if n} for unit, owners in machine.books().items()}
+    reads = {name: counts[name] for name in ("k_vector_reads", "v_vector_reads")}
+    return Outcome(cycles, _head_cycles(layers), books, reads | memory_counts)
+
+
+def _head_cycles(layers: list[LayerJobs]) -> list[list[int]]:
+    """From the previous head's last output in DRAM to its own; none if that was earlier."""
+    began, cycles = 0, []
+    for layer in layers:
+        of_layer = []
+        for head in sorted({tile.head for tile in layer.tiles}):
+            end = max(tile.made["written"].ended or 0 for tile in layer.tiles if tile.head == head)
+            of_layer.append(max(0, end - began))
+            began = max(began, end)
+        cycles.append(of_layer)
+    return cycles
