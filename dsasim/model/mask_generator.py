@@ -33,7 +33,7 @@ class MaskGenerator(Unit):
         """Do the layer's tiles in order."""
         for tile in layer.tiles:
             assert tile.work.mask_generation is not None
-            yield from self.wait([tile.predicted], layer.slots.mask)
+            yield from self.wait([tile.to_select], layer.slots.mask)
             yield from self.work(tile.work.mask_generation.cycles)
             layer.slots.predicted.release()
             tile.mask.set()
