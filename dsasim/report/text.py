@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STALL_WORDS = {
     "drained": "no work left",
-    "dependency": "next layer",
+    "dependency": "its turn",
     "output_full": "output full",
     "dram": "DRAM",
     "operand": "operand",
@@ -26,6 +26,7 @@ STALL_WORDS = {
 }
 """Plain words for the stall reasons of design.md §2.6."""
 
+WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 
 
@@ -114,7 +115,7 @@ def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:
 
 
 def _units_table(machine: MachineResult) -> Table:
-    """One row a unit, lanes summed in pe_array; for it, utilisation is useful MACs / offered MACs, below busy time."""
+    """One row a unit, lanes summed in pe_array; where there are MACs, how many of those offered were useful."""
     table = new_table("unit", "busy", "MACs used", "top stall", "of its time")
     for name, unit in machine.units.items():
         if name.startswith("lane_"):
@@ -123,7 +124,7 @@ def _units_table(machine: MachineResult) -> Table:
         offered = unit.busy_cycles + sum(unit.stall_cycles.values())
         share = percent(cycles / offered) if offered and reason else ""
         busy = percent(unit.busy_cycles / offered) if offered else ""
-        used = percent(unit.utilisation_ratio) if name == "pe_array" else ""
+        used = percent(unit.utilisation_ratio) if name in WITH_MACS and unit.busy_cycles else ""
         table.add_row(name, busy, used, STALL_WORDS.get(reason, reason), share)
     return table
 

@@ -11,8 +11,8 @@ STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency"
 class UnitReport:
     """The books of one unit: busy plus stalls is `instances` times the run's cycles.
 
-    `utilisation_ratio` is useful MACs / offered MACs for `pe_array` and busy / all cycles for the others.
-    `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
+    `utilisation_ratio` is useful / offered MACs (or additions) for `pe_array` and `predictor`, busy / all cycles for
+    the others. `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
     """
 
     busy_cycles: int

@@ -19,7 +19,7 @@ def machine(**changes: Any) -> MachineResult:
     facts = {
         "cycles": 1000,
         "units": {
-            "predictor": UnitReport(900, {"operand": 0, "dram": 60, "output_full": 40}, 0.9),
+            "predictor": UnitReport(900, {"operand": 0, "dram": 60, "output_full": 40}, 0.1),
             "lane_0": UnitReport(100, {"imbalance": 900}, 0.1),
             "lane_1": UnitReport(100, {"imbalance": 900}, 0.1),
             "pe_array": UnitReport(200, {"bank_conflict": 300, "imbalance": 1500}, 0.08, instances=2),
@@ -99,7 +99,7 @@ def test_the_first_lines_are_the_answer() -> None:
 
 def test_each_unit_has_its_top_stall_and_lanes_are_summed() -> None:
     lines = [" ".join(line.split()) for line in printed(result()).split("\n")]
-    assert "predictor 90.0 % DRAM 6.0 %" in lines
+    assert "predictor 90.0 % 10.0 % DRAM 6.0 %" in lines
     assert "pe_array 10.0 % 8.0 % other lanes 75.0 %" in lines
     assert "dram 100.0 %" in lines
     assert not any("lane_0" in line for line in lines)
