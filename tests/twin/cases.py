@@ -151,7 +151,7 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
     for name in BUFFERS:
         slots = rng.randint(1, 3)
         design |= {
-            f"buffers.{name}.bytes": rng.choice([1024, 2048, 8192]) if name == "predictor" else rng.choice([384, 2048]),
+            f"buffers.{name}.bytes": _bytes(rng, name),
             f"buffers.{name}.banks": rng.randint(1, 5),
             f"buffers.{name}.port_bytes": rng.choice([1, 2, 8, 64]),
             f"buffers.{name}.double_buffered": slots > 1,
@@ -160,6 +160,12 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
     if method == "dsa2021":
         design |= _prediction(rng)
     return design
+
+
+def _bytes(rng: Random, name: str) -> int:
+    """From hardly enough for one group, at times, to plenty."""
+    low = {"q": 6, "k": 8, "v": 8, "predictor": 8, "mask": 4, "score": 6, "output": 6}[name]
+    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < 0.15 else 2 ** (low + 6)
 
 
 def _prediction(rng: Random) -> dict[str, Any]:
