@@ -95,7 +95,9 @@ def dense_arch(arch: ArchConfig, dataflow: str) -> ArchConfig:
     values["predictor"] = {"method": "dense"}
     values["mask_generator"] = None
     values["scheduler"]["order"] = "in_order"
-    values["pe_array"] |= {"dataflow": dataflow}
+    values["pe_array"] |= {"dataflow": dataflow, "organisation": "decoupled"}
+    if dataflow == "systolic":
+        values["pe_array"] |= {"lane_sync": "lock_step", "lane_split": "groups"}
     values["buffers"] |= {"predictor": None, "mask": None}
     return ArchConfig.model_validate(values)
 
@@ -141,7 +143,7 @@ def _widened(arch: ArchConfig, lanes: int) -> ArchConfig:
     return arch.model_copy(
         update={
             "softmax": arch.softmax.model_copy(update=grown),
-            "pe_array": arch.pe_array.model_copy(update={"lanes": lanes}),
+            "pe_array": arch.pe_array.model_copy(update={"lanes": lanes, "total_macs": None}),
             "scheduler": arch.scheduler.model_copy(update={"tile_rows": tile_rows}),
         }
     )

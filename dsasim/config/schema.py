@@ -4,7 +4,7 @@ Units are in the names. Nothing here has a silent default except where `None` me
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -38,13 +38,13 @@ class PredictorConfig(Section):
     sigma: Ratio | None = Field(None, description="k = ceil(sigma * d_model) columns of the ternary projection")
     rank: Count | None = Field(None, description="columns r of W~q and W~k a head; none: ceil(k / num_heads)")
     bits: Literal[2, 4, 8] | None = Field(None, description="width of XP, W~, Q~ and K~")
-    array_rows: Count | None = Field(None, description="rows of the predictor's MAC array")
-    array_columns: Count | None = Field(None, description="columns of the predictor's MAC array")
+    array_rows: Count | None = Field(None, description="rows of the predictor's own array, for decoupled")
+    array_columns: Count | None = Field(None, description="columns of the predictor's own array")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.method in PREDICTED:
-            _require(self, "sigma", "bits", "array_rows", "array_columns", why=f"method {self.method}")
+            _require(self, "sigma", "bits", why=f"method {self.method}")
         return self
 
 
@@ -71,6 +71,7 @@ class SchedulerConfig(Section):
     tile_rows: Annotated[int, Field(ge=1, le=4096)] = Field(description="most query rows of a tile, a multiple of T")
     num_schedulers: Count = Field(description="groups scheduled at a time; group g of a tile goes to g mod this")
     keys_classified_per_cycle: Count
+    id_queue_entries: Count = Field(description="keys of a group that one ID queue, of one exact set of rows, holds")
 
     @model_validator(mode="after")
     def _whole_groups(self) -> Self:
@@ -84,10 +85,30 @@ class SchedulerConfig(Section):
 class PEArrayConfig(Section):
     """The array that computes SDDMM and SpMM: lanes x T rows x macs_per_row."""
 
-    organisation: Literal["decoupled"] = Field(description="decoupled: the predictor has its own array")
-    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, output-stationary")
+    organisation: Literal["decoupled", "coupled"] = Field(
+        description="decoupled: the predictor has its own array; coupled: one composable array for both"
+    )
+    switch_cycles: Annotated[int, Field(ge=0, le=4096)] = Field(
+        0, description="cycles of a change between prediction and attention, for coupled"
+    )
+    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, every position")
+    stationary: Literal["output", "weight", "input"] = Field(
+        "output", description="what stays in the PEs during a fold of a systolic product (weight: K or V)"
+    )
+    pipelined_folds: bool = Field(True, description="systolic folds overlap; false: each drains first, as SCALE-Sim's")
     lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
-    macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(description="W: MACs of one row of a lane")
+    lane_sync: Literal["lock_step", "independent"] = Field(
+        "lock_step", description="whether all lanes start each step together"
+    )
+    lane_split: Literal["groups", "heads"] = Field(
+        "groups", description="what lanes share out: the groups of a tile, or a bundle of heads"
+    )
+    macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(
+        description="W: MACs of one row of a lane; left out: total_macs / (lanes x T)"
+    )
+    total_macs: Annotated[int, Field(ge=1, le=1 << 26)] | None = Field(
+        None, description="MACs of the whole array, in place of macs_per_row, to be held while lanes or T vary"
+    )
     bits: Literal[8, 16, 32] = Field(description="operand width of Q, K, V, scores and output")
 
 
@@ -108,6 +129,9 @@ class BufferConfig(Section):
     double_buffered: bool
     num_slots: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="tiles held at a time; none: 2 if double_buffered, else 1"
+    )
+    residency: Literal["auto", "pool"] = Field(
+        "auto", description="for k and v: auto keeps whole kv heads where one fits; pool fetches wanted vectors only"
     )
 
     @model_validator(mode="after")
@@ -183,6 +207,42 @@ class ArchConfig(Section):
     dma: DmaConfig
     dram: DramConfig
     cost: CostConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_out_total_macs(cls, values: Any) -> Any:
+        """macs_per_row of a design that gives total_macs instead, so that a sweep of T or lanes can hold the MACs."""
+        try:
+            array = dict(values["pe_array"])
+            rows = array["lanes"] * values["scheduler"]["token_parallelism"]
+            share, rest = divmod(array["total_macs"], rows)
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            return values
+        if rest:
+            raise ValueError(f"pe_array.total_macs {array['total_macs']} is not a multiple of lanes x T = {rows}")
+        if array.get("macs_per_row") is None:
+            array["macs_per_row"] = share
+        return {**values, "pe_array": array}
+
+    @model_validator(mode="after")
+    def _array_agrees(self) -> Self:
+        array = self.pe_array
+        if array.total_macs not in (None, self.macs):
+            raise ValueError(
+                f"pe_array.total_macs {array.total_macs} contradicts lanes x token_parallelism x macs_per_row ="
+                f" {self.macs}; leave macs_per_row out (or null)"
+            )
+        if array.dataflow == "systolic" and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
+            raise ValueError("pe_array.dataflow systolic needs lane_sync lock_step and lane_split groups")
+        if array.organisation == "decoupled" and self.predictor.method in PREDICTED:
+            _require(
+                self.predictor,
+                "array_rows",
+                "array_columns",
+                why="pe_array.organisation decoupled",
+                prefix="predictor.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_present(self) -> Self:

@@ -37,6 +37,7 @@ UNPRICED_COUNTERS = frozenset(
     (
         "k_vector_reads",  # in the buffers' bytes
         "v_vector_reads",
+        "keys_spilled",  # in the mask buffer's bytes
         "idle_row_slots",  # time, not work
         "dram_read_bytes",  # in the bursts
         "dram_write_bytes",

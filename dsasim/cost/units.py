@@ -23,9 +23,6 @@ ROW_SUM_BITS = 32
 KEY_NUMBER_BITS = 16
 """A key's number in an ID queue: sequences up to 65536 keys."""
 
-QUEUE_ENTRIES = 16
-"""Entries of one ID queue: assumed. The timing rules set no limit; 16 a queue hold 240 keys of a group at T = 4."""
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -104,10 +101,11 @@ def scheduler(arch: ArchConfig) -> Unit:
     """Schedulers, each of classifiers, ID queues in registers, and an encoder that finds a queue; none if dense.
 
     A classifier counts the T mask bits of a key position: T/64 of a 64-bit popcount; there are
-    keys_classified_per_cycle. ID queues: 2^T - 1 (one a row subset) when reordered, T (one a row) in order, each of
-    QUEUE_ENTRIES x KEY_NUMBER_BITS, and all twice, since one group is classified while another is issued. T = 4,
-    reordered: 2 x 15 x 16 x 16 = 7680 register bits. A classified position is one count; an issued key was written to
-    a queue, is read from it, and needs one look through the queues, 16 an encoder.
+    keys_classified_per_cycle. ID queues: 2^T - 1 (one a row subset) when reordered, T (one a row, refilled from the
+    mask as it drains) in order, each of id_queue_entries x KEY_NUMBER_BITS, and all twice, since one group is
+    classified while another is issued. T = 4, 16 entries, reordered: 2 x 15 x 16 x 16 = 7680 register bits. A
+    classified position is one count; an issued key was written to a queue, is read from it, and needs one look through
+    the queues, 16 an encoder. What a spilled key costs beyond that is in the mask buffer's bytes.
     """
     if arch.predictor.method == "dense":
         return absent("keys_classified", "keys_issued")
@@ -116,13 +114,16 @@ def scheduler(arch: ArchConfig) -> Unit:
     classify = operation("popcount", 64, node) * (design.token_parallelism / 64)
     key_number = register(KEY_NUMBER_BITS, node)
     find = operation("leading_zeros", 16, node) * -(-num_queues // 16)
-    queues = key_number * (2 * num_queues * QUEUE_ENTRIES)
+    queues = key_number * (2 * num_queues * design.id_queue_entries)
     silicon = classify * design.keys_classified_per_cycle + queues + find
     return Unit(
         area_mm2=design.num_schedulers * silicon.area_mm2,
         leakage_mw=design.num_schedulers * silicon.leakage_mw,
         energy_pj={"keys_classified": classify.energy_pj, "keys_issued": (key_number * 2 + find).energy_pj},
-        sources=(*silicon.sources, f"assumed, two sets of ID queues of {QUEUE_ENTRIES} x {KEY_NUMBER_BITS} bits"),
+        sources=(
+            *silicon.sources,
+            f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
+        ),
     )
 
 

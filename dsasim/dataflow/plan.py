@@ -1,4 +1,7 @@
-"""The plan of a head: the steps of each group of query rows, by one of two orders (CONTRACT: k_loads, plan_steps)."""
+"""The plan of a head: the steps of each group of query rows, by one of two orders (CONTRACT: k_loads, plan_steps).
+
+Which of its keys the scheduler spills depends on the depth of its ID queues (`kernels.schedule`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsasim.config.schema import SchedulerConfig
 from dsasim.kernels import plan as kernel
+from dsasim.kernels.schedule import spilled_keys
 from dsasim.predictors.base import KeepMask
 
 ORDERS: dict[str, Callable[[NDArray[np.int64], NDArray[np.int32], int], kernel.Plan]] = {
@@ -43,3 +48,11 @@ class Plan:
 def make_plan(keep: KeepMask, order: str, token_parallelism: int) -> Plan:
     """Plan a head's kept keys in groups of `token_parallelism` rows; `order` is in_order or reordered."""
     return Plan(*ORDERS[order](keep.indptr, keep.indices, token_parallelism))
+
+
+def group_spills(config: SchedulerConfig, plan: Plan) -> NDArray[np.int64]:
+    """Keys of each group [groups] that find their ID queue full; in order there are no queues."""
+    if config.order == "in_order":
+        return np.zeros(len(plan.step_ptr) - 1, np.int64)
+    spills: NDArray[np.int64] = spilled_keys(plan.step_ptr, plan.load_ptr, plan.load_rows, config.id_queue_entries)
+    return spills

@@ -1,75 +1,125 @@
-"""Dense products on a systolic array, output-stationary: each PE accumulates one output while operands stream past.
+"""Attention as dense products on the PE array: lanes * T rows by macs_per_row columns of PEs (`dataflow.folds`).
 
-An array of R x C PEs works through the outputs in folds of R rows by C columns. A fold needs `inner` cycles; the next
-fold's operands follow without a gap, and the skew of the wave front is paid once:
+S = Q K^T of a tile has M = its rows, K = d_head and N = its keys; O = P V has K = its keys and N = d_head. With outputs
+stationary a fold holds R query rows, and each row fold goes only as far along the keys as its longest row may attend;
+otherwise all rows of the tile meet every key up to the tile's longest span.
 
-    cycles = ceil(rows / R) * ceil(columns / C) * inner + R + C - 2
-
-Worked example: 64 x 64 x 64 on 16 x 16 PEs: 4 * 4 * 64 + 30 = 1054 cycles. Arrays that drain between folds pay the skew
-in each fold (SCALE-Sim 3 counts ceil(rows / R) * ceil(columns / C) * (inner + R + C - 2) - 1 = 1503).
+What K and V (in turn the second operand) ask of their buffer's ports: outputs stationary, C elements a cycle while
+streaming; weights stationary, C a cycle while they enter the PEs; inputs stationary, R a cycle while streaming. Ports
+that are slower stretch that phase, and the excess is bank conflict.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, BufferConfig
+from dsasim.dataflow.folds import SystolicArray, operand_stretch
+from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
 
-
-def fold_cycles(rows: int, inner: int, columns: int, array_rows: int, array_columns: int) -> int:
-    """Cycles in which the folds of a rows x inner x columns product stream, without the skew."""
-    return -(-rows // array_rows) * -(-columns // array_columns) * inner
+Shape = tuple[int, int, int]
+"""A product's M, K and N."""
 
 
-def skew_cycles(array_rows: int, array_columns: int) -> int:
-    """Fill and drain of the wave front, once a product."""
-    return array_rows + array_columns - 2
+def pe_grid(arch: ArchConfig) -> SystolicArray:
+    """The PE array of a design as a systolic array."""
+    config = arch.pe_array
+    rows = config.lanes * arch.scheduler.token_parallelism
+    return SystolicArray(rows, config.macs_per_row, config.stationary, config.pipelined_folds)
 
 
-def operand_stretch(bits_per_cycle: int, banks: int, port_bytes: int) -> int:
-    """Cycles the buffer needs to deliver what the array consumes in one; 1 if its ports keep up."""
-    return max(1, -(-bits_per_cycle // (8 * banks * port_bytes)))
+def key_parts(row_spans: NDArray[np.int64], tile_rows: int, capacity: int) -> Parts:
+    """Each tile in as few runs of keys, about equally long, as fit a pool of `capacity` vectors.
 
-
-def score_work(arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d_head: int) -> ArrayWork:
-    """S = Q K^T of a head: folds of lanes * T rows by macs_per_row keys, each d_head cycles.
-
-    `row_spans` [L_q]: keys from 0 that a row may attend to; a row fold computes up to its longest span.
+    Worked example: a span of 10 keys in a pool of 4 is cut into runs of 4, 4 and 2 keys.
     """
-    width = arch.pe_array.macs_per_row
-    return _head_work(arch, arch.buffers.k, row_spans, tile_rows, lambda span: fold_cycles(1, d_head, span, 1, width))
+    runs = []
+    for at, tile in enumerate(_tiles(row_spans, tile_rows)):
+        span = int(tile.max())
+        length = max(1, -(-span // max(1, -(-span // capacity))))
+        runs += [(at, first, min(span, first + length)) for first in range(0, max(1, span), length)]
+    unions = [np.arange(first, end, dtype=np.int32) for _, first, end in runs]
+    union_ptr = np.concatenate([[0], np.cumsum([len(union) for union in unions])]).astype(np.int64)
+    tiles = np.array([at for at, _, _ in runs], dtype=np.int64)
+    return Parts(tiles, np.zeros((len(runs), 4), np.int64), union_ptr, np.concatenate(unions))
 
 
-def output_work(arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d_head: int) -> ArrayWork:
-    """O = P V of a head: folds of lanes * T rows by macs_per_row output columns, each as long as its span."""
-    width = arch.pe_array.macs_per_row
-    return _head_work(arch, arch.buffers.v, row_spans, tile_rows, lambda span: fold_cycles(1, span, d_head, 1, width))
+def score_work(
+    arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d_head: int, parts: Parts | None = None
+) -> ArrayWork:
+    """S = Q K^T of a head, a job a tile, or one for each of `parts`.
+
+    `row_spans` [L_q]: keys from 0 that a row may attend to. Q is read again for every column fold of keys but the
+    first, where it is not what the PEs hold.
+    """
+    shapes = [
+        [(rows, d_head, span) for rows, span in _blocks(arch, spans)] for spans in _jobs(row_spans, tile_rows, parts)
+    ]
+    return _head_work(arch, arch.buffers.k, shapes, d_head, len(row_spans) * d_head)
+
+
+def output_work(
+    arch: ArchConfig, row_spans: NDArray[np.int64], tile_rows: int, d_head: int, parts: Parts | None = None
+) -> ArrayWork:
+    """O = P V of a head, a job a tile, or one for each of `parts`, whose sums meet in the output buffer.
+
+    P is read again for every column fold of d_head but the first, and between a row's own span and its block's.
+    """
+    jobs = _jobs(row_spans, tile_rows, parts)
+    shapes = [[(rows, span, d_head) for rows, span in _blocks(arch, spans)] for spans in jobs]
+    work = _head_work(arch, arch.buffers.v, shapes, d_head, int(row_spans.sum()))
+    unfinished = (sum(map(len, jobs)) - len(row_spans)) * d_head
+    return replace(work, partial_sums=work.partial_sums + unfinished)
+
+
+def _jobs(row_spans: NDArray[np.int64], tile_rows: int, parts: Parts | None) -> list[NDArray[np.int64]]:
+    """The spans of the rows of each job: keys of the tile, or of the part, that each row may attend to."""
+    tiles = _tiles(row_spans, tile_rows)
+    if parts is None:
+        return tiles
+    jobs = []
+    for at, tile in enumerate(parts.tile.tolist()):
+        keys = parts.union(at)
+        first = int(keys[0]) if len(keys) else 0
+        jobs.append(np.clip(tiles[tile] - first, 0, len(keys)))
+    return jobs
+
+
+def _tiles(row_spans: NDArray[np.int64], tile_rows: int) -> list[NDArray[np.int64]]:
+    return [row_spans[first : first + tile_rows] for first in range(0, len(row_spans), tile_rows)]
+
+
+def _blocks(arch: ArchConfig, spans: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """(rows, span) of the rows of a job that go along the keys together."""
+    grid = pe_grid(arch)
+    rows = grid.rows if grid.stationary == "output" else len(spans)
+    return [(len(block), int(block.max())) for block in _tiles(spans, rows)]
 
 
 def _head_work(
-    arch: ArchConfig,
-    buffer: BufferConfig,
-    row_spans: NDArray[np.int64],
-    tile_rows: int,
-    row_fold_cycles: Callable[[int], int],
+    arch: ArchConfig, buffer: BufferConfig, tiles: list[list[Shape]], d_head: int, least_reads: int
 ) -> ArrayWork:
-    """Sum the row folds of each tile; K or V is read once per row fold, `macs_per_row` elements a cycle."""
-    lanes, width = arch.pe_array.lanes, arch.pe_array.macs_per_row
-    array_rows = lanes * arch.scheduler.token_parallelism
-    stretch = operand_stretch(width * arch.pe_array.bits, buffer.banks, buffer.port_bytes)
-    busy, conflict, reads = [], [], 0
-    for first in range(0, len(row_spans), tile_rows):
-        tile = row_spans[first : first + tile_rows]
-        spans = [int(tile[row : row + array_rows].max()) for row in range(0, len(tile), array_rows)]
-        streaming = sum(map(row_fold_cycles, spans))
-        busy.append(max(1, streaming + skew_cycles(array_rows, width)))
-        conflict.append(streaming * (stretch - 1))
-        reads += sum(spans)
+    """Time of each job's products, and what all of them read; `least_reads` elements of Q or P would do."""
+    grid, lanes = pe_grid(arch), arch.pe_array.lanes
+    cycles = np.array([max(1, _cycles(arch, buffer, shapes)) for shapes in tiles], dtype=np.int64)
+    busy = np.array([max(1, grid.cycles([grid.folds(*shape) for shape in shapes])) for shapes in tiles], dtype=np.int64)
+    traffic = [grid.traffic(*shape) for shapes in tiles for shape in shapes]
     return ArrayWork(
-        np.add(busy, conflict),
-        np.repeat(np.array(busy)[:, None], lanes, axis=1),
-        np.repeat(np.array(conflict)[:, None], lanes, axis=1),
-        reads,
+        cycles,
+        np.repeat(busy[:, None], lanes, axis=1),
+        np.repeat((cycles - busy)[:, None], lanes, axis=1),
+        vector_reads=sum(each.right for each in traffic) // d_head,
+        rereads=max(0, sum(each.left for each in traffic) - least_reads),
+        partial_sums=sum(each.partial_sums for each in traffic),
     )
+
+
+def _cycles(arch: ArchConfig, buffer: BufferConfig, shapes: list[Shape]) -> int:
+    """Time of a tile's products with the ports that `buffer` has."""
+    grid = pe_grid(arch)
+    width = grid.rows if grid.stationary == "input" else grid.columns
+    stretch = operand_stretch(width * arch.pe_array.bits, buffer.banks, buffer.port_bytes)
+    held = grid.stationary == "weight"
+    return grid.cycles([grid.folds(*shape) for shape in shapes], 1 if held else stretch, stretch if held else 1)

@@ -1,7 +1,11 @@
 """How many query rows a tile has: as many as `scheduler.tile_rows`, but no more than every buffer's slots hold.
 
 Slots are sized for the worst case, a row that keeps all its keys, since the mask is not known when the space is set
-aside. A tile is a whole number of groups. Where not even one group fits, the design cannot run the trace: ConfigError.
+aside. A tile is a whole number of groups, and where buffers make it smaller than asked and it is large enough, the same
+number for every lane. Where not even one group fits, the design cannot run the trace: ConfigError.
+
+K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
+(`dataflow.residency`).
 """
 
 from dataclasses import dataclass
@@ -20,31 +24,52 @@ class Footprint:
     resident_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Residency:
+    """How K (or V) is kept on chip: in `slots` of whole kv heads, or as a pool of `pool_vectors`."""
+
+    slots: int
+    pool_vectors: int | None
+
+
 def fit_tile_rows(arch: ArchConfig, footprints: list[Footprint]) -> int:
-    """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not."""
-    group = arch.scheduler.token_parallelism
+    """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not.
+
+    Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
+    13 makes 12 rows.
+    """
+    group, lanes = arch.scheduler.token_parallelism, arch.pe_array.lanes
+    unit = group * lanes if arch.pe_array.lane_split == "heads" else group
     rows = arch.scheduler.tile_rows
     for footprint in footprints:
         size: int = getattr(arch.buffers, footprint.buffer).bytes
         room = size - footprint.resident_bytes
-        fitting = room // footprint.row_bytes // group * group if room > 0 else 0
+        fitting = max(0, room) // footprint.row_bytes // unit * unit
         if fitting == 0:
-            needed = footprint.resident_bytes + group * footprint.row_bytes
+            needed = footprint.resident_bytes + unit * footprint.row_bytes
             raise ConfigError(
                 f"buffers.{footprint.buffer}.bytes is {size}, but this trace needs at least {needed}: {footprint.what}"
-                f" for one group of {group} rows"
+                f" for {unit} rows"
             )
         rows = min(rows, fitting)
+    if rows < arch.scheduler.tile_rows:
+        return rows // (group * lanes) * (group * lanes) or rows
     return rows
 
 
-def resident_slots(arch: ArchConfig, name: str, head_bytes: int, num_keys: int) -> int:
-    """Slots of the K or V buffer, each holding one whole kv head; ConfigError if not even one fits."""
+def residency(arch: ArchConfig, name: str, held_bytes: int, vector_bytes: int) -> Residency:
+    """How the buffer `name` (k or v) keeps what is needed together, `held_bytes`; ConfigError if too small for a pool.
+
+    A pool holds at least the T vectors that a step may want.
+    """
     buffer: BufferConfig = getattr(arch.buffers, name)
-    fitting = buffer.bytes // head_bytes
-    if fitting == 0:
+    fitting = buffer.bytes // held_bytes
+    if fitting and buffer.residency == "auto":
+        return Residency(min(buffer.slots, fitting), None)
+    vectors, rows = buffer.bytes // vector_bytes, arch.scheduler.token_parallelism
+    if vectors < rows:
         raise ConfigError(
-            f"buffers.{name}.bytes is {buffer.bytes}, but {name.upper()} of one kv head ({num_keys} keys) takes"
-            f" {head_bytes}; this version keeps a kv head's {name.upper()} on chip"
+            f"buffers.{name}.bytes is {buffer.bytes}, room for {vectors} vectors of {vector_bytes} bytes; a step of"
+            f" token_parallelism {rows} needs {rows}"
         )
-    return min(buffer.slots, fitting)
+    return Residency(1, vectors)

@@ -1,4 +1,4 @@
-"""What a dataflow asks of the array for one product (SDDMM or SpMM) of a head, tile by tile."""
+"""What a dataflow asks of the array for one product (SDDMM or SpMM) of a head, job by job."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ArrayWork:
-    """Time and reads of one product; a lane that is neither busy nor in conflict waits for other lanes (imbalance)."""
+    """Time and reads of one product; a job is a tile, or a part of one.
 
-    cycles: NDArray[np.int64]  # [tiles]
-    busy_cycles: NDArray[np.int64]  # [tiles, lanes]
-    conflict_cycles: NDArray[np.int64]  # [tiles, lanes]
+    A lane that is neither busy nor in conflict waits for other lanes (imbalance).
+    """
+
+    cycles: NDArray[np.int64]  # [jobs]
+    busy_cycles: NDArray[np.int64]  # [jobs, lanes]
+    conflict_cycles: NDArray[np.int64]  # [jobs, lanes]
     vector_reads: int
     """K or V vectors read from the buffer, a vector wanted by several lanes in a step read once."""
+    rereads: int = 0
+    """Elements of Q or P read beyond once each: a systolic array streams them again for every column fold."""
+    partial_sums: int = 0
+    """Sums that leave the array unfinished and return to it from the output's buffer."""

@@ -1,6 +1,7 @@
 """The token-parallel PE array walking a plan: how long each tile takes, and where its cycles went.
 
-Rules (design section 2.4). Lane l works through groups l, l + lanes, ... of the tile, one plan step after the other;
+Rules (design section 2.4). The array takes one job after the other: a tile, or a part of a tile whose keys do not fit
+the buffer (`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other;
 all lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is
 read once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
 
@@ -15,9 +16,15 @@ lane 1 has one group with the single step {key 2}. Step 0 reads keys 0 and 2, bo
 are busy 2 and in conflict 2. Step 1 reads key 1: 2 cycles; lane 1 waits 2. The tile takes 6 cycles and 3 vector reads.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.parts import Bounds, tile_bounds
+
+Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @njit(cache=True)
@@ -30,40 +37,58 @@ def walk_tiles(
     num_banks: int,
     vector_cycles: int,
     read_cycles: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return per tile: cycles and vector reads [tiles], lane busy and lane bank_conflict cycles [tiles, lanes].
+) -> Walk:
+    """Walk whole tiles of `groups_per_tile` groups (see `walk_parts`)."""
+    bounds = tile_bounds(step_ptr, groups_per_tile)
+    return walk_parts(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)
 
-    `step_ptr`, `load_ptr`, `load_key` are the plan of one head (see `kernels.plan`).
+
+@njit(cache=True)
+def walk_parts(
+    bounds: Bounds,
+    step_ptr: NDArray[np.int64],
+    load_ptr: NDArray[np.int64],
+    load_key: NDArray[np.int32],
+    lanes: int,
+    num_banks: int,
+    vector_cycles: int,
+    read_cycles: int,
+) -> Walk:
+    """Return per part: cycles and vector reads [parts], lane busy and lane bank_conflict cycles [parts, lanes].
+
+    `bounds`: the tiles, or parts of them (see `kernels.parts`); `step_ptr`, `load_ptr`, `load_key` are the plan of one
+    head (see `kernels.plan`).
     """
-    num_groups = len(step_ptr) - 1
-    tiles = (num_groups + groups_per_tile - 1) // groups_per_tile
-    cycles = np.zeros(tiles, np.int64)
-    reads = np.zeros(tiles, np.int64)
-    busy = np.zeros((tiles, lanes), np.int64)
-    conflict = np.zeros((tiles, lanes), np.int64)
+    parts = len(bounds)
+    cycles = np.zeros(parts, np.int64)
+    reads = np.zeros(parts, np.int64)
+    busy = np.zeros((parts, lanes), np.int64)
+    conflict = np.zeros((parts, lanes), np.int64)
     num_keys = 0
     for key in load_key:
         num_keys = max(num_keys, key + 1)
     key_seen = np.full(num_keys, -1, np.int64)
     bank_seen = np.full(num_banks, -1, np.int64)
     bank_reads = np.zeros(num_banks, np.int64)
-    step = np.empty(lanes, np.int64)
+    step = np.zeros(lanes, np.int64)
+    last = np.zeros(lanes, np.int64)  # where the steps of the lane's group end
     group = np.empty(lanes, np.int64)
     stamp = 0
-    for tile in range(tiles):
-        end = min((tile + 1) * groups_per_tile, num_groups)
+    for part in range(parts):
+        end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
         for lane in range(lanes):
-            group[lane] = tile * groups_per_tile + lane
-            step[lane] = step_ptr[group[lane]] if group[lane] < end else 0
+            group[lane] = bounds[part, 0] + lane - lanes
+            step[lane] = last[lane] = 0
         while True:
             most = 0
             working = 0
             for lane in range(lanes):
-                while group[lane] < end and step[lane] == step_ptr[group[lane] + 1]:
+                while group[lane] < end_group and step[lane] >= last[lane]:
                     group[lane] += lanes
-                    if group[lane] < end:
-                        step[lane] = step_ptr[group[lane]]
-                if group[lane] >= end:
+                    if group[lane] < end_group:
+                        step[lane] = max(step_ptr[group[lane]], first_step)
+                        last[lane] = min(step_ptr[group[lane] + 1], end_step)
+                if group[lane] >= end_group:
                     continue
                 working += 1
                 for load in range(load_ptr[step[lane]], load_ptr[step[lane] + 1]):
@@ -77,16 +102,16 @@ def walk_tiles(
                         bank_reads[bank] = 0
                     bank_reads[bank] += 1
                     most = max(most, bank_reads[bank])
-                    reads[tile] += 1
+                    reads[part] += 1
             if working == 0:
                 break
             stamp += 1
             duration = max(vector_cycles, most * read_cycles)
-            cycles[tile] += duration
+            cycles[part] += duration
             for lane in range(lanes):
-                if group[lane] < end:
-                    busy[tile, lane] += vector_cycles
-                    conflict[tile, lane] += duration - vector_cycles
+                if group[lane] < end_group:
+                    busy[part, lane] += vector_cycles
+                    conflict[part, lane] += duration - vector_cycles
                     step[lane] += 1
-        cycles[tile] = max(cycles[tile], 1)
+        cycles[part] = max(cycles[part], 1)
     return cycles, reads, busy, conflict

@@ -14,25 +14,38 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 
+TILE_KEYS = 512
+"""Keys whose scores are summed together: 64 numbers of each, and the sums, stay in a second-level cache."""
+
+
+def tile_keys(k: Float32) -> Float64:
+    """Keys [L_k, d_head] as `score_rows` reads them: float64 [tiles, d_head, TILE_KEYS], filled up with zeros."""
+    L_k, d_head = k.shape
+    tiles = -(-L_k // TILE_KEYS)
+    padded = np.zeros((tiles * TILE_KEYS, d_head), np.float64)
+    padded[:L_k] = k
+    return np.ascontiguousarray(padded.reshape(tiles, TILE_KEYS, d_head).transpose(0, 2, 1))
+
+
 @njit(cache=True)
-def score_matrix(q: Float32, k: Float32, scale: float) -> Float32:
-    """Scores scale x q k^T float32 [L_q, L_k], of q [L_q, d_head] and k [L_k, d_head]."""
-    L_q, d_head = q.shape
-    L_k = k.shape[0]
-    columns = np.empty((d_head, L_k), np.float64)
-    for j in range(L_k):
-        for d in range(d_head):
-            columns[d, j] = k[j, d]
-    scores = np.empty((L_q, L_k), np.float32)
-    sums = np.empty(L_k, np.float64)
-    for i in range(L_q):
-        sums[:] = 0.0
-        for d in range(d_head):
-            factor = np.float64(q[i, d])
-            for j in range(L_k):
-                sums[j] += factor * columns[d, j]
-        for j in range(L_k):
-            scores[i, j] = np.float32(sums[j] * scale)
+def score_rows(q: Float32, tiles: Float64, num_keys: int, scale: float) -> Float32:
+    """Scores scale x q k^T float32 [rows, num_keys], of q [rows, d_head] and the first keys of `tile_keys`."""
+    num_rows, d_head = q.shape
+    width = tiles.shape[2]
+    scores = np.empty((num_rows, num_keys), np.float32)
+    sums = np.empty(width, np.float64)
+    for start in range(0, num_keys, width):
+        tile = tiles[start // width]
+        n = min(width, num_keys - start)
+        for i in range(num_rows):
+            sums[:] = 0.0
+            for d in range(d_head):
+                factor = np.float64(q[i, d])
+                for j in range(n):
+                    sums[j] += factor * tile[d, j]
+            row = scores[i, start : start + n]
+            for j in range(n):
+                row[j] = np.float32(sums[j] * scale)
     return scores
 
 
@@ -58,17 +71,28 @@ def masked_softmax(scores: Float32, indptr: Int64, indices: Int32) -> Float32:
 
 
 @njit(cache=True)
-def weighted_values(weights: Float32, indptr: Int64, indices: Int32, v: Float32) -> Float32:
-    """SpMM: CSR weights [nnz] times v [L_k, d_head], float32 [L_q, d_head]; a row that keeps nothing is zero."""
-    d_head = v.shape[1]
-    output = np.empty((indptr.shape[0] - 1, d_head), np.float32)
-    sums, vectors = np.empty(d_head, np.float64), v.astype(np.float64)
-    for i in range(indptr.shape[0] - 1):
+def weighted_values(weights: Float32, indptr: Int64, indices: Int32, v: Float64) -> Float32:
+    """SpMM: CSR weights [nnz] times v [L_k, d_head], float32 [rows, d_head]; a row that keeps nothing is zero.
+
+    Four keys at a time, added one after the other as if alone: the sums are read and written a quarter as often.
+    """
+    num_rows, d_head = indptr.shape[0] - 1, v.shape[1]
+    output = np.empty((num_rows, d_head), np.float32)
+    sums = np.empty(d_head, np.float64)
+    for i in range(num_rows):
         sums[:] = 0.0
-        for t in range(indptr[i], indptr[i + 1]):
-            weight = np.float64(weights[t])
+        t, last = indptr[i], indptr[i + 1]
+        while t + 4 <= last:
+            w0, w1 = np.float64(weights[t]), np.float64(weights[t + 1])
+            w2, w3 = np.float64(weights[t + 2]), np.float64(weights[t + 3])
+            v0, v1, v2, v3 = v[indices[t]], v[indices[t + 1]], v[indices[t + 2]], v[indices[t + 3]]
             for d in range(d_head):
-                sums[d] += weight * vectors[indices[t], d]
+                sums[d] = (((sums[d] + w0 * v0[d]) + w1 * v1[d]) + w2 * v2[d]) + w3 * v3[d]
+            t += 4
+        for rest in range(t, last):
+            weight, value = np.float64(weights[rest]), v[indices[rest]]
+            for d in range(d_head):
+                sums[d] += weight * value[d]
         for d in range(d_head):
             output[i, d] = np.float32(sums[d])
     return output

@@ -39,12 +39,12 @@ from dsasim.kernels.dram_timing import BL, CL, CWL
 RING = 256
 """Edges of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
 
-# fields of a transfer
-WRITES_DATA, BASE, SEGMENT_BYTES, STRIDE, SEGMENT, NEXT, UNADMITTED, UNISSUED, END, TRANSFER_FIELDS = range(10)
+# fields of a transfer: its current run, the run's next burst to admit (byte address / access bytes) and bursts left
+WRITES_DATA, RUN, NEXT, LEFT_IN_RUN, UNADMITTED, UNISSUED, END, TRANSFER_FIELDS = range(8)
 # fields of a stream; NEXT_CHANNEL .. NEXT_ROW are where its next burst goes once DECODED
 POSTED, ADMITTING, OUTSTANDING, DECODED, NEXT_CHANNEL, NEXT_GROUP, NEXT_BANK, NEXT_ROW, STREAM_FIELDS = range(9)
 # scalars
-EDGE, POINTER, BUSY_THROUGH, LAST_DATA, ACCESS_BYTES, OUTSTANDING_LIMIT, NUM, DEN, GROUPS, BANKS, SCALARS = range(11)
+EDGE, POINTER, BUSY_THROUGH, LAST_DATA, OUTSTANDING_LIMIT, NUM, DEN, GROUPS, BANKS, SCALARS = range(10)
 # address fields of the mapping
 FIELD_CHANNEL, FIELD_BANKGROUP, FIELD_BANK, FIELD_COLUMN, FIELD_ROW = range(5)
 
@@ -62,6 +62,7 @@ class DramState(NamedTuple):
     channel: Ints  # [channels, CHANNEL_FIELDS]
     requests: Ints  # [channels, LISTS, room, FIELDS], oldest first
     transfers: Ints  # [streams, open transfers, TRANSFER_FIELDS]: transfer i of a stream is in slot i mod open
+    runs: Ints  # [streams * open transfers, room, 2]: first burst and number of bursts of each run of a transfer
     streams: Ints  # [streams, STREAM_FIELDS]
     ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
     counters: Ints  # [COUNTERS]
@@ -72,7 +73,7 @@ class DramState(NamedTuple):
 def _decode(scalars: Ints, mapping: Ints, transfers: Ints, streams: Ints, stream: int) -> None:
     """Find where the stream's next burst goes."""
     slot = streams[stream, ADMITTING] % transfers.shape[1]
-    rest = transfers[stream, slot, NEXT] // scalars[ACCESS_BYTES]
+    rest = transfers[stream, slot, NEXT]
     channel, group, bank, row = 0, 0, 0, 0
     for at in range(len(mapping)):
         field, size = mapping[at, 0], mapping[at, 1]
@@ -94,19 +95,19 @@ def _decode(scalars: Ints, mapping: Ints, transfers: Ints, streams: Ints, stream
 
 
 @njit(cache=True)
-def _step(scalars: Ints, transfers: Ints, streams: Ints, stream: int, slot: int) -> None:
+def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) -> None:
     """Move the transfer, and the stream where it is done, to the next burst to admit."""
     streams[stream, DECODED] = 0
     transfers[stream, slot, UNADMITTED] -= 1
     if transfers[stream, slot, UNADMITTED] == 0:
         streams[stream, ADMITTING] += 1
         return
-    access, base, stride = scalars[ACCESS_BYTES], transfers[stream, slot, BASE], transfers[stream, slot, STRIDE]
-    start = base + transfers[stream, slot, SEGMENT] * stride
-    transfers[stream, slot, NEXT] += access
-    if transfers[stream, slot, NEXT] >= start + transfers[stream, slot, SEGMENT_BYTES]:
-        transfers[stream, slot, SEGMENT] += 1
-        transfers[stream, slot, NEXT] = (start + stride) // access * access
+    transfers[stream, slot, NEXT] += 1
+    transfers[stream, slot, LEFT_IN_RUN] -= 1
+    if transfers[stream, slot, LEFT_IN_RUN] == 0:
+        transfers[stream, slot, RUN] += 1
+        index, run = stream * transfers.shape[1] + slot, transfers[stream, slot, RUN]
+        transfers[stream, slot, NEXT], transfers[stream, slot, LEFT_IN_RUN] = runs[index, run, 0], runs[index, run, 1]
 
 
 @njit(cache=True)
@@ -118,6 +119,7 @@ def _admit(
     channel: Ints,
     requests: Ints,
     transfers: Ints,
+    runs: Ints,
     streams: Ints,
     stream: int,
     edge: int,
@@ -142,7 +144,7 @@ def _admit(
     requests[c, write, at, TOUCHED] = 0
     enter(bank, group, channel, requests, c, write, edge)
     streams[stream, OUTSTANDING] += 1
-    _step(scalars, transfers, streams, stream, slot)
+    _step(transfers, runs, streams, stream, slot)
     return True
 
 
@@ -203,7 +205,7 @@ def advance(state: DramState, first: int, last: int, finished: Ints) -> tuple[in
     catch_up(state, first)
     scalars, timing, mapping, counters, log = state.scalars, state.timing, state.mapping, state.counters, state.log
     bank, group, channel, requests = state.bank, state.group, state.channel, state.requests
-    transfers, streams, ring = state.transfers, state.streams, state.ring
+    transfers, runs, streams, ring = state.transfers, state.runs, state.streams, state.ring
     num, den = scalars[NUM], scalars[DEN]
     remaining = np.sum(transfers[:, :, UNISSUED])
     completions = 0
@@ -233,7 +235,7 @@ def advance(state: DramState, first: int, last: int, finished: Ints) -> tuple[in
             full = True
             for turn in range(len(streams)):
                 stream = (scalars[POINTER] + turn) % len(streams)
-                if _admit(scalars, mapping, bank, group, channel, requests, transfers, streams, stream, edge):
+                if _admit(scalars, mapping, bank, group, channel, requests, transfers, runs, streams, stream, edge):
                     scalars[POINTER] = (stream + 1) % len(streams)
                     full = False
                     break

@@ -6,24 +6,26 @@
      └──── five DMA engines                        scores ─► softmax unit
 
 A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its
-own fixed list of jobs; what couples them is operands, buffer slots and the memory.
+own fixed list of jobs; what couples them is operands, buffer slots and the memory, and in a coupled design the turns
+that predictor and PE array take on one composable array.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError
 from dsasim.model.dma import DmaEngine, DmaJob
-from dsasim.model.dram import Dram
-from dsasim.model.flow import Layer
+from dsasim.model.dram import Dram, Transfer
+from dsasim.model.flow import Layer, PartInFlight, Tile
 from dsasim.model.mask_generator import MaskGenerator
 from dsasim.model.pe_array import PEArray
 from dsasim.model.predictor import PredictorUnit
 from dsasim.model.scheduler import Scheduler
 from dsasim.model.softmax_unit import SoftmaxUnit
-from dsasim.model.unit import Process, Unit
+from dsasim.model.turns import shared_order, take_turns
+from dsasim.model.unit import After, Process, Ready, Slots, Unit
 from dsasim.model.work import LayerWork
 
 STREAMS = ("predictor", "q", "k", "v", "output")
@@ -35,6 +37,7 @@ class Accelerator:
 
     def __init__(self, env: Environment, arch: ArchConfig) -> None:
         self.env = env
+        self.arch = arch
         self.dram = Dram(env, arch, len(STREAMS))
         self.predictor = PredictorUnit(env)
         self.mask_generator = MaskGenerator(env)
@@ -47,6 +50,7 @@ class Accelerator:
         }
         self.head_ends: list[list[int]] = []
         """Per layer: when the last output of each query head reached DRAM."""
+        self._last_turn: str | None = None
 
     @property
     def units(self) -> list[Unit]:
@@ -71,8 +75,17 @@ class Accelerator:
             layer = Layer(self.env, work)
             for unit in self.units:
                 unit.layer_began = int(self.env.now)
+            if self.arch.pe_array.organisation == "coupled" and work.projections:
+                self._couple(work)
             yield self.env.all_of([self.env.process(process) for process in self._processes(layer)])
             self.head_ends.append(list(_head_ends(layer)))
+
+    def _couple(self, work: LayerWork) -> None:
+        """Let predictor and PE array take turns."""
+        order = list(shared_order(work))
+        turns = take_turns(self.env, order, self.arch.pe_array.switch_cycles, self._last_turn)
+        self.predictor.turns, self.pe_array.turns = turns[self.predictor.name], turns[self.pe_array.name]
+        self._last_turn = order[-1]
 
     def _processes(self, layer: Layer) -> Iterator[Process]:
         """What every unit does in this layer; a unit whose work is absent has nothing to do."""
@@ -87,8 +100,14 @@ class Accelerator:
         yield self.softmax.run(layer)
         yield self.dma["predictor"].run(_predictor_jobs(layer))
         yield self.dma["q"].run(DmaJob(t.work.q_read, reserve=layer.slots.q, arrived=t.q) for t in tiles)
-        yield self.dma["k"].run(DmaJob(kv.work.k_read, reserve=layer.slots.k, arrived=kv.k) for kv in layer.kv_heads)
-        yield self.dma["v"].run(DmaJob(kv.work.v_read, reserve=layer.slots.v, arrived=kv.v) for kv in layer.kv_heads)
+        k_parts = [(tile, part) for tile in tiles for part in tile.sddmm]
+        v_parts = [(tile, part) for tile in tiles for part in tile.spmm]
+        yield self.dma["k"].run(
+            _whole_or_fetched([(kv.work.k_read, kv.k) for kv in layer.kv_heads], layer.slots.k, k_parts)
+        )
+        yield self.dma["v"].run(
+            _whole_or_fetched([(kv.work.v_read, kv.v) for kv in layer.kv_heads], layer.slots.v, v_parts)
+        )
         yield self.dma["output"].run(
             DmaJob(t.work.output_write, operand=t.output, arrived=t.written, release=layer.slots.output) for t in tiles
         )
@@ -105,11 +124,26 @@ def _predictor_jobs(layer: Layer) -> Iterator[DmaJob]:
             yield DmaJob(kv_head.work.weights_read, reserve=layer.slots.weights, arrived=kv_head.weights)
 
 
+def _whole_or_fetched(
+    whole: Sequence[tuple[Transfer | None, Ready]], slots: Slots, parts: Sequence[tuple[Tile, PartInFlight]]
+) -> Iterator[DmaJob]:
+    """K (or V) of each kv head whole into its slot, or of each part into the pool, once its plan is known."""
+    for transfer, arrived in whole:
+        if transfer is not None:
+            yield DmaJob(transfer, reserve=slots, arrived=arrived)
+    for tile, part in parts:
+        fetch = part.work.fetch
+        if fetch is not None:
+            room = None if fetch.after < 0 else After(parts[fetch.after][1].ended, slots.name)
+            operand = tile.plan if tile.planned else None
+            yield DmaJob(fetch.transfer, operand=operand, reserve=room, arrived=part.operand)
+
+
 def _head_ends(layer: Layer) -> Iterator[int]:
     """When the last tile of each query head was written."""
     for kv_head in layer.kv_heads:
         tiles = iter(kv_head.tiles)
-        for head in kv_head.work.heads:
-            ends = [tile.written.at for tile in (next(tiles) for _ in head.tiles)]
+        for bundle in kv_head.work.bundles:
+            ends = [tile.written.at for tile in (next(tiles) for _ in bundle.tiles)]
             assert ends[-1] is not None
-            yield max(end for end in ends if end is not None)
+            yield from [max(end for end in ends if end is not None)] * len(bundle.heads)

@@ -1,8 +1,8 @@
 """DMA engine: moves one stream between DRAM and its buffer, transfer after transfer, several open at a time.
 
-Transfer i starts when transfer i - open_transfers has ended, its buffer slot is free (reads) and its operand is made
-(writes). The engine is busy while any of its transfers is open. A transfer of nothing posts nothing and takes one
-cycle.
+Transfer i starts when transfer i - open_transfers has ended, its buffer has room (reads) and its operand is made (data
+to write, or the plan that says what to fetch). The engine is busy while any of its transfers is open. A transfer of
+nothing posts nothing and takes one cycle.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from simpy import Environment, Event
 
 from dsasim.model.dram import Dram, Transfer
-from dsasim.model.unit import Process, Ready, Slots, Unit, classify
+from dsasim.model.unit import Process, Ready, Room, Slots, Unit, classify
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class DmaJob:
 
     transfer: Transfer
     operand: Ready | None = None
-    reserve: Slots | None = None
+    reserve: Room | None = None
     arrived: Ready | None = None
     release: Slots | None = None
 
@@ -44,10 +44,10 @@ class DmaEngine(Unit):
             if len(self._open) == self.open_transfers:
                 yield from self._oldest_ended()
             operands = [] if job.operand is None else [job.operand]
-            slot_at = yield from self.acquire(operands, job.reserve)
+            room_at = yield from self.acquire(operands, job.reserve)
             now = int(self.env.now)
             if self._num_open == 0:
-                self.book_idle(classify(self.idle_since, self.layer_began, slot_at, operands, now))
+                self.book_idle(classify(self.idle_since, self.layer_began, room_at, 0, operands, now))
                 self._busy_since = now
             self._start(job)
         while self._open:

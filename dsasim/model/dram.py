@@ -7,11 +7,13 @@ something new. While bursts remain it wakes again there. So nothing depends on w
 memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
@@ -25,27 +27,52 @@ AFTER_EVERYTHING = EventPriority(2)
 """Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Transfer:
-    """Bytes to move: `segments` runs of `segment_bytes`, each `stride_bytes` after the one before."""
+    """Bytes to move: runs of adjacent bytes, in order; `starts` and `sizes` are int64 [runs], sizes at least 1."""
 
     is_write: bool
-    base: int
-    segment_bytes: int
-    segments: int = 1
-    stride_bytes: int = 0
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def run(cls, is_write: bool, start: int, size: int) -> "Transfer":
+        """One run of `size` bytes from `start`; a transfer of nothing when `size` is 0."""
+        return cls.strided(is_write, start, size, count=1 if size else 0, stride_bytes=0)
+
+    @classmethod
+    def strided(cls, is_write: bool, start: int, size: int, count: int, stride_bytes: int) -> "Transfer":
+        """`count` runs of `size` bytes, each starting `stride_bytes` after the one before."""
+        starts = start + stride_bytes * np.arange(count, dtype=np.int64)
+        return cls(is_write, starts, np.full(count, size, np.int64))
+
+    @classmethod
+    def joined(cls, transfers: "Sequence[Transfer]") -> "Transfer":
+        """Several transfers of one direction as one, their runs in order."""
+        first, *others = transfers
+        if not others:
+            return first
+        starts = np.concatenate([transfer.starts for transfer in transfers])
+        return cls(first.is_write, starts, np.concatenate([transfer.sizes for transfer in transfers]))
 
     @property
     def num_bytes(self) -> int:
         """Bytes asked for; the bursts that carry them may move more."""
-        return self.segment_bytes * self.segments
+        return int(self.sizes.sum())
+
+    def burst_runs(self, access_bytes: int) -> NDArray[np.int64]:
+        """First aligned burst and number of bursts [runs, 2] of each run, less a first one that has just been moved.
+
+        Two runs of 32 bytes at 0 and 32 share burst 0 of 64 bytes: (0, 1) and (1, 0).
+        """
+        first = self.starts // access_bytes
+        end = (self.starts + self.sizes - 1) // access_bytes + 1
+        first[1:] += first[1:] == end[:-1] - 1
+        return np.stack([first, end - first], axis=1)
 
     def bursts(self, access_bytes: int) -> int:
-        """Aligned bursts that the segments touch, segment by segment."""
-        if self.segment_bytes == 0:
-            return 0
-        starts = self.base + self.stride_bytes * np.arange(self.segments)
-        return int(np.sum((starts + self.segment_bytes - 1) // access_bytes - starts // access_bytes + 1))
+        """Aligned bursts that the runs touch in order, one repeated immediately counted once."""
+        return int(self.burst_runs(access_bytes)[:, 1].sum())
 
 
 class Dram:
@@ -114,16 +141,25 @@ class Dram:
         """Write the transfer into its stream's ring; return its index."""
         streams, ring = self.state.streams, self.state.transfers
         slot = streams[stream, kernel.POSTED] % ring.shape[1]
-        bursts = transfer.bursts(self.preset.access_bytes)
+        index = int(stream * ring.shape[1] + slot)
+        runs = transfer.burst_runs(self.preset.access_bytes)
+        runs = runs[runs[:, 1] > 0]
+        self._make_room(len(runs))
+        self.state.runs[index, : len(runs)] = runs
         ring[stream, slot] = 0
         ring[stream, slot, kernel.WRITES_DATA] = transfer.is_write
-        ring[stream, slot, kernel.BASE] = transfer.base
-        ring[stream, slot, kernel.SEGMENT_BYTES] = transfer.segment_bytes
-        ring[stream, slot, kernel.STRIDE] = transfer.stride_bytes
-        ring[stream, slot, kernel.NEXT] = transfer.base - transfer.base % self.preset.access_bytes
-        ring[stream, slot, kernel.UNADMITTED] = ring[stream, slot, kernel.UNISSUED] = bursts
+        ring[stream, slot, [kernel.NEXT, kernel.LEFT_IN_RUN]] = runs[0]
+        ring[stream, slot, kernel.UNADMITTED] = ring[stream, slot, kernel.UNISSUED] = runs[:, 1].sum()
         streams[stream, kernel.POSTED] += 1
-        return int(stream * ring.shape[1] + slot)
+        return index
+
+    def _make_room(self, num_runs: int) -> None:
+        """Let every open transfer have `num_runs` runs."""
+        indices, room, _ = self.state.runs.shape
+        if num_runs > room:
+            wider = np.zeros((indices, max(num_runs, 2 * room), 2), np.int64)
+            wider[:, :room] = self.state.runs
+            self.state = self.state._replace(runs=wider)
 
 
 def _new_state(
@@ -131,7 +167,6 @@ def _new_state(
 ) -> kernel.DramState:
     channels, groups = arch.dram.channels, arch.dram.channels * preset.bank_groups
     scalars = np.zeros(kernel.SCALARS, np.int64)
-    scalars[kernel.ACCESS_BYTES] = preset.access_bytes
     scalars[kernel.OUTSTANDING_LIMIT] = arch.dma.outstanding_bursts
     scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_edge.as_integer_ratio()
     scalars[[kernel.GROUPS, kernel.BANKS]] = preset.bank_groups, preset.banks_per_group
@@ -147,6 +182,7 @@ def _new_state(
         channel=np.zeros((channels, queue.CHANNEL_FIELDS), np.int64),
         requests=np.zeros((channels, queue.LISTS, room, queue.FIELDS), np.int64),
         transfers=np.zeros((num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS), np.int64),
+        runs=np.zeros((num_streams * arch.dma.open_transfers, 1, 2), np.int64),
         streams=np.zeros((num_streams, kernel.STREAM_FIELDS), np.int64),
         ring=np.zeros((num_streams + 2, kernel.RING), np.int64),
         counters=np.zeros(queue.COUNTERS, np.int64),

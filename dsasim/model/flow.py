@@ -3,13 +3,22 @@
 from simpy import Environment
 
 from dsasim.model.unit import Ready, Slots
-from dsasim.model.work import KVHeadWork, LayerWork, TileWork
+from dsasim.model.work import KVHeadWork, LayerWork, Part, TileWork
+
+
+class PartInFlight:
+    """A part of a tile's product: its keys or values on chip, and its end."""
+
+    def __init__(self, env: Environment, work: Part, resident: Ready, name: str) -> None:
+        self.work = work
+        self.operand = resident if work.fetch is None else Ready(env, f"vectors for {name}")
+        self.ended = Ready(env, f"the end of {name}")
 
 
 class Tile:
     """A tile of query rows and the operands it becomes on its way through the machine."""
 
-    def __init__(self, env: Environment, work: TileWork) -> None:
+    def __init__(self, env: Environment, work: TileWork, k: Ready, v: Ready) -> None:
         self.work = work
         self.q = Ready(env, f"Q of {work.name}")
         self.predicted = Ready(env, f"predicted scores of {work.name}")
@@ -19,17 +28,24 @@ class Tile:
         self.probabilities = Ready(env, f"probabilities of {work.name}")
         self.output = Ready(env, f"output of {work.name}")
         self.written = Ready(env, f"output of {work.name} in DRAM")
+        self.sddmm = [PartInFlight(env, part, k, f"the SDDMM of {work.name}") for part in work.sddmm]
+        self.spmm = [PartInFlight(env, part, v, f"the SpMM of {work.name}") for part in work.spmm]
+
+    @property
+    def planned(self) -> list[Ready]:
+        """The plan as an operand; nothing on a dense machine, which needs none."""
+        return [] if self.work.scheduling is None else [self.plan]
 
 
 class KVHead:
-    """A kv head's K, V and predictor weights on chip, and the tiles of all query heads that share them."""
+    """K, V and predictor weights that are on chip together, and the tiles that share them."""
 
-    def __init__(self, env: Environment, work: KVHeadWork, name: str) -> None:
+    def __init__(self, env: Environment, work: KVHeadWork) -> None:
         self.work = work
-        self.k = Ready(env, f"K of {name}")
-        self.v = Ready(env, f"V of {name}")
-        self.weights = Ready(env, f"predictor weights of {name}")
-        self.tiles = [Tile(env, tile) for head in work.heads for tile in head.tiles]
+        self.k = Ready(env, f"K of {work.name}")
+        self.v = Ready(env, f"V of {work.name}")
+        self.weights = Ready(env, f"predictor weights of {work.name}")
+        self.tiles = [Tile(env, tile, self.k, self.v) for tile in work.tiles]
 
 
 class LayerSlots:
@@ -56,5 +72,5 @@ class Layer:
         self.slots = LayerSlots(env, work)
         self.projection = Ready(env, f"projection P of layer {work.layer}")
         self.inputs = [Ready(env, f"X tile {at} of layer {work.layer}") for at in range(len(work.projections))]
-        self.kv_heads = [KVHead(env, kv, f"layer {work.layer} kv head {kv.kv_head}") for kv in work.kv_heads]
+        self.kv_heads = [KVHead(env, kv) for kv in work.kv_heads]
         self.tiles = [tile for kv_head in self.kv_heads for tile in kv_head.tiles]

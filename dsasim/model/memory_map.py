@@ -7,6 +7,9 @@ Within a tensor `dram.layout` says what is adjacent: with `head_contiguous` all 
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.model.dram import Transfer
@@ -38,11 +41,23 @@ class Region:
         later when token-interleaved.
         """
         if not self.interleaved:
-            return Transfer(
-                is_write, self.base + (head * self.rows + first) * self.vector_bytes, count * self.vector_bytes
-            )
+            start = self.base + (head * self.rows + first) * self.vector_bytes
+            return Transfer.run(is_write, start, count * self.vector_bytes)
         start = self.base + (first * self.heads + head) * self.vector_bytes
-        return Transfer(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
+        return Transfer.strided(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
+
+    def gather(self, head: int, rows: NDArray[np.int64]) -> Transfer:
+        """The given rows of one head, ascending; vectors that lie side by side are one run.
+
+        Worked example, head-contiguous vectors of 128 bytes: rows 2, 3 and 7 of head 0 are runs of 256 and 128 bytes.
+        """
+        if not self.interleaved:
+            breaks = np.diff(rows, prepend=-2) != 1
+            firsts, counts = rows[breaks], np.diff(np.append(np.flatnonzero(breaks), len(rows)))
+            starts = self.base + (head * self.rows + firsts) * self.vector_bytes
+            return Transfer(False, starts, counts * self.vector_bytes)
+        starts = self.base + (rows * self.heads + head) * self.vector_bytes
+        return Transfer(False, starts, np.full(len(rows), self.vector_bytes, np.int64))
 
 
 class MemoryMap:

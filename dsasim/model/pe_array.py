@@ -4,33 +4,21 @@ How long a job takes is the dataflow's (`dataflow.token_parallel`, `dataflow.sys
 S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax of one tile runs beside the SDDMM of the next; that
 needs two score slots and two mask slots (a tile's plan stays in its mask slot until its SpMM), else S0, P0, S1, P1, ...
 
+A tile whose keys do not fit the K (V) buffer together is computed in parts (`dataflow.residency`), consecutive jobs of
+the same tile: the first waits for the tile's operands and reserves its room, the last announces the tile's result.
+
 The end of the last reader frees each slot: Q by its SDDMM, plan and scores by its SpMM, K and V by the last SDDMM and
 SpMM of the kv head.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 from simpy import Environment
 
-from dsasim.model.flow import KVHead, Layer, Tile
-from dsasim.model.unit import Process, Unit
+from dsasim.model.flow import KVHead, Layer, PartInFlight, Tile
+from dsasim.model.turns import ARRAY, array_order
+from dsasim.model.unit import Process, Ready, Room, Unit
 from dsasim.model.work import ArrayJob
-
-
-def array_order(num_tiles: int, overlapped: bool) -> Iterator[tuple[str, int]]:
-    """The array's jobs: ("S", tile) and ("P", tile).
-
-    Worked example, three tiles overlapped: S0 S1 P0 S2 P1 P2.
-    """
-    for tile in range(num_tiles):
-        yield "S", tile
-        if not overlapped:
-            yield "P", tile
-        elif tile > 0:
-            yield "P", tile - 1
-    if overlapped and num_tiles:
-        yield "P", num_tiles - 1
 
 
 class Lane(Unit):
@@ -41,39 +29,41 @@ class PEArray(Unit):
     """All lanes; idle cycles are each lane's, time inside a job is split by the dataflow."""
 
     def __init__(self, env: Environment, num_lanes: int) -> None:
-        super().__init__(env, "pe_array")
+        super().__init__(env, ARRAY)
         self.lanes = [Lane(env, f"lane_{lane}") for lane in range(num_lanes)]
 
     def run(self, layer: Layer) -> Process:
         """Do the layer's SDDMMs and SpMMs in array order."""
-        tiles = list(chain.from_iterable(((kv, tile) for tile in kv.tiles) for kv in layer.kv_heads))
-        overlapped = layer.slots.score.count >= 2 and layer.slots.mask.count >= 2
-        for product, at in array_order(len(tiles), overlapped):
+        tiles = list(_with_kv_head(layer))
+        for product, at in array_order(len(tiles), layer.work.slots.overlapped):
             kv_head, tile = tiles[at]
             yield from (self._sddmm if product == "S" else self._spmm)(layer, kv_head, tile)
 
     def _sddmm(self, layer: Layer, kv_head: KVHead, tile: Tile) -> Process:
-        plan = [] if tile.work.scheduling is None else [tile.plan]
-        yield from self.wait([*plan, tile.q, kv_head.k], layer.slots.score)
-        yield from self._compute(tile.work.sddmm)
+        yield from self._parts(tile.sddmm, [*tile.planned, tile.q], layer.slots.score)
         layer.slots.q.release()
-        if tile is kv_head.tiles[-1]:
+        if tile is kv_head.tiles[-1] and kv_head.work.k_read is not None:
             layer.slots.k.release()
         tile.scores.set()
 
     def _spmm(self, layer: Layer, kv_head: KVHead, tile: Tile) -> Process:
-        yield from self.wait([tile.probabilities, kv_head.v], layer.slots.output)
-        yield from self._compute(tile.work.spmm)
+        yield from self._parts(tile.spmm, [tile.probabilities], layer.slots.output)
         layer.slots.score.release()
         if tile.work.scheduling is not None:
             layer.slots.mask.release()
-        if tile is kv_head.tiles[-1]:
+        if tile is kv_head.tiles[-1] and kv_head.work.v_read is not None:
             layer.slots.v.release()
         tile.output.set()
 
+    def _parts(self, parts: Sequence[PartInFlight], operands: list[Ready], output: Room) -> Process:
+        """Compute a product part by part; tile operands and room are the first part's affair."""
+        for at, part in enumerate(parts):
+            yield from self.wait([*operands, part.operand] if at == 0 else [part.operand], None if at else output)
+            yield from self._compute(part.work.job)
+            part.ended.set()
+
     def _compute(self, job: ArrayJob) -> Process:
-        yield self.env.timeout(job.cycles)
-        self.idle_since = int(self.env.now)
+        yield from self.spend(job.cycles)
         for lane, busy, conflict in zip(self.lanes, job.lane_busy, job.lane_conflict, strict=True):
             lane.busy_cycles += busy
             lane.stall_cycles["bank_conflict"] += conflict
@@ -83,3 +73,9 @@ class PEArray(Unit):
         """Every lane is idle for the same reasons."""
         for lane in self.lanes:
             lane.stall_cycles.update(reasons)
+
+
+def _with_kv_head(layer: Layer) -> Iterator[tuple[KVHead, Tile]]:
+    for kv_head in layer.kv_heads:
+        for tile in kv_head.tiles:
+            yield kv_head, tile

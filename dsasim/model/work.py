@@ -5,6 +5,7 @@ A `LayerWork` holds no mask and no tensor, so a run's memory is bounded by one h
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dsasim.model.dram import Transfer
 
@@ -16,10 +17,14 @@ class Job:
     cycles: int
     conflict: int = 0
 
+    def times(self, count: int) -> "Job":
+        """The same job `count` times, one after the other."""
+        return Job(self.cycles * count, self.conflict * count)
+
 
 @dataclass(frozen=True)
 class ArrayJob:
-    """One SDDMM or SpMM of a tile: the array's time, and each lane's share of it."""
+    """One SDDMM or SpMM of a tile or of a part of it: the array's time, and each lane's share of it."""
 
     cycles: int
     lane_busy: tuple[int, ...]
@@ -27,26 +32,44 @@ class ArrayJob:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """The keys of a part that the pool lacks, and the number of the part that must have ended to make room (or -1)."""
+
+    transfer: Transfer
+    after: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a tile's SDDMM or SpMM whose keys are on chip together.
+
+    `fetch` is None where whole kv heads are kept on chip; the tile is then one part.
+    """
+
+    job: ArrayJob
+    fetch: Fetch | None = None
+
+
+@dataclass(frozen=True)
 class TileWork:
-    """One tile of query rows of one head on its way through the machine; `None` where a unit has no part in it."""
+    """One tile of query rows on its way through the machine; `None` where a unit has no part in it."""
 
     name: str
     q_read: Transfer
     prediction: Job | None
     mask_generation: Job | None
     scheduling: Job | None
-    sddmm: ArrayJob
+    sddmm: tuple[Part, ...]
     softmax: Job
-    spmm: ArrayJob
+    spmm: tuple[Part, ...]
     output_write: Transfer
 
 
 @dataclass(frozen=True)
-class HeadWork:
-    """One query head."""
+class HeadCounts:
+    """What is known of a query head before it runs."""
 
     head: int
-    tiles: tuple[TileWork, ...]
     nnz: int
     allowed: int
     k_loads: int
@@ -54,15 +77,31 @@ class HeadWork:
 
 
 @dataclass(frozen=True)
-class KVHeadWork:
-    """One kv head and the query heads that share it."""
+class Bundle:
+    """Query heads that are computed side by side, one a lane; a single head unless lanes are split over heads."""
 
-    kv_head: int
-    heads: tuple[HeadWork, ...]
-    k_read: Transfer
-    v_read: Transfer
+    heads: tuple[HeadCounts, ...]
+    tiles: tuple[TileWork, ...]
+
+
+@dataclass(frozen=True)
+class KVHeadWork:
+    """The kv head, or the kv heads of a bundle, that are on chip together, and the bundles that share them.
+
+    `k_read` and `v_read` are None where a pool of vectors is fetched part by part.
+    """
+
+    name: str
+    bundles: tuple[Bundle, ...]
+    k_read: Transfer | None
+    v_read: Transfer | None
     weights_read: Transfer | None
     key_prediction: Job | None
+
+    @property
+    def tiles(self) -> list[TileWork]:
+        """All tiles, bundle after bundle."""
+        return [tile for bundle in self.bundles for tile in bundle.tiles]
 
 
 @dataclass(frozen=True)
@@ -76,6 +115,11 @@ class SlotCounts:
     mask: int
     score: int
     output: int
+
+    @property
+    def overlapped(self) -> bool:
+        """Whether the SDDMM of a tile may come before the SpMM of the tile before it."""
+        return self.score >= 2 and self.mask >= 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +135,12 @@ class LayerWork:
     projections: tuple[Job, ...]
     counters: Counter[str] = field(default_factory=Counter)
 
-    @property
+    @cached_property
     def tiles(self) -> list[TileWork]:
         """All tiles of the layer in machine order."""
-        return [tile for kv_head in self.kv_heads for head in kv_head.heads for tile in head.tiles]
+        return [tile for kv_head in self.kv_heads for tile in kv_head.tiles]
+
+    @property
+    def heads(self) -> list[HeadCounts]:
+        """All query heads of the layer in machine order."""
+        return [head for kv_head in self.kv_heads for bundle in kv_head.bundles for head in bundle.heads]

@@ -1,10 +1,13 @@
 """What every prediction method gives: keep masks, and what they cost to make."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dsasim.kernels.bits import true_keys
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -25,8 +28,19 @@ class KeepMask:
     @classmethod
     def from_dense(cls, keep: Bool) -> "KeepMask":
         """The mask of a boolean [L_q, L_k], True = kept."""
-        indptr = np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int64)
-        return cls(indptr, np.nonzero(keep)[1].astype(np.int32), keep.shape[1])
+        return cls(*true_keys(keep), keep.shape[1])
+
+    @classmethod
+    def join(cls, blocks: Sequence["KeepMask"], num_keys: int) -> "KeepMask":
+        """One mask of consecutive blocks of rows, which may have looked at fewer keys."""
+        ends = np.cumsum([0] + [block.nnz for block in blocks])
+        indptr = [block.indptr[:-1] + end for block, end in zip(blocks, ends[:-1], strict=True)]
+        return cls(np.concatenate([*indptr, ends[-1:]]), np.concatenate([b.indices for b in blocks]), num_keys)
+
+    def block(self, first: int, num_rows: int) -> "KeepMask":
+        """The mask of `num_rows` rows from `first`."""
+        indptr = self.indptr[first : first + num_rows + 1]
+        return KeepMask(indptr - indptr[0], self.indices[indptr[0] : indptr[-1]], self.num_keys)
 
     @property
     def nnz(self) -> int:
@@ -82,6 +96,15 @@ class Selection:
     def free(cls, keep: KeepMask) -> "Selection":
         """A mask that no unit had to select."""
         return cls(keep, np.zeros(len(keep.indptr) - 1, dtype=np.int64), 0)
+
+    @classmethod
+    def join(cls, blocks: Sequence["Selection"], num_keys: int) -> "Selection":
+        """The selection of a head from those of consecutive blocks of its rows."""
+        return cls(
+            KeepMask.join([block.keep for block in blocks], num_keys),
+            np.concatenate([block.row_cycles for block in blocks]),
+            sum(block.comparisons for block in blocks),
+        )
 
 
 class LayerPredictor(Protocol):

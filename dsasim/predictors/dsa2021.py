@@ -4,6 +4,7 @@ S~ = Q~ K~^T approximates Q K^T up to a constant a row; the model's additive bia
 a layer and K~ once a kv head, as the hardware does.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
@@ -13,8 +14,9 @@ from dsasim.errors import ConfigError
 from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.predictors.integer_path import Float32, combined_codes, head_accumulators, head_codes, project
 from dsasim.predictors.quantise import Int32, Int64, exact_matmul, largest_code
-from dsasim.predictors.selection import generator_of, select_above, select_top_k
+from dsasim.predictors.selection import generator_of, select_rows, threshold_rule, top_k_rule
 from dsasim.trace.attention import FittedPredictor, LayerTrace
+from dsasim.trace.positions import RowBlock
 
 
 class Dsa2021:
@@ -26,7 +28,6 @@ class Dsa2021:
     def __init__(self, arch: ArchConfig, layer: LayerTrace) -> None:
         self._generator = generator_of(arch)
         self._layer = layer
-        self._allowed = layer.allowed()
         self._fitted = _fitted(layer, arch.predictor.sigma)
         self._bits = _stored_bits(self._fitted, arch.predictor.bits)
         self._rank = _rank(self._fitted, arch.predictor.rank)
@@ -48,19 +49,21 @@ class Dsa2021:
 
     def select(self, head: int, /) -> Selection:
         """The mask of a query head, by top-k on integer scores or by threshold on dequantised scores x scale."""
-        scores = self.scores(head)
         if self._generator.selection == "top_k":
-            return select_top_k(scores, self._allowed, self._generator)
-        factor = self._scale("q", head) * self._scale("k", self._layer.kv_head(head)) * self._layer.scale
-        return select_above(scores, self._allowed, factor, self._generator)
+            rule = top_k_rule(self._layer, self._generator)
+        else:
+            factor = self._scale("q", head) * self._scale("k", self._layer.kv_head(head)) * self._layer.scale
+            rule = threshold_rule(self._layer, self._generator, factor)
+        return select_rows(self._layer, self.scorer(head), rule)
 
-    def scores(self, head: int) -> Int32:
-        """Predicted scores S~ [L_q, L_k] of a query head in units of its scales of q and k: int32 accumulators."""
+    def scorer(self, head: int) -> Callable[[RowBlock], Int32]:
+        """Predicted scores S~ [num_rows, num_keys] of a block, in units of the head's scales: int32 accumulators."""
         kv_head = self._layer.kv_head(head)
         if self._keys is None or self._keys[0] != kv_head:
-            self._keys = (kv_head, self._codes("k", kv_head, self._z_k, self._fitted.w_k))
-        queries, top = self._codes("q", head, self._z_q, self._fitted.w_q), largest_code(self._bits)
-        return exact_matmul(queries, self._keys[1].T, top, top)
+            self._keys = (kv_head, np.ascontiguousarray(self._codes("k", kv_head, self._z_k, self._fitted.w_k).T))
+        queries, keys = self._codes("q", head, self._z_q, self._fitted.w_q), self._keys[1]
+        top = largest_code(self._bits)
+        return lambda block: exact_matmul(queries[block.rows], keys[:, : block.num_keys], top, top)
 
     def _combined(self) -> tuple[Int64, Int64]:
         """Z of the queries and of the keys; XP is computed once where they share their input."""

@@ -19,6 +19,9 @@ Float32 = NDArray[np.float32]
 INPUT_BITS = 8
 """Width of X on its way into the ternary projection (design.md §2.1)."""
 
+PROJECTED_ROWS = 1024
+"""Rows of X projected together; the result does not depend on it."""
+
 
 def projection_factor(k: int) -> float:
     """sqrt(3/k), the factor of the ternary projection; it is folded into the scale of XP, never multiplied."""
@@ -26,9 +29,16 @@ def projection_factor(k: int) -> float:
 
 
 def project(x: Float32, scale_x: float, projection: NDArray[np.int8]) -> Int32:
-    """XP [L, k] in integers: X [L, d_model] as 8-bit codes times P [d_model, k] in {-1, 0, 1}, exact."""
-    codes = quantise(x, scale_x, INPUT_BITS)
-    return exact_matmul(codes, projection.astype(np.int64), largest_code(INPUT_BITS), 1)
+    """XP [L, k] in integers: X [L, d_model] as 8-bit codes times P [d_model, k] in {-1, 0, 1}, exact.
+
+    Some rows at a time: the codes of a long input are larger than it is.
+    """
+    ternary, top = projection.astype(np.int64), largest_code(INPUT_BITS)
+    xp = np.empty((len(x), projection.shape[1]), np.int32)
+    for first in range(0, len(x), PROJECTED_ROWS):
+        rows = slice(first, first + PROJECTED_ROWS)
+        xp[rows] = exact_matmul(quantise(x[rows], scale_x, INPUT_BITS), ternary, top, 1)
+    return xp
 
 
 def combined_codes(xp: Int32, scale_x: float, extra: Float32, scale_z: float, bits: int) -> Int64:

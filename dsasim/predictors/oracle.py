@@ -2,9 +2,9 @@
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors.base import Selection
-from dsasim.predictors.exact import exact_scores
-from dsasim.predictors.selection import generator_of, select_above, select_top_k
+from dsasim.predictors.selection import generator_of, select_rows, threshold_rule, top_k_rule
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.scores import exact_scorer
 
 
 class OracleTopK:
@@ -13,13 +13,12 @@ class OracleTopK:
     work = None
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace) -> None:
-        self._generator = generator_of(arch)
         self._layer = layer
-        self._allowed = layer.allowed()
+        self._rule = top_k_rule(layer, generator_of(arch))
 
     def select(self, head: int, /) -> Selection:
         """The exact top-k mask of a query head."""
-        return Selection.free(select_top_k(exact_scores(self._layer, head), self._allowed, self._generator).keep)
+        return Selection.free(select_rows(self._layer, exact_scorer(self._layer, head), self._rule).keep)
 
 
 class OracleThreshold:
@@ -28,10 +27,9 @@ class OracleThreshold:
     work = None
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace) -> None:
-        self._generator = generator_of(arch)
         self._layer = layer
-        self._allowed = layer.allowed()
+        self._rule = threshold_rule(layer, generator_of(arch), 1.0)
 
     def select(self, head: int, /) -> Selection:
         """The exact threshold mask of a query head."""
-        return Selection.free(select_above(exact_scores(self._layer, head), self._allowed, 1.0, self._generator).keep)
+        return Selection.free(select_rows(self._layer, exact_scorer(self._layer, head), self._rule).keep)

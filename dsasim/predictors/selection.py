@@ -1,5 +1,6 @@
-"""From scores to a keep mask, by the design's mask generator (design.md §2.2)."""
+"""From scores to a keep mask, by the design's mask generator (design.md §2.2), a block of rows at a time."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
@@ -8,9 +9,13 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig, MaskGeneratorConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import threshold_rows, top_k_rows
-from dsasim.predictors.base import Bool, Int64, KeepMask, Selection
+from dsasim.predictors.base import Int64, KeepMask, Selection
+from dsasim.trace.attention import LayerTrace
+from dsasim.trace.positions import RowBlock
 
 Scores = NDArray[np.int32] | NDArray[np.float32]
+Rule = Callable[[RowBlock, Scores], Selection]
+"""Selects from the scores [num_rows, num_keys] of a block."""
 
 
 def generator_of(arch: ArchConfig) -> MaskGeneratorConfig:
@@ -29,27 +34,41 @@ def ceil_share(share: Decimal, whole: int) -> int:
     return -(-whole * numerator // denominator)
 
 
-def kept_counts(allowed: Bool, density: Decimal) -> Int64:
-    """Keys that each row keeps, int64 [L_q]: max(1, ceil(density x n)) of its n allowed keys [L_q, L_k], 0 of none."""
-    by_allowed = [0] + [max(1, ceil_share(density, n)) for n in range(1, allowed.shape[1] + 1)]
-    counts: Int64 = np.array(by_allowed, dtype=np.int64)[allowed.sum(axis=1)]
-    return counts
+def kept_counts(allowed_counts: Int64, density: Decimal) -> Int64:
+    """Keys that each row keeps: max(1, ceil(density x n)) of its n allowed keys, 0 of none; both int64 [rows]."""
+    distinct, row_kinds = np.unique(allowed_counts, return_inverse=True)
+    kept: Int64 = np.array([max(1, ceil_share(density, int(n))) if n else 0 for n in distinct], dtype=np.int64)
+    return kept[row_kinds]
 
 
-def select_top_k(scores: Scores, allowed: Bool, generator: MaskGeneratorConfig) -> Selection:
+def top_k_rule(layer: LayerTrace, generator: MaskGeneratorConfig) -> Rule:
     """The highest allowed scores of each row at `mask_generator.density`; ConfigError where the design names none."""
     if generator.density is None:
         raise ConfigError("mask_generator.density: needed to keep the highest scores of each row; got none")
-    counts = kept_counts(allowed, generator.density)
-    indptr, indices, cycles, comparisons = top_k_rows(scores, allowed, counts, generator.comparators)
-    return Selection(KeepMask(indptr, indices, scores.shape[1]), cycles, int(comparisons))
+    counts = kept_counts(layer.allowed_counts, generator.density)
+
+    def select(block: RowBlock, scores: Scores) -> Selection:
+        allowed = layer.allowed(*block)
+        indptr, indices, cycles, comparisons = top_k_rows(scores, allowed, counts[block.rows], generator.comparators)
+        return Selection(KeepMask(indptr, indices, block.num_keys), cycles, int(comparisons))
+
+    return select
 
 
-def select_above(scores: Scores, allowed: Bool, factor: float, generator: MaskGeneratorConfig) -> Selection:
+def threshold_rule(layer: LayerTrace, generator: MaskGeneratorConfig, factor: float) -> Rule:
     """The allowed scores with score x factor > `mask_generator.threshold`; ConfigError where the design names none."""
-    if generator.threshold is None:
+    threshold = generator.threshold
+    if threshold is None:
         raise ConfigError("mask_generator.threshold: needed to keep the scores above it; got none")
-    indptr, indices, cycles, comparisons = threshold_rows(
-        scores, allowed, generator.threshold, factor, generator.comparators
-    )
-    return Selection(KeepMask(indptr, indices, scores.shape[1]), cycles, int(comparisons))
+
+    def select(block: RowBlock, scores: Scores) -> Selection:
+        allowed = layer.allowed(*block)
+        indptr, indices, cycles, comparisons = threshold_rows(scores, allowed, threshold, factor, generator.comparators)
+        return Selection(KeepMask(indptr, indices, block.num_keys), cycles, int(comparisons))
+
+    return select
+
+
+def select_rows(layer: LayerTrace, score: Callable[[RowBlock], Scores], rule: Rule) -> Selection:
+    """Score and select a head a block of rows at a time: the mask does not depend on where blocks are cut."""
+    return Selection.join([rule(block, score(block)) for block in layer.row_blocks()], layer.L_k)

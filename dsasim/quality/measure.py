@@ -1,6 +1,11 @@
-"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error (design.md §2)."""
+"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error (design.md §2).
+
+A block of rows at a time; every figure is one number a row, and these are summed once a head, so that the result does
+not depend on where blocks are cut.
+"""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,11 +14,14 @@ from numpy.typing import NDArray
 from dsasim.errors import InvariantError
 from dsasim.kernels.attention import masked_softmax, weighted_values
 from dsasim.predictors import KeepMask
-from dsasim.predictors.exact import exact_scores
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.positions import RowBlock
+from dsasim.trace.scores import Scorer, exact_scorer
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 
@@ -43,91 +51,104 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class _Head:
-    """One head's exact attention: scores and softmax [L_q, L_k], output [L_q, d_head]."""
+class _Exact:
+    """Exact attention of a block of rows: scores and softmax [num_rows, num_keys], output [num_rows, d_head]."""
 
     allowed: Bool
     scores: Float32
     weights: Float32
-    v: Float32
+    v: Float64
     output: Float32
-    oracle: Bool
+    oracle: KeepMask
+
+    @classmethod
+    def of(cls, allowed: Bool, scores: Float32, v: Float64, oracle: KeepMask) -> "_Exact":
+        """Dense attention is attention that keeps every allowed position."""
+        every = KeepMask.from_dense(allowed)
+        kept = masked_softmax(scores, every.indptr, every.indices)
+        weights = np.zeros_like(scores)
+        weights[allowed] = kept
+        return cls(allowed, scores, weights, v, weighted_values(kept, every.indptr, every.indices, v), oracle)
+
+    def row_figures(self, keep: KeepMask, oracle: Bool) -> Float64:
+        """Float64 [num_rows, 4]: the oracle's keys found (as a share), mass, and both squares of output_rel_l2."""
+        counts, rows = keep.row_counts, keep.rows
+        found = np.bincount(rows[oracle[rows, keep.indices]], minlength=len(counts))
+        mass = np.bincount(rows, self.weights[rows, keep.indices], minlength=len(counts))
+        weights = masked_softmax(self.scores, keep.indptr, keep.indices)
+        error = weighted_values(weights, keep.indptr, keep.indices, self.v) - self.output
+        squares = [np.sum(np.square(of, dtype=np.float64), axis=1) for of in (error, self.output)]
+        return np.stack([found / np.maximum(counts, 1), mass, *squares], axis=1)
 
 
 @dataclass
 class _Sums:
-    """Running sums behind QualityFigures."""
+    """Running sums behind QualityFigures: of the rows' figures, and of the rows that each mean is over."""
 
-    recall: float = 0.0
+    figures: Float64 = field(default_factory=lambda: np.zeros(4))
     recall_rows: int = 0
-    mass: float = 0.0
     mass_rows: int = 0
-    error: float = 0.0
-    reference: float = 0.0
 
-    def add(self, head: _Head, keep: KeepMask) -> None:
-        """Add one head's mask."""
-        counts, rows = keep.row_counts, keep.rows
-        found = np.bincount(rows[head.oracle[rows, keep.indices]], minlength=len(counts))
-        self.recall += float(np.sum(found[counts > 0] / counts[counts > 0]))
-        self.recall_rows += int(np.count_nonzero(counts))
-        self.mass += float(np.sum(head.weights[rows, keep.indices], dtype=np.float64))
-        self.mass_rows += int(np.count_nonzero(head.allowed.any(axis=1)))
-        weights = masked_softmax(head.scores, keep.indptr, keep.indices)
-        output = weighted_values(weights, keep.indptr, keep.indices, head.v)
-        self.error += float(np.sum(np.square(output - head.output, dtype=np.float64)))
-        self.reference += float(np.sum(np.square(head.output, dtype=np.float64)))
+    def add(self, row_figures: Float64, kept: Int64, allowed: Int64) -> None:
+        """Add one head: float64 [L_q, 4], and the kept and allowed keys of each row [L_q]."""
+        self.figures = self.figures + np.sum(row_figures, axis=0)
+        self.recall_rows += int(np.count_nonzero(kept))
+        self.mass_rows += int(np.count_nonzero(allowed))
 
-    def figures(self) -> QualityFigures:
+    def means(self) -> QualityFigures:
         """Means over what was added; 0 where there was nothing to average."""
+        recall, mass, error, reference = (float(total) for total in self.figures)
         return QualityFigures(
-            mask_recall_ratio=self.recall / max(self.recall_rows, 1),
-            captured_mass_ratio=self.mass / max(self.mass_rows, 1),
-            output_rel_l2=math.sqrt(self.error / self.reference) if self.reference else 0.0,
+            mask_recall_ratio=recall / max(self.recall_rows, 1),
+            captured_mass_ratio=mass / max(self.mass_rows, 1),
+            output_rel_l2=math.sqrt(error / reference) if reference else 0.0,
         )
+
+
+MASKS = ("ours", "oracle", "random", "sink_window")
 
 
 @dataclass
 class QualityMeter:
     """Collects heads; the layer and the head seed the random masks, so the order of heads does not matter to them."""
 
-    _ours: _Sums = field(default_factory=_Sums)
-    _oracle: _Sums = field(default_factory=_Sums)
-    _random: _Sums = field(default_factory=_Sums)
-    _sink_window: _Sums = field(default_factory=_Sums)
+    _sums: dict[str, _Sums] = field(default_factory=lambda: {name: _Sums() for name in MASKS})
     _kept: int = 0
     _allowed: int = 0
 
     def add(self, layer: LayerTrace, head: int, keep: KeepMask) -> None:
         """Measure the mask of a query head; TraceError for a layer without q, k, v."""
-        allowed, scores, counts = layer.allowed(), exact_scores(layer, head), keep.row_counts
-        oracle = oracle_mask(scores, allowed, counts)
-        exact = _exact(allowed, scores, layer.v(layer.kv_head(head)), oracle)
-        self._ours.add(exact, keep)
-        self._oracle.add(exact, oracle)
-        self._random.add(exact, random_mask(allowed, counts, (layer.number, head)))
-        self._sink_window.add(exact, sink_window_mask(allowed, counts))
+        blocks = list(_block_figures(layer, head, keep))
+        for name, figures in zip(MASKS, zip(*blocks, strict=True), strict=True):
+            self._sums[name].add(np.concatenate(figures), keep.row_counts, layer.allowed_counts)
         self._kept += keep.nnz
-        self._allowed += int(np.count_nonzero(allowed))
+        self._allowed += int(layer.allowed_counts.sum())
 
     def result(self) -> Quality:
         """The figures of all heads added; InvariantError before the first."""
-        if self._ours.mass_rows == 0:
+        if not self._allowed:
             raise InvariantError("quality: no query row with an allowed key was measured")
-        return Quality(
-            ours=self._ours.figures(),
-            oracle=self._oracle.figures(),
-            random=self._random.figures(),
-            sink_window=self._sink_window.figures(),
-            density=self._kept / self._allowed,
+        means = {name: sums.means() for name, sums in self._sums.items()}
+        return Quality(**means, density=self._kept / self._allowed)
+
+
+def _block_figures(layer: LayerTrace, head: int, keep: KeepMask) -> Iterator[list[Float64]]:
+    """The rows' figures under each of MASKS, a block at a time."""
+    score, values = exact_scorer(layer, head), layer.v(layer.kv_head(head)).astype(np.float64)
+    for block in layer.row_blocks():
+        ours = keep.block(block.first, block.num_rows)
+        exact = _exact_block(layer, block, score, values, ours.row_counts)
+        first_position = block.first + layer.L_k - layer.L_q
+        masks = (
+            ours,
+            exact.oracle,
+            random_mask(exact.allowed, ours.row_counts, (layer.number, head), block.first),
+            sink_window_mask(exact.allowed, ours.row_counts, first_position),
         )
+        oracle = exact.oracle.to_dense()
+        yield [exact.row_figures(mask, oracle) for mask in masks]
 
 
-def _exact(allowed: Bool, scores: Float32, v: Float32, oracle: KeepMask) -> _Head:
-    """Dense attention is attention that keeps every allowed position."""
-    every = KeepMask.from_dense(allowed)
-    kept = masked_softmax(scores, every.indptr, every.indices)
-    weights = np.zeros_like(scores)
-    weights[allowed] = kept
-    output = weighted_values(kept, every.indptr, every.indices, v)
-    return _Head(allowed, scores, weights, v, output, oracle.to_dense())
+def _exact_block(layer: LayerTrace, block: RowBlock, score: Scorer, values: Float64, counts: Int64) -> _Exact:
+    allowed, scores = layer.allowed(*block), score(block)
+    return _Exact.of(allowed, scores, values, oracle_mask(scores, allowed, counts))

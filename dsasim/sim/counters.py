@@ -2,11 +2,12 @@
 
 Bytes follow from the dataflow (a value written once by its maker and read once by each reader):
 
-    q        DMA writes a tile's rows; each row is read once into its lane
-    k, v     DMA writes a head; read once per vector that the array's steps fetch
+    q        DMA writes a tile's rows; each row is read once into its lane (a systolic array: `systolic_counters`)
+    k, v     DMA writes a head, or the vectors that a pool lacks; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
-             writes a reordered plan over it; SDDMM and SpMM each read the plan (in order: the mask)
+             writes a reordered plan over it, and spilled keys, which it reads back; SDDMM and SpMM each read the plan
+             (in order: the mask)
     output   SpMM writes each row once; DMA reads it
     predictor
              DMA writes P, X and weights; each product reads its operands and writes its result (`product_bytes`); the
@@ -20,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.plan import Plan
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
-from dsasim.model.scheduler import plan_entry_bytes
+from dsasim.dataflow.plan import Plan, group_spills
+from dsasim.dataflow.work import ArrayWork
+from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
+from dsasim.model.scheduler import overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
     ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified")
-    + ("keys_issued", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
+    + ("keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
     + ("idle_row_slots",)
 )  # fmt: skip
 BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
@@ -55,48 +57,65 @@ class Groups:
 
 
 def attention_counters(
-    arch: ArchConfig, layer: LayerTrace, nnz: int, k_vector_reads: int, v_vector_reads: int
+    arch: ArchConfig, layer: LayerTrace, num_heads: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
 ) -> Counter[str]:
-    """SDDMM, softmax and SpMM of one head that keeps `nnz` positions."""
+    """SDDMM, softmax and SpMM of `num_heads` heads that keep `nnz` positions between them."""
     element = arch.pe_array.bits // 8
     vector = layer.d_head * element
-    return Counter(
+    queries = num_heads * layer.L_q * vector
+    counts = Counter(
         macs_sddmm=nnz * layer.d_head,
         macs_spmm=nnz * layer.d_head,
         softmax_exponentials=nnz,
         softmax_divisions=nnz,
-        k_vector_reads=k_vector_reads,
-        v_vector_reads=v_vector_reads,
-        q_buffer_write_bytes=layer.L_q * vector,
-        q_buffer_read_bytes=layer.L_q * vector,
-        k_buffer_read_bytes=k_vector_reads * vector,
-        v_buffer_read_bytes=v_vector_reads * vector,
+        k_vector_reads=sddmm.vector_reads,
+        v_vector_reads=spmm.vector_reads,
+        q_buffer_write_bytes=queries,
+        q_buffer_read_bytes=queries,
+        k_buffer_read_bytes=sddmm.vector_reads * vector,
+        v_buffer_read_bytes=spmm.vector_reads * vector,
         score_buffer_write_bytes=3 * nnz * element,
         score_buffer_read_bytes=3 * nnz * element,
-        output_buffer_write_bytes=layer.L_q * vector,
-        output_buffer_read_bytes=layer.L_q * vector,
+        output_buffer_write_bytes=queries,
+        output_buffer_read_bytes=queries,
     )
+    counts.update(systolic_counters(arch, sddmm, spmm))
+    return counts
 
 
-def kv_counters(arch: ArchConfig, layer: LayerTrace) -> Counter[str]:
-    """DMA filling K and V of one kv head."""
-    head_bytes = layer.L_k * layer.d_head * arch.pe_array.bits // 8
-    return Counter(k_buffer_write_bytes=head_bytes, v_buffer_write_bytes=head_bytes)
+def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Counter[str]:
+    """What a systolic array moves besides: Q and P once more for each column fold, and partial sums out and back.
+
+    A partial sum is as wide as the accumulators, 2 * bits + 8 bits: 5 bytes at 16 bits.
+    """
+    element, partial = arch.pe_array.bits // 8, -(-(2 * arch.pe_array.bits + 8) // 8)
+    scores, outputs = sddmm.partial_sums * partial, spmm.partial_sums * partial
+    return Counter(
+        q_buffer_read_bytes=sddmm.rereads * element,
+        score_buffer_read_bytes=spmm.rereads * element + scores,
+        score_buffer_write_bytes=scores,
+        output_buffer_read_bytes=outputs,
+        output_buffer_write_bytes=outputs,
+    )
 
 
 def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
     """Scheduler and plan traffic of one head; in order the mask itself is the plan (`model.scheduler`)."""
     rows = arch.scheduler.token_parallelism
     served = np.bitwise_count(plan.load_rows).sum()
+    span = int(groups.spans.max())
+    spilled = int(group_spills(arch.scheduler, plan).sum())
+    spilled_bytes = spilled * overflow_entry_bytes(span)
     written, plan_bytes = 0, groups.mask_bytes
     if arch.scheduler.order == "reordered":
-        written = plan_bytes = plan.k_loads * plan_entry_bytes(int(groups.spans.max()), rows)
+        written = plan_bytes = plan.k_loads * plan_entry_bytes(span, rows)
     return Counter(
         keys_classified=int(groups.spans.sum()),
         keys_issued=plan.k_loads,
+        keys_spilled=spilled,
         idle_row_slots=int(plan.plan_steps * rows - served),
-        mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes,
-        mask_buffer_write_bytes=written,
+        mask_buffer_read_bytes=groups.mask_bytes + 2 * plan_bytes + spilled_bytes,
+        mask_buffer_write_bytes=written + spilled_bytes,
     )
 
 
@@ -136,9 +155,8 @@ def product_bytes(
     arch: ArchConfig, rows: int, inner: int, columns: int, row_bits: int, column_bits: int, result_bits: int
 ) -> Counter[str]:
     """Predictor-buffer traffic of one product: each operand once per fold of the other, the result once."""
-    assert arch.predictor.array_rows is not None and arch.predictor.array_columns is not None
-    row_folds = -(-rows // arch.predictor.array_rows)
-    column_folds = -(-columns // arch.predictor.array_columns)
+    array_rows, array_columns = array_shape(arch, max(row_bits, column_bits))
+    row_folds, column_folds = -(-rows // array_rows), -(-columns // array_columns)
     read_bits = column_folds * rows * inner * row_bits + row_folds * inner * columns * column_bits
     return Counter(
         predictor_buffer_read_bytes=-(-read_bits // 8),

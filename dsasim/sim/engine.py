@@ -10,9 +10,10 @@ from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.work import LayerWork
 from dsasim.sim import books
+from dsasim.sim.bundle import Observer
 from dsasim.sim.invariants import LayerDemand, check, demand_of
 from dsasim.sim.result import HeadReport, LayerReport, MachineResult
-from dsasim.sim.workload import Observer, build_layer
+from dsasim.sim.workload import build_layer
 from dsasim.trace.attention import AttentionTrace
 
 Progress = Callable[[int, int], None]
@@ -83,8 +84,7 @@ def _layers(
 
 def _untimed(work: LayerWork) -> LayerReport:
     """What is known of a layer before it runs."""
-    heads = [head for kv_head in work.kv_heads for head in kv_head.heads]
-    reports = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in heads]
+    reports = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
     return LayerReport(work.layer, 0, work.tile_rows, tuple(reports))
 
 

@@ -27,15 +27,17 @@ class LayerDemand:
 def demand_of(work: LayerWork, d_head: int, access_bytes: int) -> LayerDemand:
     """Sum up a layer's jobs and transfers."""
     tiles = work.tiles
+    parts = [part for tile in tiles for part in (*tile.sddmm, *tile.spmm)]
     keys = [kv_head.key_prediction for kv_head in work.kv_heads]
-    stages = [(t.prediction, t.mask_generation, t.scheduling, t.sddmm, t.softmax, t.spmm) for t in tiles]
-    jobs = [job for job in (*work.projections, *keys, *(job for stage in stages for job in stage)) if job is not None]
+    stages = [job for t in tiles for job in (t.prediction, t.mask_generation, t.scheduling, t.softmax)]
+    jobs = [job for job in (*work.projections, *keys, *stages, *(part.job for part in parts)) if job is not None]
     moves = [work.projection_read, *work.input_reads]
     moves += [move for kv_head in work.kv_heads for move in (kv_head.k_read, kv_head.v_read, kv_head.weights_read)]
     moves += [move for tile in tiles for move in (tile.q_read, tile.output_write)]
+    moves += [part.fetch.transfer for part in parts if part.fetch is not None]
     transfers = [move for move in moves if move is not None]
     return LayerDemand(
-        nnz=sum(head.nnz for kv_head in work.kv_heads for head in kv_head.heads),
+        nnz=sum(head.nnz for head in work.heads),
         d_head=d_head,
         busy_cycles=sum(job.cycles for job in jobs),
         transfers=len(transfers),

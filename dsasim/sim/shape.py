@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.tiling import Footprint, fit_tile_rows, resident_slots
+from dsasim.dataflow.interleave import Interleaving
+from dsasim.dataflow.tiling import Footprint, Residency, fit_tile_rows, residency
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
+from dsasim.predictors.selection import ceil_share
 from dsasim.sim.counters import Groups
 from dsasim.trace.attention import LayerTrace
 
@@ -20,78 +22,112 @@ UNUSED_SLOTS = 2
 
 @dataclass(frozen=True)
 class LayerShape:
-    """Tiles and groups of a layer, the same for all its heads."""
+    """Tiles and groups of a layer, the same for all its bundles of heads.
+
+    A tile of `tile_rows` rows holds `tile_rows / interleaving.width` rows of each head of a bundle.
+    """
 
     tile_rows: int
+    interleaving: Interleaving
     row_spans: NDArray[np.int64]  # [L_q]: keys from 0 that the row may attend to
     groups: Groups
-    group_rows: int
     allowed: int
     """Positions that may be kept."""
     slots: SlotCounts
+    k: Residency
+    v: Residency
 
     @property
     def groups_per_tile(self) -> int:
         """Groups of a full tile."""
-        return self.tile_rows // self.group_rows
+        return self.tile_rows // self.interleaving.group_rows
 
     @property
     def tiles(self) -> list[tuple[int, int, int]]:
-        """(first row, rows, span) of each tile."""
-        starts = range(0, len(self.row_spans), self.tile_rows)
-        spans = [self.row_spans[start : start + self.tile_rows] for start in starts]
+        """(first row, rows, span) of each tile's share of a head."""
+        rows = self.tile_rows // self.interleaving.width
+        starts = range(0, len(self.row_spans), rows)
+        spans = [self.row_spans[start : start + rows] for start in starts]
         return [(start, len(span), int(span.max())) for start, span in zip(starts, spans, strict=True)]
 
 
-def layer_shape(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, allowed: NDArray[np.bool_]
-) -> LayerShape:
-    """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot."""
+def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int) -> LayerShape:
+    """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot.
+
+    `kv_heads_together`: kv heads that a bundle needs on chip at a time.
+    """
     group_rows = arch.scheduler.token_parallelism
-    row_spans = np.where(allowed.any(axis=1), layer.L_k - np.argmax(allowed[:, ::-1], axis=1), 0).astype(np.int64)
     starts = np.arange(0, layer.L_q, group_rows)
     rows = np.minimum(group_rows, layer.L_q - starts).astype(np.int64)
-    groups = Groups(rows, np.maximum.reduceat(row_spans, starts))
-    head_bytes = layer.L_k * layer.d_head * arch.pe_array.bits // 8
+    vector_bytes = layer.d_head * arch.pe_array.bits // 8
+    held_bytes = kv_heads_together * layer.L_k * vector_bytes
+    k, v = (residency(arch, name, held_bytes, vector_bytes) for name in ("k", "v"))
     buffers = arch.buffers
     slots = SlotCounts(
         q=buffers.q.slots,
-        k=resident_slots(arch, "k", head_bytes, layer.L_k),
-        v=resident_slots(arch, "v", head_bytes, layer.L_k),
+        k=k.slots,
+        v=v.slots,
         predictor=buffers.predictor.slots if buffers.predictor else 1,
         mask=buffers.mask.slots if buffers.mask and arch.predictor.method != "dense" else UNUSED_SLOTS,
         score=buffers.score.slots,
         output=buffers.output.slots,
     )
-    tile_rows = fit_tile_rows(arch, _footprints(arch, layer, work, slots))
-    return LayerShape(tile_rows, row_spans, groups, group_rows, int(allowed.sum()), slots)
+    most_kept = _most_kept(arch, int(layer.allowed_counts.max()))
+    return LayerShape(
+        tile_rows=fit_tile_rows(arch, _footprints(arch, layer, work, slots, most_kept, kv_heads_together)),
+        interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
+        row_spans=layer.row_spans,
+        groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
+        allowed=int(layer.allowed_counts.sum()),
+        slots=slots,
+        k=k,
+        v=v,
+    )
 
 
-def _footprints(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts) -> list[Footprint]:
+def _most_kept(arch: ArchConfig, allowed: int) -> int:
+    """Keys that any row can keep: its share under top-k, all it may attend to (at most `allowed`) otherwise.
+
+    Worked example: top-k at density 0.1 of 512 keys keeps at most 52.
+    """
+    generator = arch.mask_generator
+    if generator is None or arch.predictor.method in ("dense", "given") or generator.selection != "top_k":
+        return allowed
+    return allowed if generator.density is None else max(1, ceil_share(generator.density, allowed))
+
+
+def _footprints(
+    arch: ArchConfig,
+    layer: LayerTrace,
+    work: PredictionWork | None,
+    slots: SlotCounts,
+    most_kept: int,
+    kv_heads_together: int,
+) -> list[Footprint]:
     """What each buffer must hold for a tile of the layer."""
     element = arch.pe_array.bits // 8
     needs = [
         Footprint("q", "queries", slots.q * layer.d_head * element),
-        Footprint("score", "scores of rows that keep every key", slots.score * layer.L_k * element),
+        Footprint("score", f"scores of rows that keep {most_kept} keys", slots.score * most_kept * element),
         Footprint("output", "outputs", slots.output * layer.d_head * element),
     ]
     if arch.predictor.method != "dense":
-        row_bytes = mask_row_bytes(arch.scheduler, layer.L_k)
+        row_bytes = mask_row_bytes(arch.scheduler, layer.L_k, most_kept)
         needs.append(Footprint("mask", "mask bits and the plan over them", slots.mask * row_bytes))
     if work is not None:
-        needs.append(_predictor_footprint(layer, work, slots.predictor))
+        needs.append(_predictor_footprint(layer, work, slots.predictor, kv_heads_together))
     return needs
 
 
-def _predictor_footprint(layer: LayerTrace, work: PredictionWork, slots: int) -> Footprint:
-    """P, XP, K~ and the weights of a kv head stay in the predictor buffer; tiles of X, Q~ and S~ pass through it."""
+def _predictor_footprint(layer: LayerTrace, work: PredictionWork, slots: int, kv_heads_together: int) -> Footprint:
+    """P, XP, K~ and the weights of a bundle's kv heads stay in the predictor buffer; X, Q~ and S~ pass through it."""
     shared_by = layer.num_heads // layer.num_kv_heads
     input_rows = layer.L_k if layer.self_attention else layer.L_k + layer.L_q
     resident_bits = (
         work.d_model * work.k * TERNARY_BITS
         + input_rows * work.columns * work.bits
-        + layer.L_k * work.rank * work.bits
-        + slots * work.columns * work.rank * (shared_by + 1) * work.bits
+        + kv_heads_together * layer.L_k * work.rank * work.bits
+        + slots * kv_heads_together * work.columns * work.rank * (shared_by + 1) * work.bits
     )
     row_bits = slots * (work.d_model * INPUT_BITS + 8 * layer.L_k * score_bytes(work)) + work.rank * work.bits
     return Footprint(

@@ -6,6 +6,7 @@ Tensors come from a `TensorSource` (a memory-mapped file, or memory) by the name
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.packing import Bool, last_rows, unpack_bits, unpack_ternary
+from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
+from dsasim.trace.positions import Int64, Positions, RowBlock
 
 Kind = Literal["real", "synthetic", "mask"]
 KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
@@ -85,8 +87,8 @@ class TensorSource(Protocol):
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a stored tensor."""
 
-    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
-        """The whole tensor, or its part `[head]`, in its stored type."""
+    def read(self, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
+        """The whole tensor, its part `[head]`, or `[head, rows]`, in its stored type."""
 
 
 @dataclass(frozen=True)
@@ -156,30 +158,55 @@ class LayerTrace:
         """The attention module's input on the key side [L_k, d_model]."""
         return self.x_q() if self.self_attention else self._float("x_kv")
 
-    def allowed(self) -> Bool:
-        """The positions [L_q, L_k] the model attends to, by its stored mask and causality.
+    @cached_property
+    def positions(self) -> Positions:
+        """Which keys each row may attend to, by the layer's causality and its stored mask."""
+        name = self._name("allowed")
+        packed = self.source.read(name) if name in self.source else None
+        return Positions(self.L_q, self.L_k, self.causal, packed)
 
-        Causal: key j for row i if j <= i + L_k - L_q, so that the last row sees every key.
+    def allowed(self, first: int = 0, num_rows: int | None = None, num_keys: int | None = None) -> Bool:
+        """Whether each row from `first` may attend to each of the first `num_keys` keys: bool [num_rows, num_keys].
+
+        Without counts up to the last row and key, which takes 268 MB at 16 384 tokens: see `row_blocks`.
         """
-        if self._name("allowed") in self.source:
-            allowed = unpack_bits(self.source.read(self._name("allowed")), self.L_k)
-        else:
-            allowed = np.ones((self.L_q, self.L_k), dtype=np.bool_)
-        return np.tril(allowed, self.L_k - self.L_q) if self.causal else allowed
+        rows = self.L_q - first if num_rows is None else num_rows
+        return self.positions.allowed(first, rows, self.L_k if num_keys is None else num_keys)
 
-    def bias(self, head: int) -> Float32 | None:
-        """What the model adds to the scores [L_q, L_k]; stored a head, or once for all heads."""
+    @property
+    def allowed_counts(self) -> Int64:
+        """Keys that each row may attend to, int64 [L_q]."""
+        return self.positions.counts
+
+    @property
+    def row_spans(self) -> Int64:
+        """Keys from 0 up to the last one that each row may attend to, int64 [L_q]; 0 where there is none."""
+        return self.positions.spans
+
+    def row_blocks(self) -> Iterator[RowBlock]:
+        """The layer's rows in blocks small enough to work on whole, each with the keys its rows may see."""
+        return self.positions.blocks()
+
+    def bias(self, head: int, first: int = 0, num_rows: int | None = None) -> Float32 | None:
+        """What the model adds to the scores [num_rows, L_k] of rows from `first`; stored a head, or once for all."""
         name = self._name("bias")
         if name not in self.source:
             return None
-        return self._float("bias", head if self.source.shape(name)[0] > 1 else 0)
+        rows = slice(first, None if num_rows is None else first + num_rows)
+        return self._float("bias", head if self.source.shape(name)[0] > 1 else 0, rows)
 
-    def given_mask(self, head: int) -> Bool | None:
-        """The stored keep mask [L_q, L_k] of a head; TraceError when it keeps a position that is not allowed."""
+    def given_bits(self, head: int) -> NDArray[np.uint8] | None:
+        """The stored keep mask of a head as packed bits uint8 [L_q, ceil(L_k / 8)], bits beyond L_k cleared.
+
+        TraceError when it keeps a position that is not allowed.
+        """
         if self._name("keep") not in self.source:
             return None
-        keep = unpack_bits(self.source.read(self._name("keep"), head), self.L_k)
-        forbidden = int(np.count_nonzero(keep & ~self.allowed()))
+        keep = clear_padding(self.source.read(self._name("keep"), head), self.L_k)
+        forbidden = 0
+        for first, num_rows, _ in self.row_blocks():
+            outside = keep[first : first + num_rows] & ~pack_bits(self.allowed(first, num_rows))
+            forbidden += int(np.bitwise_count(outside).sum(dtype=np.int64))
         if forbidden:
             where = f"{self.source.path}: layer {self.number} head {head}"
             raise TraceError(f"{where}: the keep mask keeps {forbidden} positions that are not allowed")
@@ -224,10 +251,10 @@ class LayerTrace:
             raise TraceError(f"{self.source.path}: {name} has a scale of {scale.min():g}; scales are above 0")
         return scale
 
-    def _float(self, tensor: str, head: int | None = None) -> Float32:
+    def _float(self, tensor: str, head: int | None = None, rows: slice | None = None) -> Float32:
         if not self.has_qkv:
             raise TraceError(f"{self.source.path}: layer {self.number} holds keep masks only: it has no {tensor}")
-        return self.source.read(self._name(tensor), head).astype(np.float32)
+        return self.source.read(self._name(tensor), head, rows).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from dsasim.trace.attention import AttentionTrace, Float32, LayerTrace, TraceMeta
 from dsasim.trace.packing import Bool
+from dsasim.trace.positions import RowBlock
+from dsasim.trace.scores import exact_scorer
 from dsasim.trace.store import verify_digest
 
 MASSES = (0.90, 0.95, 0.99)
@@ -62,16 +64,15 @@ def natural_density(layer: LayerTrace) -> Mapping[float, float]:
 
     Rows without an allowed key are left out. Weights .6 .3 .1 over three keys hold 0.9 of the mass in two: 2/3.
     """
-    allowed = layer.allowed()
-    shares = [_head_shares(layer, head, allowed) for head in range(layer.num_heads)]
+    shares = np.concatenate([_head_shares(layer, head) for head in range(layer.num_heads)])
     return dict(zip(MASSES, (float(share) for share in np.mean(shares, axis=0)), strict=True))
 
 
 def mask_density(layer: LayerTrace) -> float | None:
     """Kept share of the allowed positions under the stored keep mask, over all heads; None without one."""
-    masks = [layer.given_mask(head) for head in range(layer.num_heads)]
-    kept = [int(np.count_nonzero(mask)) for mask in masks if mask is not None]
-    positions = int(np.count_nonzero(layer.allowed())) * len(kept)
+    masks = (layer.given_bits(head) for head in range(layer.num_heads))
+    kept = [int(np.bitwise_count(mask).sum(dtype=np.int64)) for mask in masks if mask is not None]
+    positions = int(layer.allowed_counts.sum()) * len(kept)
     return sum(kept) / positions if positions else None
 
 
@@ -92,27 +93,29 @@ def _layer_info(layer: LayerTrace) -> LayerInfo:
     )
 
 
-def _head_shares(layer: LayerTrace, head: int, allowed: Bool) -> NDArray[np.float64]:
-    """The mean share of one head's rows at each of MASSES."""
-    weights = np.sort(_softmax_numerators(layer, head, allowed), axis=1)
+def _head_shares(layer: LayerTrace, head: int) -> NDArray[np.float64]:
+    """The share of its keys that each row with an allowed one needs for each of MASSES: [rows, masses]."""
+    score = exact_scorer(layer, head)
+    return np.concatenate([_block_shares(layer, block, score(block)) for block in layer.row_blocks()])
+
+
+def _block_shares(layer: LayerTrace, block: RowBlock, scores: Float32) -> NDArray[np.float64]:
+    """The same for one block of rows."""
+    num_allowed = layer.allowed_counts[block.rows, None]
+    weights = np.sort(_softmax_numerators(scores, layer.allowed(*block)), axis=1)
     smallest_sums = np.cumsum(weights, axis=1, dtype=np.float32)
     total = smallest_sums[:, -1:]
-    num_allowed = np.count_nonzero(allowed, axis=1)
-    rows = num_allowed > 0
     # The smallest weights are dropped as long as the mass is left; forbidden keys weigh nothing and go first.
     dropped = [np.count_nonzero(smallest_sums <= np.float32(1 - mass) * total, axis=1) for mass in MASSES]
-    return np.array([np.mean((layer.L_k - count[rows]) / num_allowed[rows]) for count in dropped])
+    needed = block.num_keys - np.stack(dropped, axis=1)
+    rows = num_allowed[:, 0] > 0
+    return needed[rows] / num_allowed[rows]
 
 
-def _softmax_numerators(layer: LayerTrace, head: int, allowed: Bool) -> Float32:
-    """exp(score - row maximum) [L_q, L_k], zero where a key is not allowed."""
-    scores: Float32 = layer.q(head) @ layer.k(layer.kv_head(head)).T
-    scores *= np.float32(layer.scale)
-    bias = layer.bias(head)
-    if bias is not None:
-        scores += bias
+def _softmax_numerators(scores: Float32, allowed: Bool) -> Float32:
+    """exp(score - row maximum) [num_rows, num_keys], zero where a key is not allowed; overwrites the scores."""
     scores[~allowed] = -np.inf
     top = scores.max(axis=1, keepdims=True)
-    scores -= np.where(np.isfinite(top), top, 0)
+    scores -= np.where(np.isfinite(top), top, np.float32(0))
     np.exp(scores, out=scores)
     return scores

@@ -17,6 +17,15 @@ def unpack_bits(packed: NDArray[np.uint8], length: int) -> Bool:
     return np.unpackbits(packed, axis=-1, count=length).view(np.bool_)
 
 
+def clear_padding(packed: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """The packed bits with those beyond `length` set to 0; the array itself where there are none."""
+    if length % 8 == 0:
+        return packed
+    packed = packed.copy()
+    packed[..., -1] &= np.uint8(0xFF00 >> length % 8 & 0xFF)
+    return packed
+
+
 def pack_ternary(values: NDArray[np.int8]) -> NDArray[np.uint8]:
     """The inverse of `unpack_ternary`."""
     return pack_bits(np.stack([values > 0, values < 0]))

@@ -78,9 +78,9 @@ class MappedTensors:
         size = math.prod(slot.shape) * slot.dtype.itemsize
         return self._bytes[slot.start : slot.start + size].view(slot.dtype).reshape(slot.shape)
 
-    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
-        """A read-only view of a tensor or of its part `[head]`; TraceError on NaN or Inf."""
-        return finite_part(self, name, head)
+    def read(self, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
+        """A read-only view of a tensor, of its part `[head]` or of `[head, rows]`; TraceError on NaN or Inf."""
+        return finite_part(self, name, head, rows)
 
 
 class MemoryTensors:
@@ -110,30 +110,42 @@ class MemoryTensors:
         """A tensor, its values unchecked."""
         return self._arrays[name]
 
-    def read(self, name: str, head: int | None = None) -> NDArray[Any]:
-        """A tensor or its part `[head]`; TraceError on NaN or Inf."""
-        return finite_part(self, name, head)
+    def read(self, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
+        """A tensor, its part `[head]` or `[head, rows]`; TraceError on NaN or Inf."""
+        return finite_part(self, name, head, rows)
 
 
 TensorStore = MappedTensors | MemoryTensors
 
 
-def finite_part(tensors: TensorStore, name: str, head: int | None) -> NDArray[Any]:
-    """A tensor or its part `[head]`; TraceError names the tensor and the head that holds a NaN or an Inf."""
+CHECKED_AT_A_TIME = 1 << 20
+"""Values looked at together for NaN and Inf, so that the check of a large tensor takes little memory."""
+
+
+def finite_part(tensors: TensorStore, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
+    """A tensor, its part `[head]` or `[head, rows]`; TraceError names the tensor and where it holds a NaN or an Inf."""
     if name not in tensors:
         raise TraceError(f"{tensors.path}: tensor {name} is missing")
-    part = tensors.raw(name) if head is None else tensors.raw(name)[head]
-    if part.dtype.kind == "f" and not np.isfinite(part).all():
-        raise TraceError(f"{tensors.path}: {name}{_place(part, head)} is NaN or Inf")
+    index = () if head is None else (head,) if rows is None else (head, rows)
+    part = tensors.raw(name)[index]
+    flat = part.reshape(-1)
+    for at in range(0, flat.size, CHECKED_AT_A_TIME) if part.dtype.kind == "f" else ():
+        finite = np.isfinite(flat[at : at + CHECKED_AT_A_TIME])
+        if not finite.all():
+            place = np.unravel_index(at + int(np.argmin(finite)), part.shape)
+            raise TraceError(f"{tensors.path}: {_not_finite(name, head, rows, [int(axis) for axis in place])}")
     return part
 
 
-def _place(part: NDArray[Any], head: int | None) -> str:
-    """Where the first value that is not finite stands; the first of three axes is the head."""
-    index = [int(axis) for axis in np.argwhere(~np.isfinite(part))[0]]
-    if head is None and part.ndim == 3:
-        head, *index = index
-    return ("" if head is None else f" head {head}") + f" at {index}"
+def _not_finite(name: str, head: int | None, rows: slice | None, place: list[int]) -> str:
+    """What to say of a value that is not finite; the first of three axes is the head."""
+    if head is None and len(place) == 3:
+        head, *place = place
+    if rows is not None:
+        place[0] += rows.start
+    where = ("" if head is None else f" head {head}") + f" at {place}"
+    hint = ": a key that may not be attended to belongs in `allowed`, not in an infinite bias"
+    return f"{name}{where} is NaN or Inf" + (hint if name.endswith(".bias") else "")
 
 
 def _map(path: Path) -> NDArray[np.uint8]:

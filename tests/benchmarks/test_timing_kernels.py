@@ -15,7 +15,7 @@ from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels.array import walk_tiles
 from dsasim.kernels.plan import plan_in_order, plan_reordered
-from dsasim.kernels.schedule import schedule_tiles
+from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.model.dram import Dram, Transfer
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import KeepMask
@@ -66,8 +66,15 @@ def test_schedule(benchmark: Any, trace: str) -> None:
     loads = [np.diff(load_ptr[step_ptr]) for step_ptr, load_ptr, _, _ in plans]
     spans = [np.full(len(group), mask.num_keys) for group, mask in zip(loads, masks, strict=True)]
     kept = sum(mask.nnz for mask in masks)
-    pairs = list(zip(spans, loads, strict=True))
-    timed(benchmark, lambda: [schedule_tiles(*pair, 16, 4, 16) for pair in pairs], kept_elements=kept)
+    heads = list(zip(spans, loads, plans, strict=True))
+
+    def schedule() -> list[Any]:
+        return [
+            schedule_tiles(span, load, spilled_keys(plan[0], plan[1], plan[3], 16), 16, 4, 16)
+            for span, load, plan in heads
+        ]
+
+    timed(benchmark, schedule, kept_elements=kept)
 
 
 @pytest.mark.parametrize("pattern", ["stream", "gather"])
@@ -79,8 +86,8 @@ def test_dram(benchmark: Any, pattern: str) -> None:
     def work() -> None:
         dram = Dram(Environment(), load_arch("dsa-decoupled", ("dma.open_transfers=16",)), num_streams=1)
         for at in range(transfers):
-            segments = requests // transfers
-            dram._enqueue(0, Transfer(at % 4 == 3, at * segments * stride, 64, segments, stride))
+            runs = requests // transfers
+            dram._enqueue(0, Transfer.strided(at % 4 == 3, at * runs * stride, 64, runs, stride))
         finished = np.empty((16, 2), np.int64)
         remaining = 1
         while remaining:

@@ -24,6 +24,7 @@ BY_HAND: dict[str, Any] = {
         "tile_rows": 16,
         "num_schedulers": 2,
         "keys_classified_per_cycle": 16,
+        "id_queue_entries": 16,
     },
     "pe_array": {"lanes": 2, "macs_per_row": 16, "bits": 16},
     "softmax": {"exp_per_cycle": 4, "div_per_cycle": 2},
@@ -82,7 +83,7 @@ def every_counter() -> tuple[str, ...]:
     buffers = ("q", "k", "v", "predictor", "mask", "score", "output")
     return (
         *("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons"),
-        *("keys_classified", "keys_issued", "softmax_exponentials", "softmax_divisions"),
+        *("keys_classified", "keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions"),
         *("k_vector_reads", "v_vector_reads", "idle_row_slots"),
         *(f"{name}_buffer_{way}_bytes" for name in buffers for way in ("read", "write")),
         *("dram_read_bytes", "dram_write_bytes", "dram_read_bursts", "dram_write_bursts", "dram_activates"),

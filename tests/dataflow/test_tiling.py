@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.tiling import Footprint, fit_tile_rows, resident_slots
+from dsasim.dataflow.tiling import Footprint, Residency, fit_tile_rows, residency
 from dsasim.errors import ConfigError
 
 MakeArch = Callable[..., ArchConfig]
-T4 = ("scheduler.token_parallelism=4", "scheduler.tile_rows=16")
+T4 = ("scheduler.token_parallelism=4", "scheduler.tile_rows=16", "pe_array.lanes=1")
 
 
 @pytest.mark.parametrize(("size", "rows"), [(100 + 40, 4), (100 + 79, 4), (100 + 80, 8), (100 + 160, 16), (10000, 16)])
@@ -24,7 +24,7 @@ def test_whole_groups_that_fit_beside_what_stays(make_arch: MakeArch, size: int,
 
 @pytest.mark.parametrize("size", [139, 100, 1])
 def test_too_small_for_a_group_names_key_and_need(make_arch: MakeArch, size: int) -> None:
-    message = rf"^buffers\.q\.bytes is {size}, but this trace needs at least 140: queries for one group of 4 rows$"
+    message = rf"^buffers\.q\.bytes is {size}, but this trace needs at least 140: queries for 4 rows$"
     with pytest.raises(ConfigError, match=message):
         fit_tile_rows(make_arch(*T4, f"buffers.q.bytes={size}"), [Footprint("q", "queries", 10, 100)])
 
@@ -51,9 +51,37 @@ def test_the_smallest_buffer_decides(make_arch: MakeArch) -> None:
 
 @pytest.mark.parametrize(("size", "slots"), [(64, 1), (127, 1), (128, 2), (1000, 2)])
 def test_heads_resident_are_those_that_fit_up_to_the_slots(make_arch: MakeArch, size: int, slots: int) -> None:
-    assert resident_slots(make_arch(f"buffers.k.bytes={size}"), "k", 64, 8) == slots
+    assert residency(make_arch(f"buffers.k.bytes={size}"), "k", 64, 8) == Residency(slots, None)
 
 
-def test_a_head_that_does_not_fit_is_refused(make_arch: MakeArch) -> None:
-    with pytest.raises(ConfigError, match=r"^buffers\.v\.bytes is 63, but V of one kv head \(8 keys\) takes 64"):
-        resident_slots(make_arch("buffers.v.bytes=63"), "v", 64, 8)
+@pytest.mark.parametrize(("size", "vectors"), [(63, 7), (64, 8), (32, 4), (39, 4)])
+def test_where_no_head_fits_or_pool_is_asked_for_single_vectors_are_kept(
+    make_arch: MakeArch, size: int, vectors: int
+) -> None:
+    """Vectors of 8 bytes, 65 bytes needed together."""
+    assert residency(make_arch(*T4, f"buffers.k.bytes={size}"), "k", 65, 8) == Residency(1, vectors)
+    asked = make_arch(*T4, f"buffers.k.bytes={size}", "buffers.k.residency=pool")
+    assert residency(asked, "k", 8, 8) == Residency(1, vectors)
+
+
+def test_a_pool_smaller_than_a_step_is_refused(make_arch: MakeArch) -> None:
+    with pytest.raises(ConfigError, match=r"^buffers\.v\.bytes is 31, room for 3 vectors of 8 bytes; .* 4 needs 4"):
+        residency(make_arch(*T4, "buffers.v.bytes=31"), "v", 64, 8)
+
+
+@pytest.mark.parametrize(
+    ("fits", "rows"), [(11, 8), (12, 12), (15, 12), (16, 16), (31, 16), (32, 32), (63, 48), (64, 64)]
+)
+def test_tiles_made_smaller_give_every_lane_as_many_groups(make_arch: MakeArch, fits: int, rows: int) -> None:
+    """4 lanes of T = 4, 64 rows asked for (the worked example: 61 fits 48, 13 fits 12)."""
+    arch = make_arch(
+        "pe_array.lanes=4", "scheduler.token_parallelism=4", "scheduler.tile_rows=64", "buffers.q.bytes=64"
+    )
+    assert fit_tile_rows(arch, [Footprint("q", "queries", 1, 64 - fits)]) == rows
+    assert rows == 64 or fit_tile_rows(arch, [Footprint("q", "queries", 1, 64 - fits)]) <= fits
+
+
+def test_lanes_over_heads_want_a_group_of_every_head(make_arch: MakeArch) -> None:
+    arch = make_arch("pe_array.lanes=4", "pe_array.lane_split=heads", "buffers.q.bytes=15")
+    with pytest.raises(ConfigError, match="at least 16: queries for 16 rows"):
+        fit_tile_rows(arch, [Footprint("q", "queries", 1)])

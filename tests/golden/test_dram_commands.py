@@ -40,7 +40,7 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
         Environment(), load_arch("dsa-decoupled", AS_RAMULATOR), num_streams=1, log_commands=10 * len(requests) + 1
     )
     room = np.zeros((1, len(requests), kernel.TRANSFER_FIELDS), np.int64)
-    dram.state = dram.state._replace(transfers=room)
+    dram.state = dram.state._replace(transfers=room, runs=np.zeros((len(requests), 1, 2), np.int64))
     finished = np.empty((len(requests), 2), np.int64)
     ends: list[int] = []
 
@@ -53,7 +53,7 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 
     for request in requests:
         advance_to(int(request["not_before"]))
-        dram._enqueue(0, Transfer(request["op"] == "W", int(request["addr"]), 64))
+        dram._enqueue(0, Transfer.run(request["op"] == "W", int(request["addr"]), 64))
     advance_to(queue.NEVER)
     return dram, ends
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.array import walk_tiles
+from dsasim.kernels.array import walk_parts, walk_tiles
 
 UNTIMED = settings(deadline=None, max_examples=80)
 
@@ -15,13 +15,17 @@ Groups = list[list[list[int]]]
 """Per group the steps, per step the keys loaded."""
 
 
-def walk(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cycles: int, read_cycles: int) -> tuple:
-    """The kernel on nested lists; per tile (cycles, reads, lane busy, lane conflict)."""
+def plan_of(groups: Groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """step_ptr, load_ptr and load_key of nested lists."""
     steps = [step for group in groups for step in group]
     step_ptr = np.array([0, *np.cumsum([len(group) for group in groups])], np.int64)
     load_ptr = np.array([0, *np.cumsum([len(step) for step in steps])], np.int64)
-    load_key = np.array([key for step in steps for key in step], np.int32)
-    found = walk_tiles(step_ptr, load_ptr, load_key, groups_per_tile, lanes, banks, vector_cycles, read_cycles)
+    return step_ptr, load_ptr, np.array([key for step in steps for key in step], np.int32)
+
+
+def walk(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cycles: int, read_cycles: int) -> tuple:
+    """The kernel on nested lists; per tile (cycles, reads, lane busy, lane conflict)."""
+    found = walk_tiles(*plan_of(groups), groups_per_tile, lanes, banks, vector_cycles, read_cycles)
     return tuple(array.tolist() for array in found)
 
 
@@ -32,7 +36,7 @@ def twin(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cy
         tile = groups[first : first + groups_per_tile]
         todo = [[step for group in tile[lane::lanes] for step in group] for lane in range(lanes)]
         tile_cycles, tile_reads, tile_busy, tile_conflict = 0, 0, [0] * lanes, [0] * lanes
-        for at in range(max(map(len, todo))):
+        for at in range(max(map(len, todo), default=0)):
             working = [lane for lane in range(lanes) if at < len(todo[lane])]
             wanted = {key for lane in working for key in todo[lane][at]}
             fullest = max(Counter(key % banks for key in wanted).values())
@@ -97,3 +101,31 @@ def test_reads_of_each_lane_alone_take_the_ports_time() -> None:
     """One lane, one bank: every key is read alone, so a tile takes its reads x the read time."""
     keys = [[key] for key in range(7)]
     assert walk([keys], 1, 1, 1, 1, 3)[0] == [ceil(7 * 3)]
+
+
+@st.composite
+def cuts(draw: st.DrawFn) -> tuple[Groups, list[Groups], list[list[int]]]:
+    """Groups, and jobs over them in order: a job has some groups whole, or some steps of one group; their bounds."""
+    steps = st.lists(st.lists(st.integers(0, 15), min_size=1, max_size=4, unique=True), max_size=4)
+    groups, jobs, bounds = [], [], []
+    for job in draw(st.lists(st.lists(steps, min_size=1, max_size=4), min_size=1, max_size=4)):
+        first, before = len(groups), sum(map(len, groups))
+        cut = draw(st.integers(1, max(1, len(job[0])))) if len(job) == 1 else 0
+        groups += job
+        if cut:
+            jobs += [[job[0][:cut]], [job[0][cut:]]]
+            bounds += [[first, first + 1, before, before + len(job[0][:cut])]]
+            bounds += [[first, first + 1, before + len(job[0][:cut]), before + len(job[0])]]
+        else:
+            jobs += [job]
+            bounds += [[first, len(groups), before, before + sum(map(len, job))]]
+    return groups, jobs, bounds
+
+
+@UNTIMED
+@given(cut=cuts(), lanes=st.integers(1, 4), banks=st.integers(1, 6), vector=st.integers(1, 5), read=st.integers(1, 3))
+def test_a_part_is_walked_like_a_tile_of_its_own(cut: tuple, lanes: int, banks: int, vector: int, read: int) -> None:
+    groups, jobs, bounds = cut
+    found = walk_parts(np.array(bounds, np.int64), *plan_of(groups), lanes, banks, vector, read)
+    alone = [twin(job, len(job), lanes, banks, vector, read) for job in jobs]
+    assert [array.tolist() for array in found] == [[job[field][0] for job in alone] for field in range(4)]

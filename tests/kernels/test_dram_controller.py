@@ -101,17 +101,17 @@ class Twin:
         return self.did
 
     def _take(self, number: int, post: Post) -> None:
-        """Cut a transfer into aligned bursts, segment by segment."""
-        size = self.preset.access_bytes
-        for segment in range(post.transfer.segments):
-            start = post.transfer.base + segment * post.transfer.stride_bytes
-            for burst in range(start // size, (start + post.transfer.segment_bytes - 1) // size + 1):
-                place = self._place(burst)
-                bank = (place["channel"], place["bankgroup"], place["bank"])
-                self.to_admit[post.stream].append(
-                    Burst(bank, place["row"], post.transfer.is_write, number, post.stream)
-                )
-                self.unissued[number] += 1
+        """Cut a transfer into aligned bursts, run by run; one that was the last before is not moved again."""
+        size, last = self.preset.access_bytes, -1
+        for start, run_bytes in zip(post.transfer.starts.tolist(), post.transfer.sizes.tolist(), strict=True):
+            for burst in range(start // size, (start + run_bytes - 1) // size + 1):
+                if burst != last:
+                    place = self._place(burst)
+                    bank = (place["channel"], place["bankgroup"], place["bank"])
+                    write = post.transfer.is_write
+                    self.to_admit[post.stream].append(Burst(bank, place["row"], write, number, post.stream))
+                    self.unissued[number] += 1
+                last = burst
 
     def _place(self, burst: int) -> dict[str, int]:
         place = {}
@@ -262,14 +262,12 @@ def transfers(draw: st.DrawFn) -> Transfer:
     """Reads and writes that share banks, rows and bursts, cross bursts, and fill queues."""
     row = draw(st.integers(0, 5)) * 128 * 1024
     base = row + draw(st.sampled_from([0, 0, 64, 100, 8192, 8192 + 60]))
-    long = draw(st.integers(0, 9)) == 0
-    return Transfer(
-        is_write=draw(st.booleans()),
-        base=base,
-        segment_bytes=draw(st.sampled_from([1, 64, 65, 200])),
-        segments=45 if long else draw(st.integers(1, 5)),
-        stride_bytes=draw(st.sampled_from([0, 64, 100, 384, 8192, 128 * 1024])),
-    )
+    num_runs = 45 if draw(st.integers(0, 9)) == 0 else draw(st.integers(1, 5))
+    sizes = draw(st.lists(st.sampled_from([1, 64, 65, 200]), min_size=num_runs, max_size=num_runs))
+    strides = st.sampled_from([0, 1, 64, 100, 384, 8192, 128 * 1024])
+    steps = draw(st.one_of(strides.map(lambda stride: [stride] * num_runs), st.lists(strides, min_size=num_runs)))
+    starts = base + np.cumsum([0, *steps[: num_runs - 1]])
+    return Transfer(draw(st.booleans()), starts.astype(np.int64), np.array(sizes, np.int64))
 
 
 def posted(latest: int) -> st.SearchStrategy[list[Post]]:
@@ -341,23 +339,23 @@ def test_events_post_and_complete_at_the_twins_times(
 @pytest.mark.parametrize("cut", range(0, 60, 7))
 def test_a_cut_at_any_edge_changes_nothing(make_dram: Callable[..., Dram], cut: int) -> None:
     posts = [
-        Post(0, 0, Transfer(False, 0, 256)),
-        Post(0, 1, Transfer(True, 8192, 256)),
-        Post(5, 2, Transfer(False, 64, 64)),
+        Post(0, 0, Transfer.run(False, 0, 256)),
+        Post(0, 1, Transfer.run(True, 8192, 256)),
+        Post(5, 2, Transfer.run(False, 64, 64)),
     ]
     assert by_kernel(make_dram(), posts, [cut]) == by_kernel(make_dram(), posts, [])
 
 
 def test_an_unloaded_read_takes_one_edge_and_three_latencies(make_dram: Callable[..., Dram]) -> None:
     """DDR4-2400R: admitted at edge 0, ACT at 1, RD at 1 + 16, data until 17 + 16 + 4 = 37."""
-    found = by_kernel(make_dram(), [Post(0, 0, Transfer(False, 0, 64))], [])
+    found = by_kernel(make_dram(), [Post(0, 0, Transfer.run(False, 0, 64))], [])
     assert found.commands == [(1, "ACT", 0, 0), (17, "RD", 0, 0)]
     assert found.ends == {0: 37}
 
 
 def test_streams_are_served_in_turn(make_dram: Callable[..., Dram]) -> None:
     """Bursts of streams 0 and 1 enter the queue alternately, so their rows of one bank alternate only by first come."""
-    posts = [Post(0, 0, Transfer(False, 0, 128)), Post(0, 1, Transfer(False, 512, 128))]
+    posts = [Post(0, 0, Transfer.run(False, 0, 128)), Post(0, 1, Transfer.run(False, 512, 128))]
     found = by_kernel(make_dram(), posts, [])
     assert found.ends[0] == found.ends[1] - 6  # the last bursts of both, one nCCD_L apart
 
@@ -366,7 +364,7 @@ def test_the_write_queue_drains_when_it_is_fuller_than_four_fifths(make_dram: Ca
     """25 writes wait for the reads to end; the 26th turns the channel around at once."""
 
     def first_write(count: int) -> int:
-        reads, writes = Transfer(False, 0, 64 * 100), Transfer(True, 128 * 1024 * 8, 64 * count)
+        reads, writes = Transfer.run(False, 0, 64 * 100), Transfer.run(True, 128 * 1024 * 8, 64 * count)
         found = by_kernel(make_dram("dma.outstanding_bursts=32"), [Post(0, 0, reads), Post(0, 1, writes)], [])
         commands = [command for _, command, _, _ in found.commands]
         return commands[: commands.index("WR")].count("RD")

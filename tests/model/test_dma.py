@@ -15,7 +15,8 @@ LATENCY = 10
 
 def reads(env: Environment, sizes: list[int], **fields: Any) -> list[DmaJob]:
     return [
-        DmaJob(Transfer(False, 0, size), arrived=Ready(env, f"part {at}"), **fields) for at, size in enumerate(sizes)
+        DmaJob(Transfer.run(False, 0, size), arrived=Ready(env, f"part {at}"), **fields)
+        for at, size in enumerate(sizes)
     ]
 
 
@@ -86,7 +87,7 @@ def test_a_write_waits_for_its_operand_and_frees_its_slot_at_the_end(fixed_memor
         freed.append(env.now)
 
     env.process(maker())
-    env.process(dma.run([DmaJob(Transfer(True, 0, 64), operand=made, release=slots)]))
+    env.process(dma.run([DmaJob(Transfer.run(True, 0, 64), operand=made, release=slots)]))
     env.run()
     assert freed == [17]
     assert (dma.busy_cycles, dma.stall_cycles["operand"]) == (10, 7)

@@ -39,12 +39,12 @@ def test_an_unloaded_read_is_ready_at_the_first_core_cycle_after_its_data(
 ) -> None:
     """Posted at core cycle 5: admitted at the first edge not before, ends 1 + 16 + 16 + 4 edges later."""
     edge = Fraction(833, 1000) * Fraction(clock_ghz)
-    ready, _ = ready_times(make_arch(*ONE_CHANNEL, f"clock_ghz={clock_ghz}"), [(5, 0, Transfer(False, 0, 64))])
+    ready, _ = ready_times(make_arch(*ONE_CHANNEL, f"clock_ghz={clock_ghz}"), [(5, 0, Transfer.run(False, 0, 64))])
     assert ready == [ceil((ceil(5 / edge) + 37) * edge)]
 
 
 def test_simultaneous_posts_are_taken_by_stream_whatever_their_order(make_arch: Callable[..., ArchConfig]) -> None:
-    posts = [(3, stream, Transfer(False, 8192 * 16 * stream, 256)) for stream in range(3)]
+    posts = [(3, stream, Transfer.run(False, 8192 * 16 * stream, 256)) for stream in range(3)]
     ready, _ = ready_times(make_arch(*ONE_CHANNEL), posts)
     reversed_ready, _ = ready_times(make_arch(*ONE_CHANNEL), posts[::-1])
     assert ready == reversed_ready[::-1]
@@ -54,13 +54,13 @@ def test_simultaneous_posts_are_taken_by_stream_whatever_their_order(make_arch: 
 def test_one_outstanding_burst_pays_the_whole_latency_each_time(make_arch: Callable[..., ArchConfig]) -> None:
     """A hit after release: admitted at the end edge 37, RD at 38, ends at 38 + 20 = 58, and so on every 21 edges."""
     arch = make_arch(*ONE_CHANNEL, "clock_ghz=1", "dma.outstanding_bursts=1")
-    ready, _ = ready_times(arch, [(0, 0, Transfer(False, 0, 64 * 4))])
+    ready, _ = ready_times(arch, [(0, 0, Transfer.run(False, 0, 64 * 4))])
     assert ready == [ceil((37 + 3 * 21) * Fraction(833, 1000))]
 
 
 def test_busy_core_cycles_are_those_in_which_a_bus_moves(make_arch: Callable[..., ArchConfig]) -> None:
     """Data of edges 33 .. 36 at 0.833 core cycles an edge lie in core cycles 27 (27.489) to 30 (30.821): four."""
-    _, dram = ready_times(make_arch(*ONE_CHANNEL, "clock_ghz=1"), [(0, 0, Transfer(False, 0, 64))])
+    _, dram = ready_times(make_arch(*ONE_CHANNEL, "clock_ghz=1"), [(0, 0, Transfer.run(False, 0, 64))])
     assert dram.counters()[queue.BUSY_CORE] == 4
     assert dram.open_intervals == [(0, 31)]
 
@@ -70,7 +70,7 @@ def test_channels_work_side_by_side(make_arch: Callable[..., ArchConfig]) -> Non
     arch = make_arch(
         "dram.preset=DDR4_2400", "dram.channels=2", "dram.mapping=row-bank-column-bankgroup-channel", "clock_ghz=1"
     )
-    ready, _ = ready_times(arch, [(0, 0, Transfer(False, 0, 128))])
+    ready, _ = ready_times(arch, [(0, 0, Transfer.run(False, 0, 128))])
     assert ready == [ceil(37 * Fraction(833, 1000))]
 
 

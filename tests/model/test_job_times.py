@@ -16,27 +16,44 @@ SQUARE = ("predictor.array_rows=64", "predictor.array_columns=64")
 
 
 def test_predictor_worked_example(make_arch: MakeArch) -> None:
-    """Q~ takes 144 + 126, S~ takes 8 * 16 + 126: 524 cycles without conflict."""
+    """Q~ takes 144 + 190, S~ takes 7 * 64 + 16 + 190: 988 cycles without conflict."""
     arch = make_arch(*SQUARE, "buffers.predictor.banks=64", "buffers.predictor.port_bytes=64")
-    assert arch.buffers.predictor is not None
-    assert predictor.tile_job(arch.predictor, arch.buffers.predictor, WORK, 64, 512) == Job(524)
+    assert predictor.tile_job(arch, WORK, 64, 512) == Job(988)
 
 
 def test_ports_one_bit_short_stretch_the_streaming(make_arch: MakeArch) -> None:
     """64 rows and 64 columns of 4 bits take 512 bits a cycle: 64 bytes keep up, 63 do not."""
     for port_bytes, stretch in ((64, 1), (63, 2)):
         arch = make_arch(*SQUARE, "buffers.predictor.banks=1", f"buffers.predictor.port_bytes={port_bytes}")
-        assert arch.buffers.predictor is not None
-        job = predictor.key_job(arch.predictor, arch.buffers.predictor, WORK, 512)
+        job = predictor.key_job(arch, WORK, 512)
         streaming = 8 * 144
-        assert job == Job(streaming * stretch + 126, streaming * (stretch - 1))
+        assert job == Job(streaming * stretch + 190, streaming * (stretch - 1))
 
 
 def test_the_projection_works_on_whole_inputs_and_two_bit_weights(make_arch: MakeArch) -> None:
     """64 rows of 576 inputs by 144 columns: 3 folds of 576; 64 * 8 + 64 * 2 bits a cycle fit 16 ports of 64 bytes."""
     arch = make_arch(*SQUARE, "buffers.predictor.banks=16", "buffers.predictor.port_bytes=64")
-    assert arch.buffers.predictor is not None
-    assert predictor.projection_job(arch.predictor, arch.buffers.predictor, WORK, 64) == Job(3 * 576 + 126)
+    assert predictor.projection_job(arch, WORK, 64) == Job(3 * 576 + 190)
+
+
+COUPLED = ("pe_array.organisation=coupled", "pe_array.lanes=4", "pe_array.macs_per_row=16", "pe_array.bits=16")
+
+
+@pytest.mark.parametrize(("bits", "shape"), [(16, (16, 16)), (8, (32, 32)), (4, (64, 64)), (2, (128, 128))])
+def test_a_coupled_array_has_more_pes_the_narrower_the_operands(
+    make_arch: MakeArch, bits: int, shape: tuple[int, int]
+) -> None:
+    """4 lanes of 4 rows by 16 MACs of 16 bits: (16 / bits)^2 times as many of `bits` (the worked example)."""
+    assert predictor.array_shape(make_arch(*COUPLED), bits) == shape
+
+
+def test_a_coupled_prediction_takes_as_long_as_on_an_array_of_its_own(make_arch: MakeArch) -> None:
+    """64 x 64 PEs of 4 bits either way; XP in 8 bits has 32 x 32 of them."""
+    ports = ("buffers.predictor.banks=64", "buffers.predictor.port_bytes=64")
+    own, shared = make_arch(*SQUARE, *ports), make_arch(*COUPLED, *ports)
+    assert predictor.tile_job(shared, WORK, 64, 512) == predictor.tile_job(own, WORK, 64, 512)
+    half = make_arch("predictor.array_rows=32", "predictor.array_columns=32", *ports)
+    assert predictor.projection_job(shared, WORK, 64) == predictor.projection_job(half, WORK, 64)
 
 
 @pytest.mark.parametrize(

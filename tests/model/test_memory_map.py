@@ -1,7 +1,9 @@
 """Where tensors lie: the worked example, alignment, both layouts, and a memory that is full."""
 
 from collections.abc import Callable
+from itertools import groupby
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +14,17 @@ from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import MemoryMap, Region
 
 
+def runs_of(transfer: Transfer) -> list[tuple[int, int]]:
+    return list(zip(transfer.starts.tolist(), transfer.sizes.tolist(), strict=True))
+
+
 def test_worked_example() -> None:
-    assert Region(0, 3, 8, 128, interleaved=False).transfer(1, 2, 2) == Transfer(False, 1280, 256)
-    assert Region(0, 3, 8, 128, interleaved=True).transfer(1, 2, 2) == Transfer(False, 896, 128, 2, 384)
+    assert runs_of(Region(0, 3, 8, 128, interleaved=False).transfer(1, 2, 2)) == [(1280, 256)]
+    assert runs_of(Region(0, 3, 8, 128, interleaved=True).transfer(1, 2, 2)) == [(896, 128), (1280, 128)]
 
 
 def bytes_of(transfer: Transfer) -> set[int]:
-    starts = (transfer.base + segment * transfer.stride_bytes for segment in range(transfer.segments))
-    return {byte for start in starts for byte in range(start, start + transfer.segment_bytes)}
+    return {byte for start, size in runs_of(transfer) for byte in range(start, start + size)}
 
 
 @given(
@@ -38,31 +43,27 @@ def test_tiles_of_all_heads_cover_the_tensor_once(
     assert sorted(covered) == list(range(4096, 4096 + region.num_bytes))
 
 
-@given(
-    base=st.integers(0, 500),
-    size=st.integers(1, 300),
-    segments=st.integers(1, 5),
-    stride=st.sampled_from([0, 1, 64, 100, 384]),
-)
-def test_bursts_are_the_aligned_blocks_that_each_segment_touches(
-    base: int, size: int, segments: int, stride: int
-) -> None:
-    touched = [
-        len({byte // 64 for byte in range(start, start + size)})
-        for start in (base + stride * segment for segment in range(segments))
-    ]
-    assert Transfer(False, base, size, segments, stride).bursts(64) == sum(touched)
+@given(runs=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 300)), max_size=6))
+def test_bursts_are_the_aligned_blocks_touched_in_order_without_immediate_repeats(runs: list[tuple[int, int]]) -> None:
+    blocks = [byte // 64 for start, size in runs for byte in range(start, start + size)]
+    starts, sizes = np.array(runs, np.int64).reshape(-1, 2).T
+    transfer = Transfer(False, starts, sizes)
+    walked = [first + at for first, count in transfer.burst_runs(64).tolist() for at in range(count)]
+    assert walked == [block for block, _ in groupby(blocks)]
+    assert transfer.bursts(64) == len(walked)
+    assert transfer.num_bytes == len(blocks)
 
 
 @pytest.mark.parametrize(
     ("transfer", "bursts"),
     [
-        (Transfer(False, 0, 0), 0),
-        (Transfer(False, 0, 64), 1),
-        (Transfer(False, 0, 65), 2),
-        (Transfer(False, 63, 2), 2),
-        (Transfer(False, 63, 1), 1),
-        (Transfer(True, 0, 32, 2, 32), 2),  # a block that two segments share moves twice
+        (Transfer.run(False, 0, 0), 0),
+        (Transfer.run(False, 0, 64), 1),
+        (Transfer.run(False, 0, 65), 2),
+        (Transfer.run(False, 63, 2), 2),
+        (Transfer.run(False, 63, 1), 1),
+        (Transfer.strided(True, 0, 32, 2, 32), 1),  # a block that two runs share moves once
+        (Transfer.strided(True, 0, 32, 3, 64), 3),
     ],
 )
 def test_bursts_at_the_edges_of_a_block(transfer: Transfer, bursts: int) -> None:
@@ -80,8 +81,8 @@ def test_tensors_start_at_pages_in_order_of_use(make_arch: Callable[..., ArchCon
 
 def test_one_head_is_contiguous_in_either_layout(make_arch: Callable[..., ArchConfig]) -> None:
     memory = MemoryMap(make_arch("dram.layout=token_interleaved"))
-    assert memory.place(1, 8, 128).transfer(0, 2, 2) == Transfer(False, 256, 256)
-    assert memory.place(2, 8, 128).transfer(0, 2, 2).segments == 2
+    assert runs_of(memory.place(1, 8, 128).transfer(0, 2, 2)) == [(256, 256)]
+    assert len(memory.place(2, 8, 128).transfer(0, 2, 2).starts) == 2
 
 
 def test_a_full_memory_is_filled_to_the_last_byte_and_not_beyond(make_arch: Callable[..., ArchConfig]) -> None:

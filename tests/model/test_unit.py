@@ -15,33 +15,35 @@ def operand(opened: int | None, at: int) -> Ready:
     return ready
 
 
-def owner(cycle: int, layer_began: int, slot_at: int, operands: list[Ready]) -> str:
+def owner(cycle: int, layer_began: int, slot_at: int, turn_at: int, operands: list[Ready]) -> str:
     if cycle < layer_began:
         return "dependency"
     if cycle < slot_at:
         return "output_full"
     moving = any(o.opened is not None and o.at is not None and o.opened <= cycle < o.at for o in operands)
-    return "dram" if moving else "operand"
+    if moving:
+        return "dram"
+    return "dependency" if cycle < turn_at else "operand"
 
 
 def test_worked_example() -> None:
     """Free at 10, slot at 12, transfer 11 .. 20: cycles 10 and 11 are output_full, 12 .. 19 dram."""
-    found = classify(10, 0, 12, [operand(11, 20)], 20)
+    found = classify(10, 0, 12, 0, [operand(11, 20)], 20)
     assert found == {"dependency": 0, "output_full": 2, "dram": 8, "operand": 0}
 
 
 def test_overlapping_transfers_count_once_and_gaps_are_operand() -> None:
     """Transfers 2 .. 6 and 4 .. 8 and 12 .. 15, waiting from 0 to 15."""
-    found = classify(0, 0, 0, [operand(12, 15), operand(2, 6), operand(4, 8)], 15)
+    found = classify(0, 0, 0, 0, [operand(12, 15), operand(2, 6), operand(4, 8)], 15)
     assert found == {"dependency": 0, "output_full": 0, "dram": 9, "operand": 6}
 
 
 def test_what_comes_from_another_unit_is_operand() -> None:
-    assert classify(3, 0, 3, [operand(None, 9)], 9)["operand"] == 6
+    assert classify(3, 0, 3, 0, [operand(None, 9)], 9)["operand"] == 6
 
 
 def test_waiting_for_the_layer_is_dependency_before_all_else() -> None:
-    found = classify(5, 20, 30, [operand(0, 40)], 40)
+    found = classify(5, 20, 30, 0, [operand(0, 40)], 40)
     assert found == {"dependency": 15, "output_full": 10, "dram": 10, "operand": 0}
 
 
@@ -50,18 +52,30 @@ def test_waiting_for_the_layer_is_dependency_before_all_else() -> None:
     wait=st.integers(0, 30),
     layer_began=st.integers(0, 60),
     slot_at=st.integers(0, 60),
+    turn_at=st.integers(0, 60),
     windows=st.lists(st.tuples(st.none() | st.integers(0, 60), st.integers(0, 60)), max_size=4),
 )
 def test_parts_are_those_of_each_cycle_and_sum_to_the_wait(
-    idle_since: int, wait: int, layer_began: int, slot_at: int, windows: list[tuple[int | None, int]]
+    idle_since: int,
+    wait: int,
+    layer_began: int,
+    slot_at: int,
+    turn_at: int,
+    windows: list[tuple[int | None, int]],
 ) -> None:
     start = idle_since + wait
     operands = [operand(opened, min(at, start)) for opened, at in windows]
-    found = classify(idle_since, layer_began, slot_at, operands, start)
-    twin = Counter(owner(cycle, layer_began, slot_at, operands) for cycle in range(idle_since, start))
+    found = classify(idle_since, layer_began, slot_at, turn_at, operands, start)
+    twin = Counter(owner(cycle, layer_began, slot_at, turn_at, operands) for cycle in range(idle_since, start))
     assert min(found.values()) >= 0
     assert sum(found.values()) == wait
     assert {reason: count for reason, count in found.items() if count} == twin
+
+
+def test_the_turn_of_another_unit_is_dependency_unless_memory_is_awaited_too() -> None:
+    """Waiting from 0 to 12, room at 2, transfer 4 .. 6, the turn before ends at 9: 2 full, 2 dram, 5 dependency."""
+    found = classify(0, 0, 2, 9, [operand(4, 6)], 12)
+    assert found == {"dependency": 5, "output_full": 2, "dram": 2, "operand": 3}
 
 
 def test_a_job_starts_at_the_latest_of_slot_operand_and_previous_end() -> None:

@@ -14,7 +14,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.predictors.base import KeepMask
-from dsasim.predictors.selection import ceil_share, generator_of, kept_counts, select_above, select_top_k
+from dsasim.predictors.selection import ceil_share, generator_of, kept_counts, select_rows, threshold_rule, top_k_rule
+from dsasim.trace.arrays import LayerArrays
+from dsasim.trace.store import trace_in_memory
+
+MakeArch = Callable[..., ArchConfig]
+MakeArrays = Callable[..., LayerArrays]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +39,7 @@ from dsasim.predictors.selection import ceil_share, generator_of, kept_counts, s
     ],
 )
 def test_a_row_keeps_the_ceiling_of_its_share(density: str, n: int, kept: int) -> None:
-    allowed = np.arange(max(40, n))[None, :] < n
-    assert kept_counts(allowed, Decimal(density)).tolist() == [kept]
+    assert kept_counts(np.array([n, 0, n]), Decimal(density)).tolist() == [kept, 0, kept]
 
 
 def test_floating_point_would_get_the_edge_wrong() -> None:
@@ -58,21 +62,33 @@ def test_keep_masks_round_trip(keep: np.ndarray) -> None:
     assert mask.indices.dtype == np.int32
 
 
-def test_a_fully_masked_row_keeps_nothing(make_arch: Callable[..., ArchConfig]) -> None:
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)), st.integers(1, 12))
+def test_blocks_of_a_mask_join_to_the_whole(keep: np.ndarray, rows: int) -> None:
+    whole = KeepMask.from_dense(keep)
+    blocks = [whole.block(at, min(rows, len(keep) - at)) for at in range(0, len(keep), rows)]
+    assert [block.to_dense().tolist() for block in blocks] == [
+        keep[at : at + rows].tolist() for at in range(0, len(keep), rows)
+    ]
+    joined = KeepMask.join(blocks, keep.shape[1])
+    assert np.array_equal(joined.indptr, whole.indptr)
+    assert np.array_equal(joined.indices, whole.indices)
+
+
+def test_a_fully_masked_row_keeps_nothing(make_arch: MakeArch, make_arrays: MakeArrays) -> None:
     allowed = np.array([[True, True, False], [False, False, False], [True, True, True]])
-    selection = select_top_k(np.zeros((3, 3), np.int32), allowed, generator_of(make_arch()))
+    layer = trace_in_memory("small", [make_arrays(L=3, causal=False, allowed=allowed)]).layer(5)
+    selection = select_rows(layer, lambda _: np.zeros((3, 3), np.int32), top_k_rule(layer, generator_of(make_arch())))
     assert selection.keep.to_dense().astype(int).tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
     assert selection.row_cycles.tolist() == [4, 0, 4]
 
 
-def test_a_missing_density_or_threshold_is_named(make_arch: Callable[..., ArchConfig]) -> None:
-    scores, allowed = np.zeros((1, 1), np.int32), np.ones((1, 1), np.bool_)
-    top_k = generator_of(make_arch())
+def test_a_missing_density_or_threshold_is_named(make_arch: MakeArch, make_arrays: MakeArrays) -> None:
+    layer, top_k = trace_in_memory("small", [make_arrays()]).layer(5), generator_of(make_arch())
     with pytest.raises(ConfigError, match=r"^mask_generator\.threshold: needed"):
-        select_above(scores, allowed, 1.0, top_k)
+        threshold_rule(layer, top_k, 1.0)
     by_threshold = top_k.model_copy(update={"selection": "threshold", "density": None, "threshold": 0.0})
     with pytest.raises(ConfigError, match=r"^mask_generator\.density: needed"):
-        select_top_k(scores, allowed, by_threshold)
+        top_k_rule(layer, by_threshold)
 
 
 def test_a_design_without_a_mask_generator_cannot_select(make_arch: Callable[..., ArchConfig]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dsasim.kernels.attention import masked_softmax, score_matrix, weighted_values
+from dsasim.kernels.attention import masked_softmax, score_rows, tile_keys, weighted_values
 from dsasim.predictors.base import KeepMask
 
 # the first call may compile the kernel
@@ -38,7 +38,7 @@ def heads(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 @given(heads(), st.sampled_from([1.0, 0.25, 0.3]))
 def test_scores_equal_their_twin(head: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], scale: float) -> None:
     q, k, _, _ = head
-    for i, row in enumerate(score_matrix(q, k, scale)):
+    for i, row in enumerate(score_rows(q, tile_keys(k), len(k), scale)):
         for j, score in enumerate(row):
             total = 0.0
             for a, b in zip(q[i], k[j], strict=True):
@@ -52,9 +52,9 @@ def test_attention_on_kept_positions_equals_its_twin(
     head: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     q, k, v, keep = head
-    scores, mask = score_matrix(q, k, 0.5), KeepMask.from_dense(keep)
+    scores, mask = score_rows(q, tile_keys(k), len(k), 0.5), KeepMask.from_dense(keep)
     weights = masked_softmax(scores, mask.indptr, mask.indices)
-    output = weighted_values(weights, mask.indptr, mask.indices, v)
+    output = weighted_values(weights, mask.indptr, mask.indices, v.astype(np.float64))
     for i in range(len(q)):
         kept = np.flatnonzero(keep[i])
         expected, row = twin_row(scores[i, kept].tolist(), v[kept].tolist())

@@ -10,7 +10,9 @@ import pytest
 from dsasim.errors import InvariantError, TraceError
 from dsasim.predictors import KeepMask
 from dsasim.quality import QualityMeter
+from dsasim.trace import positions
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.info import natural_density
 
 MakeLayer = Callable[..., LayerTrace]
 
@@ -113,6 +115,21 @@ def test_the_result_does_not_depend_on_the_order_of_heads(make_layer: MakeLayer)
         results.append(meter.result())
     for first, second in zip(astuple(results[0]), astuple(results[1]), strict=True):
         assert first == pytest.approx(second, rel=1e-12)
+
+
+@pytest.mark.parametrize("fields", [{}, {"causal": False, "L_k": 31}, {"allowed": padded(20)}])
+def test_the_result_does_not_depend_on_the_blocks_of_rows(
+    make_layer: MakeLayer, fields: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = [KeepMask.from_dense(keep) for keep in random_masks(make_layer(**fields), 0.3)]
+    results = []
+    for rows in (20, 1, 3, 19):
+        monkeypatch.setattr(positions, "BLOCK_POSITIONS", rows * 31)
+        layer, meter = make_layer(**fields), QualityMeter()
+        for head, keep in enumerate(masks):
+            meter.add(layer, head, keep)
+        results.append((meter.result(), natural_density(layer)))
+    assert all(result == results[0] for result in results)
 
 
 def test_an_empty_meter_has_no_result() -> None:

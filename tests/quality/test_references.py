@@ -35,7 +35,8 @@ def sink_window_twin(allowed: np.ndarray, counts: np.ndarray) -> np.ndarray:
 @given(budgets())
 def test_sink_window_equals_its_twin(budget: tuple[np.ndarray, np.ndarray]) -> None:
     allowed, counts = budget
-    assert np.array_equal(sink_window_mask(allowed, counts).to_dense(), sink_window_twin(allowed, counts))
+    first = allowed.shape[1] - allowed.shape[0]
+    assert np.array_equal(sink_window_mask(allowed, counts, first).to_dense(), sink_window_twin(allowed, counts))
 
 
 @UNTIMED
@@ -48,7 +49,7 @@ def test_every_reference_keeps_the_asked_number_of_allowed_keys(
     masks = [
         oracle_mask(scores, allowed, counts),
         random_mask(allowed, counts, (seed,)),
-        sink_window_mask(allowed, counts),
+        sink_window_mask(allowed, counts, allowed.shape[1] - allowed.shape[0]),
     ]
     for mask in masks:
         assert mask.row_counts.tolist() == counts.tolist()
@@ -56,13 +57,13 @@ def test_every_reference_keeps_the_asked_number_of_allowed_keys(
 
 
 def test_sink_window_worked_example() -> None:
-    keep = sink_window_mask(np.tri(8, dtype=np.bool_), np.minimum(np.arange(1, 9), 3)).to_dense()
+    keep = sink_window_mask(np.tri(8, dtype=np.bool_), np.minimum(np.arange(1, 9), 3), 0).to_dense()
     assert np.flatnonzero(keep[6]).tolist() == [0, 5, 6]
     assert np.flatnonzero(keep[2]).tolist() == [0, 1, 2]
 
 
 def test_a_single_key_is_the_rows_own() -> None:
-    keep = sink_window_mask(np.tri(5, dtype=np.bool_), np.ones(5, np.int64)).to_dense()
+    keep = sink_window_mask(np.tri(5, dtype=np.bool_), np.ones(5, np.int64), 0).to_dense()
     assert np.array_equal(keep, np.eye(5, dtype=np.bool_))
 
 
@@ -72,3 +73,13 @@ def test_random_masks_follow_their_seed_and_are_uniform() -> None:
     assert np.array_equal(first.indices, again.indices)
     assert not np.array_equal(first.indices, other.indices)
     assert first.to_dense().mean(axis=0) == pytest.approx(np.full(10, 0.3), abs=0.05)
+    pairs = first.to_dense().T.astype(int) @ first.to_dense()
+    assert pairs[~np.eye(10, dtype=np.bool_)] / 2000 == pytest.approx(np.full(90, 3 / 10 * 2 / 9), abs=0.03)
+
+
+def test_a_row_s_random_keys_do_not_depend_on_its_block() -> None:
+    allowed, counts = np.tri(40, dtype=np.bool_), np.arange(40) // 3
+    whole = random_mask(allowed, counts, (5, 1))
+    blocks = [(at, slice(at, at + 8)) for at in range(0, 40, 8)]
+    parts = [random_mask(allowed[rows, : rows.stop], counts[rows], (5, 1), at) for at, rows in blocks]
+    assert np.array_equal(np.concatenate([part.indices for part in parts]), whole.indices)

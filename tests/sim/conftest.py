@@ -25,6 +25,7 @@ TINY = (
     "scheduler.tile_rows=2",
     "scheduler.num_schedulers=1",
     "scheduler.keys_classified_per_cycle=4",
+    "scheduler.id_queue_entries=2",
     "pe_array.lanes=1",
     "pe_array.macs_per_row=4",
     "softmax.exp_per_cycle=1",

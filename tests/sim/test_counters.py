@@ -7,9 +7,10 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
+from dsasim.dataflow.work import ArrayWork
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.predictors.base import KeepMask
-from dsasim.sim.counters import Groups, plan_counters, product_bytes
+from dsasim.sim.counters import Groups, plan_counters, product_bytes, systolic_counters
 
 
 @pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])
@@ -27,9 +28,24 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
     assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
 
 
+@pytest.mark.parametrize(("entries", "spilled"), [(4, 1), (5, 0)])
+def test_a_spilled_key_is_written_to_the_mask_buffer_and_read_back(
+    tiny: Callable[..., ArchConfig], entries: int, spilled: int
+) -> None:
+    """Five of 512 keys for both rows: plan entries of 9 + 2 bits, 2 bytes; a spilled key and a link of 9 + 9, 3."""
+    arch = tiny(f"scheduler.id_queue_entries={entries}")
+    keep = np.zeros((2, 512), np.bool_)
+    keep[:, :5] = True
+    groups = Groups(np.array([2]), np.array([512]))
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", 2), groups)
+    assert counts["keys_spilled"] == spilled
+    assert counts["mask_buffer_write_bytes"] == 5 * 2 + 3 * spilled
+    assert counts["mask_buffer_read_bytes"] == 2 * 64 + 2 * 5 * 2 + 3 * spilled
+
+
 def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
-    """Two rows of 16 keys: 4 bytes of mask bits, read by the scheduler and by each product; nothing written."""
-    arch = tiny("scheduler.order=in_order")
+    """Two rows of 16 keys: 4 bytes of mask bits, read by scheduler and products; nothing written or spilled."""
+    arch = tiny("scheduler.order=in_order", "scheduler.id_queue_entries=1")
     groups = Groups(np.array([2]), np.array([16]))
     counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
     assert (counts["mask_buffer_write_bytes"], counts["mask_buffer_read_bytes"]) == (0, 3 * 4)
@@ -44,7 +60,16 @@ def test_a_mask_slot_has_room_for_the_longest_plan(
 ) -> None:
     """The worked example of `model.scheduler`; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
     arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}", f"scheduler.order={order}")
-    assert mask_row_bytes(arch.scheduler, keys) == row_bytes
+    assert mask_row_bytes(arch.scheduler, keys, keys) == row_bytes
+
+
+@pytest.mark.parametrize(("most_kept", "row_bytes"), [(31, 64), (32, 64), (33, 66), (52, 104), (128, 256), (129, 256)])
+def test_rows_that_keep_few_keys_have_short_plans(
+    tiny: Callable[..., ArchConfig], most_kept: int, row_bytes: int
+) -> None:
+    """512 keys, T = 4, entries of 2 bytes: two bytes a kept key of a row, at least the mask, at most every key once."""
+    arch = tiny("scheduler.token_parallelism=4", "scheduler.tile_rows=4", "scheduler.order=reordered")
+    assert mask_row_bytes(arch.scheduler, 512, most_kept) == row_bytes
 
 
 def test_groups_count_positions_and_mask_bytes() -> None:
@@ -62,3 +87,17 @@ def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConf
     arch = tiny("predictor.array_rows=2", "predictor.array_columns=4")
     counts = product_bytes(arch, 3, 5, 7, 4, 4, 8)
     assert counts == {"predictor_buffer_read_bytes": 50, "predictor_buffer_write_bytes": 21}
+
+
+def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[..., ArchConfig]) -> None:
+    """16-bit elements take 2 bytes, their sums 2 * 16 + 8 bits = 5: read back and written by each product."""
+    nothing = np.zeros((1, 1), np.int64)
+    sddmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=3, partial_sums=4)
+    spmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=5, partial_sums=6)
+    assert systolic_counters(tiny("pe_array.bits=16"), sddmm, spmm) == {
+        "q_buffer_read_bytes": 3 * 2,
+        "score_buffer_read_bytes": 5 * 2 + 4 * 5,
+        "score_buffer_write_bytes": 4 * 5,
+        "output_buffer_read_bytes": 6 * 5,
+        "output_buffer_write_bytes": 6 * 5,
+    }

@@ -29,9 +29,9 @@ def test_every_waiting_unit_is_named_and_no_other(
     start, waits = str(caught.value).split(": ", 1)
     assert start.startswith("no unit can proceed at cycle ")
     assert dict(wait.split(" waits for ", 1) for wait in waits.split("; ")) == {
-        "scheduler": "a free slot of the mask buffer",
-        "pe_array": "a free slot of the score buffer",
+        "scheduler": "room in the mask buffer",
+        "pe_array": "room in the score buffer",
         "softmax": "scores of layer 0 head 0 tile 1",
-        "dma_q": "a free slot of the q buffer",
+        "dma_q": "room in the q buffer",
         "dma_output": "output of layer 0 head 0 tile 0",
     }

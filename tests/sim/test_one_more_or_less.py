@@ -23,22 +23,22 @@ FULL = [[1, 1, 1, 1]] * 8
 @pytest.mark.parametrize(
     ("buffer", "needed", "what"),
     [
-        ("k", 4 * 8, "K of one kv head (4 keys) takes 32"),
-        ("v", 4 * 8, "V of one kv head (4 keys) takes 32"),
-        ("q", 2 * 2 * 8, "queries for one group of 2 rows"),
-        ("output", 2 * 2 * 8, "outputs for one group of 2 rows"),
-        ("score", 2 * 2 * 4 * 2, "scores of rows that keep every key for one group of 2 rows"),
-        ("mask", 2 * 2 * 2, "mask bits and the plan over them for one group of 2 rows"),
+        ("k", 2 * 8, "a step of token_parallelism 2 needs 2"),
+        ("v", 2 * 8, "a step of token_parallelism 2 needs 2"),
+        ("q", 2 * 2 * 8, "queries for 2 rows"),
+        ("output", 2 * 2 * 8, "outputs for 2 rows"),
+        ("score", 2 * 2 * 4 * 2, "scores of rows that keep 4 keys for 2 rows"),
+        ("mask", 2 * 2 * 2, "mask bits and the plan over them for 2 rows"),
     ],
 )
 def test_a_buffer_one_byte_too_small_is_named_with_what_it_needs(
     tiny: Arch, masked: Masked, run: Run, buffer: str, needed: int, what: str
 ) -> None:
-    """Two slots of one group of two rows, or one whole kv head."""
+    """Two slots of one group of two rows, or a pool of T vectors."""
     run(tiny(f"buffers.{buffer}.bytes={needed}"), masked(FULL))
     with pytest.raises(ConfigError, match=rf"buffers\.{buffer}\.bytes is {needed - 1}\b.*{re.escape(what)}") as caught:
         run(tiny(f"buffers.{buffer}.bytes={needed - 1}"), masked(FULL))
-    assert re.search(rf"\b{needed}\b", str(caught.value))
+    assert re.search(rf"\b{needed if buffer not in 'kv' else 'vectors of 8 bytes'}\b", str(caught.value))
 
 
 def test_tiles_grow_by_a_group_when_the_last_byte_fits(tiny: Arch, masked: Masked, run: Run) -> None:

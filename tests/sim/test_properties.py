@@ -54,6 +54,7 @@ def designs(draw: st.DrawFn) -> tuple[str, ...]:
         "scheduler.order": draw(st.sampled_from(["in_order", "reordered"])),
         "scheduler.num_schedulers": draw(st.integers(1, 2)),
         "scheduler.keys_classified_per_cycle": draw(st.integers(1, 8)),
+        "scheduler.id_queue_entries": draw(st.integers(1, 4)),
         "pe_array.lanes": draw(st.integers(1, 3)),
         "pe_array.macs_per_row": draw(st.integers(1, 5)),
         "softmax.pipeline_depth_cycles": draw(st.integers(0, 20)),

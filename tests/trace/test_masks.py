@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from dsasim.errors import TraceError
 from dsasim.trace.masks import import_mask
+from dsasim.trace.packing import unpack_bits
 from dsasim.trace.store import open_trace
 
 reused = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -37,7 +38,7 @@ def test_every_position_is_imported(mask, pruned_is_true, import_array):
     for layer, heads in zip(trace, mask, strict=True):
         assert (layer.num_heads, layer.L_q, layer.L_k) == heads.shape
         for head, kept in enumerate(heads):
-            assert np.array_equal(layer.given_mask(head), ~kept if pruned_is_true else kept)
+            assert np.array_equal(unpack_bits(layer.given_bits(head), layer.L_k), ~kept if pruned_is_true else kept)
 
 
 def test_a_mask_trace_has_shapes_but_no_tensors(import_array):

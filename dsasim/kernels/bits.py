@@ -1,0 +1,60 @@
+"""From booleans and packed bits to kept keys: int32, ascending in each row, as CSR."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Bool = NDArray[np.bool_]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+@njit(cache=True)
+def true_keys(mask: Bool) -> tuple[Int64, Int32]:
+    """The true positions of a bool [rows, keys]: indptr int64 [rows + 1], indices int32 [nnz].
+
+    Worked example: [[1, 0, 1], [0, 0, 0]] has indptr 0 2 2 and indices 0 2.
+    """
+    num_rows, num_keys = mask.shape
+    indptr = np.zeros(num_rows + 1, np.int64)
+    for i in range(num_rows):
+        count = 0
+        for j in range(num_keys):
+            count += mask[i, j]
+        indptr[i + 1] = indptr[i] + count
+    indices = np.empty(indptr[num_rows] + 1, np.int32)  # one more: where a false key after the last true one lands
+    at = 0
+    for i in range(num_rows):
+        for j in range(num_keys):
+            indices[at] = j
+            at += mask[i, j]
+    return indptr, indices[:at]
+
+
+@njit(cache=True)
+def set_keys(packed: NDArray[np.uint8]) -> tuple[Int64, Int32]:
+    """The bits set in uint8 [rows, bytes], the first key in the highest bit: indptr int64 [rows + 1], indices [nnz].
+
+    Worked example: a row of the bytes 0b10100000 0b00000001 keeps keys 0 2 15.
+    """
+    num_rows, num_bytes = packed.shape
+    ones = np.zeros(256, np.int64)
+    for value in range(1, 256):
+        ones[value] = ones[value >> 1] + (value & 1)
+    indptr = np.zeros(num_rows + 1, np.int64)
+    for i in range(num_rows):
+        count = 0
+        for byte in range(num_bytes):
+            count += ones[packed[i, byte]]
+        indptr[i + 1] = indptr[i] + count
+    indices = np.empty(indptr[num_rows], np.int32)
+    at = 0
+    for i in range(num_rows):
+        for byte in range(num_bytes):
+            value = packed[i, byte]
+            if value:
+                for bit in range(8):
+                    if value & (128 >> bit):
+                        indices[at] = 8 * byte + bit
+                        at += 1
+    return indptr, indices
