@@ -1,13 +1,16 @@
 """How many query rows a tile has: as many as `scheduler.tile_rows`, but no more than every buffer's slots hold.
 
-Slots are sized for the worst case, a row that keeps all its keys, since the mask is not known when the space is set
-aside. A tile is a whole number of groups, and where buffers make it smaller than asked and it is large enough, the same
-number for every lane. Where not even one group fits, the design cannot run the trace: ConfigError.
+Slots are sized for the worst case, a row that keeps as many keys as it can, since the mask is not known when the space
+is set aside. A tile is a whole number of groups, and where buffers make it smaller than asked and it is large enough,
+the same number for every lane. Where not even one group fits, the design cannot run the trace: ConfigError. Only scores
+(S~ in the predictor buffer, S in the score buffer) may be larger than their slot: tiles then have one group, and what
+the slot cannot hold is spilled to DRAM (`model.spill`).
 
 K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
 (`dataflow.residency`).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig, BufferConfig
@@ -16,12 +19,39 @@ from dsasim.errors import ConfigError
 
 @dataclass(frozen=True)
 class Footprint:
-    """What must fit in one buffer: `resident_bytes` always, and `row_bytes` for each row of each slot."""
+    """What must be in one buffer at a time.
+
+    `resident_bytes` always; in each of `slots` slots `row_bytes` and `score_row_bytes` a row, of which the latter may
+    be spilled.
+    """
 
     buffer: str
     what: str
+    slots: int
     row_bytes: int
+    score_row_bytes: int = 0
     resident_bytes: int = 0
+
+    def room(self, arch: ArchConfig) -> int:
+        """Bytes of one slot."""
+        size: int = getattr(arch.buffers, self.buffer).bytes
+        return max(0, size - self.resident_bytes) // self.slots
+
+
+@dataclass(frozen=True)
+class SpilledSlot:
+    """A slot too small for a tile's scores: the bytes of them that it holds, and the most that may lie beyond."""
+
+    held_bytes: int
+    spilled_bytes: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Rows of a tile, and the buffers whose scores are spilled."""
+
+    rows: int
+    spilled: Mapping[str, SpilledSlot]
 
 
 @dataclass(frozen=True)
@@ -32,29 +62,41 @@ class Residency:
     pool_vectors: int | None
 
 
-def fit_tile_rows(arch: ArchConfig, footprints: list[Footprint]) -> int:
+def smallest_tile(arch: ArchConfig) -> int:
+    """Rows of the smallest tile: one group, or one of every head of a bundle."""
+    group = arch.scheduler.token_parallelism
+    return group * arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else group
+
+
+def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint]) -> Tiling:
     """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not.
 
     Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
-    13 makes 12 rows.
+    13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled.
     """
-    group, lanes = arch.scheduler.token_parallelism, arch.pe_array.lanes
-    unit = group * lanes if arch.pe_array.lane_split == "heads" else group
-    rows = arch.scheduler.tile_rows
-    for footprint in footprints:
-        size: int = getattr(arch.buffers, footprint.buffer).bytes
-        room = size - footprint.resident_bytes
-        fitting = max(0, room) // footprint.row_bytes // unit * unit
+    unit, rows, spilled = smallest_tile(arch), arch.scheduler.tile_rows, {}
+    for needed in footprints:
+        fitting = needed.room(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
         if fitting == 0:
-            needed = footprint.resident_bytes + unit * footprint.row_bytes
-            raise ConfigError(
-                f"buffers.{footprint.buffer}.bytes is {size}, but this trace needs at least {needed}: {footprint.what}"
-                f" for {unit} rows"
-            )
-        rows = min(rows, fitting)
+            spilled[needed.buffer] = _spilled(arch, needed, unit)
+        rows = min(rows, fitting or unit)
     if rows < arch.scheduler.tile_rows:
-        return rows // (group * lanes) * (group * lanes) or rows
-    return rows
+        whole = arch.scheduler.token_parallelism * arch.pe_array.lanes
+        rows = rows // whole * whole or rows
+    return Tiling(rows, spilled)
+
+
+def _spilled(arch: ArchConfig, needed: Footprint, rows: int) -> SpilledSlot:
+    """A slot too small for the scores of `rows` rows; ConfigError if it is too small without them."""
+    room = needed.room(arch) - rows * needed.row_bytes
+    if room < 0 or not needed.score_row_bytes:
+        size: int = getattr(arch.buffers, needed.buffer).bytes
+        least = needed.resident_bytes + needed.slots * rows * needed.row_bytes
+        raise ConfigError(
+            f"buffers.{needed.buffer}.bytes is {size}, but this trace needs at least {least}: {needed.what} for {rows}"
+            " rows"
+        )
+    return SpilledSlot(room, rows * needed.score_row_bytes - room)
 
 
 def residency(arch: ArchConfig, name: str, held_bytes: int, vector_bytes: int) -> Residency:

@@ -1,11 +1,34 @@
 """Token-parallel dataflow: T query rows of a group step through their kept keys together, lanes take groups in turn."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
-from dsasim.kernels.array import walk_parts
+from dsasim.kernels.array import Walk, walk_parts
+from dsasim.kernels.array_independent import walk_parts_independently
 from dsasim.kernels.parts import tile_bounds
+
+WALKS: dict[str, Callable[..., Walk]] = {"lock_step": walk_parts, "independent": walk_parts_independently}
+"""How the lanes of a job wait for each other, by `pe_array.lane_sync`."""
+
+
+class VectorTiming(NamedTuple):
+    """What one vector of keys or values takes: two buffers with equal timing are walked alike."""
+
+    banks: int
+    vector_cycles: int
+    """A row of the array multiplying it: ceil(d_head / macs_per_row)."""
+    read_cycles: int
+    """A bank delivering it: ceil(vector bytes / port bytes)."""
+
+
+def vector_timing(arch: ArchConfig, d_head: int, buffer: BufferConfig) -> VectorTiming:
+    """The timing of vectors of `d_head` elements of the array's width, read from `buffer`."""
+    vector_bytes = d_head * arch.pe_array.bits // 8
+    return VectorTiming(buffer.banks, -(-d_head // arch.pe_array.macs_per_row), -(-vector_bytes // buffer.port_bytes))
 
 
 def array_work(
@@ -18,17 +41,28 @@ def array_work(
 ) -> ArrayWork:
     """Walk a head's plan on the array, reading vectors of `d_head` elements from `buffer` (K for SDDMM, V for SpMM).
 
-    One job a tile, or one a part where the head's vectors do not fit. Rules and worked example: `kernels.array`.
+    One job a tile, or one a part where the head's vectors do not fit. Rules and worked examples: `kernels.array`, and
+    `kernels.array_independent` for lanes that do not wait for each other.
     """
-    vector_bytes = d_head * arch.pe_array.bits // 8
-    cycles, reads, busy, conflict = walk_parts(
+    return _walk(arch, plan, groups_per_tile, vector_timing(arch, d_head, buffer), parts)
+
+
+def array_works(arch: ArchConfig, plan: Plan, groups_per_tile: int, d_head: int) -> tuple[ArrayWork, ArrayWork]:
+    """SDDMM and SpMM of a head, a job a tile: they walk the same plan, so only once if K and V take the same time."""
+    k, v = (vector_timing(arch, d_head, buffer) for buffer in (arch.buffers.k, arch.buffers.v))
+    sddmm = _walk(arch, plan, groups_per_tile, k)
+    return sddmm, sddmm if k == v else _walk(arch, plan, groups_per_tile, v)
+
+
+def _walk(
+    arch: ArchConfig, plan: Plan, groups_per_tile: int, timing: VectorTiming, parts: Parts | None = None
+) -> ArrayWork:
+    cycles, reads, busy, conflict = WALKS[arch.pe_array.lane_sync](
         tile_bounds(plan.step_ptr, groups_per_tile) if parts is None else parts.bounds,
         plan.step_ptr,
         plan.load_ptr,
         plan.load_key,
         arch.pe_array.lanes,
-        buffer.banks,
-        -(-d_head // arch.pe_array.macs_per_row),
-        -(-vector_bytes // buffer.port_bytes),
+        *timing,
     )
     return ArrayWork(cycles, busy, conflict, int(reads.sum()))

@@ -17,7 +17,7 @@ class ArrayWork:
     busy_cycles: NDArray[np.int64]  # [jobs, lanes]
     conflict_cycles: NDArray[np.int64]  # [jobs, lanes]
     vector_reads: int
-    """K or V vectors read from the buffer, a vector wanted by several lanes in a step read once."""
+    """K or V vectors read from the buffer; one that several lanes want in a step is read once if they step together."""
     rereads: int = 0
     """Elements of Q or P read beyond once each: a systolic array streams them again for every column fold."""
     partial_sums: int = 0

@@ -28,6 +28,54 @@ Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64],
 
 
 @njit(cache=True)
+def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uint16]:
+    """The bank of each key up to the highest loaded [keys]: a table, since a division takes longer than the walk."""
+    num_keys = 0
+    for key in load_key:
+        num_keys = max(num_keys, key + 1)
+    bank_of = np.empty(num_keys, np.uint16)
+    bank = 0
+    for key in range(num_keys):
+        bank_of[key] = bank
+        bank = bank + 1 if bank + 1 < num_banks else 0
+    return bank_of
+
+
+@njit(cache=True)
+def before_first_group(
+    first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], last: NDArray[np.int64]
+) -> None:
+    """Put all lanes one turn before their first group, at the end of its steps."""
+    lanes = len(group)
+    for lane in range(lanes):
+        group[lane] = first_group + lane - lanes
+        step[lane] = last[lane] = 0
+
+
+@njit(cache=True)
+def has_step(
+    lane: int,
+    group: NDArray[np.int64],
+    step: NDArray[np.int64],
+    last: NDArray[np.int64],
+    step_ptr: NDArray[np.int64],
+    end_group: int,
+    first_step: int,
+    end_step: int,
+) -> bool:
+    """Whether a lane still has a step to do; moves on to its next group that has some when its own is at its end.
+
+    `group`, `step`, `last` [lanes]: each lane's group, its next step, and where the steps of the group end.
+    """
+    while group[lane] < end_group and step[lane] >= last[lane]:
+        group[lane] += len(group)
+        if group[lane] < end_group:
+            step[lane] = max(step_ptr[group[lane]], first_step)
+            last[lane] = min(step_ptr[group[lane] + 1], end_step)
+    return bool(group[lane] < end_group)
+
+
+@njit(cache=True)
 def walk_tiles(
     step_ptr: NDArray[np.int64],
     load_ptr: NDArray[np.int64],
@@ -64,54 +112,53 @@ def walk_parts(
     reads = np.zeros(parts, np.int64)
     busy = np.zeros((parts, lanes), np.int64)
     conflict = np.zeros((parts, lanes), np.int64)
-    num_keys = 0
-    for key in load_key:
-        num_keys = max(num_keys, key + 1)
-    key_seen = np.full(num_keys, -1, np.int64)
-    bank_seen = np.full(num_banks, -1, np.int64)
-    bank_reads = np.zeros(num_banks, np.int64)
-    step = np.zeros(lanes, np.int64)
-    last = np.zeros(lanes, np.int64)  # where the steps of the lane's group end
+    bank_of = banks_of_keys(load_key, num_banks)
+    key_seen = np.full(len(bank_of), -1, np.int64)
+    bank_reads = np.zeros(num_banks, np.uint16)
     group = np.empty(lanes, np.int64)
+    step = np.zeros(lanes, np.int64)
+    last = np.zeros(lanes, np.int64)
+    now = np.empty(lanes, np.int64)  # `step` of the lanes that work
     stamp = 0
     for part in range(parts):
         end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
-        for lane in range(lanes):
-            group[lane] = bounds[part, 0] + lane - lanes
-            step[lane] = last[lane] = 0
+        before_first_group(bounds[part, 0], group, step, last)
         while True:
-            most = 0
+            # the same lanes work for the next `turns` steps: until one of them ends its group
             working = 0
+            turns = len(load_ptr)
             for lane in range(lanes):
-                while group[lane] < end_group and step[lane] >= last[lane]:
-                    group[lane] += lanes
-                    if group[lane] < end_group:
-                        step[lane] = max(step_ptr[group[lane]], first_step)
-                        last[lane] = min(step_ptr[group[lane] + 1], end_step)
-                if group[lane] >= end_group:
-                    continue
-                working += 1
-                for load in range(load_ptr[step[lane]], load_ptr[step[lane] + 1]):
-                    key = load_key[load]
-                    if key_seen[key] == stamp:
-                        continue
-                    key_seen[key] = stamp
-                    bank = key % num_banks
-                    if bank_seen[bank] != stamp:
-                        bank_seen[bank] = stamp
-                        bank_reads[bank] = 0
-                    bank_reads[bank] += 1
-                    most = max(most, bank_reads[bank])
-                    reads[part] += 1
+                if has_step(lane, group, step, last, step_ptr, end_group, first_step, end_step):
+                    now[working] = step[lane]
+                    working += 1
+                    turns = min(turns, last[lane] - step[lane])
             if working == 0:
                 break
-            stamp += 1
-            duration = max(vector_cycles, most * read_cycles)
+            duration = 0
+            distinct = 0
+            for turn in range(turns):
+                for bank in range(num_banks):
+                    bank_reads[bank] = 0
+                most = 0
+                for at in range(working):
+                    for load in range(load_ptr[now[at] + turn], load_ptr[now[at] + turn + 1]):
+                        # no branch: whether another lane reads the key, or another key the bank, is hard to predict
+                        key = np.uintp(load_key[load])
+                        fresh = int(key_seen[key] != stamp)
+                        key_seen[key] = stamp
+                        at_bank = np.uintp(bank_of[key])
+                        count = bank_reads[at_bank] + fresh
+                        bank_reads[at_bank] = count
+                        most = max(most, count)
+                        distinct += fresh
+                stamp += 1
+                duration += max(vector_cycles, most * read_cycles)
             cycles[part] += duration
+            reads[part] += distinct
             for lane in range(lanes):
                 if group[lane] < end_group:
-                    busy[part, lane] += vector_cycles
-                    conflict[part, lane] += duration - vector_cycles
-                    step[lane] += 1
+                    busy[part, lane] += turns * vector_cycles
+                    conflict[part, lane] += duration - turns * vector_cycles
+                    step[lane] += turns
         cycles[part] = max(cycles[part], 1)
     return cycles, reads, busy, conflict

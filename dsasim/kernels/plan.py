@@ -30,6 +30,16 @@ Plan: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32],
 
 
 @njit(cache=True)
+def _num_keys(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> int:
+    """One more than the highest kept key."""
+    highest = -1
+    for row in range(len(indptr) - 1):
+        if indptr[row + 1] > indptr[row]:
+            highest = max(highest, int(indices[indptr[row + 1] - 1]))
+    return highest + 1
+
+
+@njit(cache=True)
 def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_rows: int) -> Plan:
     """Step t gives each row its t-th kept key, ascending; rows that get the same key in the same step share one load.
 
@@ -40,34 +50,46 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
     step_ptr = np.zeros(groups + 1, np.int64)
     load_ptr = np.zeros(len(indices) + 1, np.int64)
     load_key = np.empty(len(indices), np.int32)
-    load_rows = np.empty(len(indices), np.uint8)
+    load_rows = np.zeros(len(indices), np.uint8)
+    load_of = np.full(_num_keys(indptr, indices), -1, np.int64)  # the last load of each key
+    cursor = np.empty(group_rows, np.int64)
+    row_bit = np.empty(group_rows, np.uint8)
     steps = 0
     loads = 0
     for group in range(groups):
         first = group * group_rows
         last = min(first + group_rows, num_rows)
-        longest = 0
-        for row in range(first, last):
-            longest = max(longest, indptr[row + 1] - indptr[row])
-        for turn in range(longest):
-            start = loads
+        done = 0
+        while True:
+            # the same rows take part in the next `turns` steps: until the shortest of them ends
+            rows = 0
+            turns = len(indices)
             for row in range(first, last):
-                at = indptr[row] + turn
-                if at >= indptr[row + 1]:
-                    continue
-                key = indices[at]
-                found = start
-                while found < loads and load_key[found] != key:
-                    found += 1
-                if found == loads:
-                    load_key[loads] = key
-                    load_rows[loads] = 0
-                    loads += 1
-                load_rows[found] |= np.uint8(1 << (row - first))
-            steps += 1
-            load_ptr[steps] = loads
+                left = indptr[row + 1] - indptr[row] - done
+                if left > 0:
+                    turns = min(turns, left)
+                    cursor[rows] = indptr[row] + done
+                    row_bit[rows] = 1 << (row - first)
+                    rows += 1
+            if rows == 0:
+                break
+            done += turns
+            for turn in range(turns):
+                start = loads
+                for row in range(rows):
+                    # a key loaded before this step gets the next load; no branch, as whether it was is hard to predict
+                    key = np.uintp(indices[cursor[row] + turn])
+                    old = load_of[key]
+                    fresh = int(old < start)
+                    load = old ^ ((old ^ loads) & -fresh)
+                    load_of[key] = load
+                    load_key[load] = key
+                    load_rows[load] |= row_bit[row]
+                    loads += fresh
+                steps += 1
+                load_ptr[steps] = loads
         step_ptr[group + 1] = steps
-    return step_ptr, load_ptr[: steps + 1].copy(), load_key[:loads].copy(), load_rows[:loads].copy()
+    return step_ptr, load_ptr[: steps + 1], load_key[:loads], load_rows[:loads]
 
 
 @njit(cache=True)
@@ -87,36 +109,51 @@ def subset_order(group_rows: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _classify(
+def _fill_queues(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
     first: int,
     last: int,
-    keys: NDArray[np.int32],
-    subsets: NDArray[np.uint8],
-) -> int:
-    """Merge rows first..last-1 into their union, ascending: rows `subsets[u]` want `keys[u]`; returns its size."""
-    cursor = np.empty(last - first, np.int64)
+    wanted: NDArray[np.uint8],
+    queue: NDArray[np.int32],
+    tail: NDArray[np.int64],
+) -> None:
+    """Queue each key of rows first..last-1 under the exact set of rows that want it, ascending.
+
+    A key is queued when the lowest of its rows comes by. That row is the same for all keys of a set and its keys
+    ascend, so the queue does too. `tail` [sets]: the next place of each set in `queue`, moved on. `wanted` [keys] is 0
+    on entry and on return; meanwhile it holds the rows that want a key.
+    """
     for row in range(first, last):
-        cursor[row - first] = indptr[row]
-    found = 0
-    while True:
-        lowest = np.int64(1 << 40)
-        for row in range(first, last):
-            at = cursor[row - first]
-            if at < indptr[row + 1] and indices[at] < lowest:
-                lowest = np.int64(indices[at])
-        if lowest == 1 << 40:
-            return found
-        subset = 0
-        for row in range(first, last):
-            at = cursor[row - first]
-            if at < indptr[row + 1] and indices[at] == lowest:
-                subset |= 1 << (row - first)
-                cursor[row - first] += 1
-        keys[found] = lowest
-        subsets[found] = subset
-        found += 1
+        bit = np.uint8(1 << (row - first))
+        for at in range(indptr[row], indptr[row + 1]):
+            wanted[np.uintp(indices[at])] |= bit
+    for row in range(first, last):
+        for at in range(indptr[row], indptr[row + 1]):
+            # a key queued before is now wanted by no row: it goes to the end of set 0 and is overwritten there
+            key = np.uintp(indices[at])
+            subset = np.uintp(wanted[key])
+            wanted[key] = 0
+            queue[tail[subset]] = key
+            tail[subset] += subset != 0
+
+
+@njit(cache=True)
+def _next_step(waiting: NDArray[np.int64], count: int, chosen: NDArray[np.int64]) -> int:
+    """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
+
+    The rows that still want keys are those of the non-empty sets. One pass is enough, since `idle` only shrinks.
+    """
+    idle = 0
+    for at in range(count):
+        idle |= waiting[at]
+    width = 0
+    for at in range(count):
+        if waiting[at] & ~idle == 0:
+            idle ^= waiting[at]
+            chosen[width] = waiting[at]
+            width += 1
+    return width
 
 
 @njit(cache=True)
@@ -124,57 +161,60 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
     """Each key is loaded once: keys wait in one queue per exact row set, and a step serves the largest sets first.
 
     In a step, `idle` = the rows that still want keys. The head of the non-empty queue whose set fits in `idle` with the
-    most rows (ties: the lowest bitmask) is served and its rows leave `idle`, until no queue fits. One pass over the
-    sets in that order is enough, since `idle` only shrinks. Arguments as in `plan_in_order`.
+    most rows (ties: the lowest bitmask) is served and its rows leave `idle`, until no queue fits. What is served
+    depends only on which queues are empty, so all steps until one more runs empty are alike and are written as one run.
+    Arguments as in `plan_in_order`.
     """
     num_rows = len(indptr) - 1
     groups = (num_rows + group_rows - 1) // group_rows
+    num_sets = 1 << group_rows
     order = subset_order(group_rows)
     step_ptr = np.zeros(groups + 1, np.int64)
     load_ptr = np.zeros(len(indices) + 1, np.int64)
     load_key = np.empty(len(indices), np.int32)
     load_rows = np.empty(len(indices), np.uint8)
-    union_keys = np.empty(len(indices), np.int32)
-    union_sets = np.empty(len(indices), np.uint8)
-    queue_keys = np.empty(len(indices), np.int32)
-    head = np.empty((1 << group_rows) + 1, np.int64)
-    tail = np.empty((1 << group_rows) + 1, np.int64)
-    wanted = np.empty(group_rows, np.int64)
+    wanted = np.zeros(_num_keys(indptr, indices), np.uint8)
+    depth = 1  # no queue is longer than a row, so each gets that much room
+    for row in range(num_rows):
+        depth = max(depth, indptr[row + 1] - indptr[row])
+    queue = np.empty(num_sets * depth, np.int32)
+    head = np.empty(num_sets, np.int64)
+    tail = np.empty(num_sets, np.int64)
+    waiting = np.empty(num_sets, np.int64)  # the sets whose queue is not empty, in issue order
+    chosen = np.empty(group_rows, np.int64)
     steps = 0
     loads = 0
     for group in range(groups):
+        for subset in range(num_sets):
+            head[subset] = tail[subset] = subset * depth
         first = group * group_rows
-        last = min(first + group_rows, num_rows)
-        size = _classify(indptr, indices, first, last, union_keys, union_sets)
-        tail[:] = 0
-        for at in range(size):
-            tail[union_sets[at] + 1] += 1
-        for subset in range(1, len(tail)):
-            tail[subset] += tail[subset - 1]
-        head[:] = tail
-        for at in range(size):
-            subset = union_sets[at]
-            queue_keys[tail[subset]] = union_keys[at]
-            tail[subset] += 1
-        wanted[:] = 0
-        for row in range(first, last):
-            wanted[row - first] = indptr[row + 1] - indptr[row]
-        served = 0
-        while served < size:
-            idle = 0
-            for row in range(group_rows):
-                idle |= (wanted[row] > 0) << row
-            for subset in order:
-                if head[subset] < tail[subset] and subset & ~idle == 0:
-                    load_key[loads] = queue_keys[head[subset]]
-                    load_rows[loads] = subset
-                    head[subset] += 1
-                    loads += 1
-                    served += 1
-                    idle ^= subset
-                    for row in range(group_rows):
-                        wanted[row] -= (subset >> row) & 1
-            steps += 1
-            load_ptr[steps] = loads
+        _fill_queues(indptr, indices, first, min(first + group_rows, num_rows), wanted, queue, tail)
+        count = 0
+        for subset in order:
+            waiting[count] = subset
+            count += tail[subset] > head[subset]
+        while count > 0:
+            width = _next_step(waiting, count, chosen)
+            turns = depth
+            for at in range(width):
+                turns = min(turns, tail[chosen[at]] - head[chosen[at]])
+            for at in range(width):
+                subset = chosen[at]
+                load = loads + at
+                for place in range(head[subset], head[subset] + turns):
+                    load_key[load] = queue[place]
+                    load_rows[load] = subset
+                    load += width
+                head[subset] += turns
+            for _ in range(turns):
+                loads += width
+                steps += 1
+                load_ptr[steps] = loads
+            still = 0
+            for at in range(count):
+                subset = waiting[at]
+                waiting[still] = subset
+                still += tail[subset] > head[subset]
+            count = still
         step_ptr[group + 1] = steps
-    return step_ptr, load_ptr[: steps + 1].copy(), load_key[:loads].copy(), load_rows[:loads].copy()
+    return step_ptr, load_ptr[: steps + 1], load_key[:loads], load_rows[:loads]

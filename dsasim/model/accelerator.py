@@ -3,7 +3,7 @@
               X, W~            S~                 mask             plan
     DRAM ─► predictor unit ─► mask generator ─► scheduler ─► PE array ─► output ─► DRAM
      ▲                                             Q, K, V ─►   ▲ │
-     └──── five DMA engines                        scores ─► softmax unit
+     └──── six DMA engines                        scores ─► softmax unit
 
 A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its
 own fixed list of jobs; what couples them is operands, buffer slots and the memory, and in a coupled design the turns
@@ -24,11 +24,12 @@ from dsasim.model.pe_array import PEArray
 from dsasim.model.predictor import PredictorUnit
 from dsasim.model.scheduler import Scheduler
 from dsasim.model.softmax_unit import SoftmaxUnit
+from dsasim.model.spill import predicted_score_jobs, score_jobs
 from dsasim.model.turns import shared_order, take_turns
 from dsasim.model.unit import After, Process, Ready, Slots, Unit
 from dsasim.model.work import LayerWork
 
-STREAMS = ("predictor", "q", "k", "v", "output")
+STREAMS = ("predictor", "q", "k", "v", "score", "output")
 """DMA streams, in the order in which the memory controller takes simultaneous posts."""
 
 
@@ -108,13 +109,14 @@ class Accelerator:
         yield self.dma["v"].run(
             _whole_or_fetched([(kv.work.v_read, kv.v) for kv in layer.kv_heads], layer.slots.v, v_parts)
         )
+        yield self.dma["score"].run(score_jobs(tiles))
         yield self.dma["output"].run(
             DmaJob(t.work.output_write, operand=t.output, arrived=t.written, release=layer.slots.output) for t in tiles
         )
 
 
 def _predictor_jobs(layer: Layer) -> Iterator[DmaJob]:
-    """P and X of the layer, then the weights of each kv head."""
+    """P and X of the layer, then for each kv head its weights and the scores of its tiles that are spilled."""
     if layer.work.projection_read is not None:
         yield DmaJob(layer.work.projection_read, arrived=layer.projection)
     for transfer, arrived in zip(layer.work.input_reads, layer.inputs, strict=True):
@@ -122,6 +124,8 @@ def _predictor_jobs(layer: Layer) -> Iterator[DmaJob]:
     for kv_head in layer.kv_heads:
         if kv_head.work.weights_read is not None:
             yield DmaJob(kv_head.work.weights_read, reserve=layer.slots.weights, arrived=kv_head.weights)
+        for tile in kv_head.tiles:
+            yield from predicted_score_jobs(tile)
 
 
 def _whole_or_fetched(

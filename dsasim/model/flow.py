@@ -28,6 +28,13 @@ class Tile:
         self.probabilities = Ready(env, f"probabilities of {work.name}")
         self.output = Ready(env, f"output of {work.name}")
         self.written = Ready(env, f"output of {work.name} in DRAM")
+        self.predicted_out = Ready(env, f"spilled predicted scores of {work.name}")
+        self.scores_out = Ready(env, f"spilled scores of {work.name}")
+        self.probabilities_out = Ready(env, f"spilled probabilities of {work.name}")
+        back = f"{work.name} back from DRAM"
+        self.to_select = Ready(env, f"predicted scores of {back}") if work.predicted_spill else self.predicted
+        self.to_normalise = Ready(env, f"scores of {back}") if work.score_spill else self.scores
+        self.to_multiply = Ready(env, f"probabilities of {back}") if work.score_spill else self.probabilities
         self.sddmm = [PartInFlight(env, part, k, f"the SDDMM of {work.name}") for part in work.sddmm]
         self.spmm = [PartInFlight(env, part, v, f"the SpMM of {work.name}") for part in work.spmm]
 

@@ -47,7 +47,7 @@ class PEArray(Unit):
         tile.scores.set()
 
     def _spmm(self, layer: Layer, kv_head: KVHead, tile: Tile) -> Process:
-        yield from self._parts(tile.spmm, [tile.probabilities], layer.slots.output)
+        yield from self._parts(tile.spmm, [tile.to_multiply], layer.slots.output)
         layer.slots.score.release()
         if tile.work.scheduling is not None:
             layer.slots.mask.release()

@@ -33,6 +33,6 @@ class SoftmaxUnit(Unit):
     def run(self, layer: Layer) -> Process:
         """Do the layer's tiles in order."""
         for tile in layer.tiles:
-            yield from self.wait([tile.scores])
+            yield from self.wait([tile.to_normalise])
             yield from self.work(tile.work.softmax.cycles)
             tile.probabilities.set()

@@ -51,6 +51,14 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Spill:
+    """Scores beyond a tile's slot, on their way to DRAM and back (`model.spill`)."""
+
+    write: Transfer
+    read: Transfer
+
+
+@dataclass(frozen=True)
 class TileWork:
     """One tile of query rows on its way through the machine; `None` where a unit has no part in it."""
 
@@ -63,6 +71,8 @@ class TileWork:
     softmax: Job
     spmm: tuple[Part, ...]
     output_write: Transfer
+    predicted_spill: Spill | None = None
+    score_spill: Spill | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from dsasim.kernels.schedule import schedule_tiles
 from dsasim.model import mask_generator, predictor, softmax_unit
 from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.model.work import ArrayJob, Bundle, Fetch, HeadCounts, Job, Part, TileWork
+from dsasim.model.spill import spill_of
+from dsasim.model.work import ArrayJob, Bundle, Fetch, HeadCounts, Job, Part, Spill, TileWork
 from dsasim.predictors.base import KeepMask, LayerPredictor, Selection
 from dsasim.sim import counters
 from dsasim.sim.placement import Placement
@@ -181,6 +182,8 @@ def _tiles(
     scheduling = _scheduling(context, plan, len(heads))
     selecting = _mask_generations(context, selections)
     counts = shape.interleaving.rows([selection.keep.row_counts for selection in selections])
+    work, element = context.predictor.work, arch.pe_array.bits // 8
+    predicted_bytes = 0 if work is None else predictor.score_bytes(work)
     names = ", ".join(map(str, heads))
     return tuple(
         TileWork(
@@ -195,9 +198,24 @@ def _tiles(
             output_write=Transfer.joined(
                 [placement.output.transfer(head, first, rows, is_write=True) for head in heads]
             ),
+            predicted_spill=_spill(context, "predictor", at, len(heads) * rows * span * predicted_bytes),
+            score_spill=_spill(context, "score", at, int(_of_tile(shape, counts, at).sum()) * element),
         )
         for at, (first, rows, span) in enumerate(shape.tiles)
     )
+
+
+def _spill(context: Context, buffer: str, tile: int, score_bytes: int) -> Spill | None:
+    """The scores of a tile beyond its slot, which bytes on their way pass through; None where slots are big enough."""
+    spilled = context.shape.tiling.spilled.get(buffer)
+    if spilled is None:
+        return None
+    slot = tile % getattr(context.shape.slots, buffer)
+    spill = spill_of(context.placement.spills[buffer], slot, score_bytes, spilled.held_bytes)
+    ways = 1 if buffer == "predictor" else 2
+    context.counters[f"{buffer}_buffer_read_bytes"] += ways * spill.write.num_bytes
+    context.counters[f"{buffer}_buffer_write_bytes"] += ways * spill.read.num_bytes
+    return spill
 
 
 def _of_tile(shape: LayerShape, rows: NDArray[np.int64], tile: int) -> NDArray[np.int64]:
@@ -236,9 +254,7 @@ def _mask_generations(context: Context, selections: Sequence[Selection]) -> Sequ
     if work is None or config is None:
         return [None] * len(shape.tiles)
     for selection in selections:
-        context.counters.update(
-            counters.selection_counters(selection.comparisons, shape.groups, predictor.score_bytes(work))
-        )
+        context.counters.update(counters.selection_counters(selection, shape.groups, predictor.score_bytes(work)))
     cycles = shape.interleaving.rows([selection.row_cycles for selection in selections])
     tiles = [_of_tile(shape, cycles, at) for at in range(len(shape.tiles))]
     return [mask_generator.tile_job(row_cycles, config.num_selectors) for row_cycles in tiles]

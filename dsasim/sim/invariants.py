@@ -1,13 +1,14 @@
 """Laws that every run must obey, checked at its end; one that fails is a bug in dsasim and stops the run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import InvariantError
+from dsasim.model.dram import Transfer
 from dsasim.model.dram_preset import load_presets
-from dsasim.model.work import LayerWork
+from dsasim.model.work import LayerWork, TileWork
 from dsasim.sim.result import LayerReport, UnitReport
 
 
@@ -34,6 +35,7 @@ def demand_of(work: LayerWork, d_head: int, access_bytes: int) -> LayerDemand:
     moves = [work.projection_read, *work.input_reads]
     moves += [move for kv_head in work.kv_heads for move in (kv_head.k_read, kv_head.v_read, kv_head.weights_read)]
     moves += [move for tile in tiles for move in (tile.q_read, tile.output_write)]
+    moves += [way for t in tiles for way in _spill_ways(t)]
     moves += [part.fetch.transfer for part in parts if part.fetch is not None]
     transfers = [move for move in moves if move is not None]
     return LayerDemand(
@@ -44,6 +46,13 @@ def demand_of(work: LayerWork, d_head: int, access_bytes: int) -> LayerDemand:
         bursts=sum(transfer.bursts(access_bytes) for transfer in transfers),
         num_bytes=sum(transfer.num_bytes for transfer in transfers),
     )
+
+
+def _spill_ways(tile: TileWork) -> Iterator[Transfer]:
+    """S~ goes out and comes back once, S twice."""
+    for spill, times in ((tile.predicted_spill, 1), (tile.score_spill, 2)):
+        if spill is not None:
+            yield from (spill.write, spill.read) * times
 
 
 def check(

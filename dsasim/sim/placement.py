@@ -1,10 +1,13 @@
 """Where each tensor of a layer lies in DRAM (rules: `model.memory_map`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
+from dsasim.dataflow.tiling import Tiling
 from dsasim.model.memory_map import MemoryMap, Region
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS
+from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
 from dsasim.trace.attention import LayerTrace
 
@@ -27,9 +30,13 @@ class Placement:
     k: Region
     v: Region
     output: Region
+    spills: Mapping[str, Region]
+    """Room for the scores beyond each slot of a buffer, by its name."""
 
 
-def place_layer(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None) -> Placement:
+def place_layer(
+    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts, tiling: Tiling
+) -> Placement:
     """Give every tensor of the layer its place; ConfigError if the memory is too small."""
     memory = MemoryMap(arch)
     vector_bytes = layer.d_head * arch.pe_array.bits // 8
@@ -39,6 +46,10 @@ def place_layer(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None
         k=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
         v=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
         output=memory.place(layer.num_heads, layer.L_q, vector_bytes),
+        spills={
+            name: memory.place(getattr(slots, name), 1, spilled.spilled_bytes)
+            for name, spilled in tiling.spilled.items()
+        },
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow.interleave import Interleaving
-from dsasim.dataflow.tiling import Footprint, Residency, fit_tile_rows, residency
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, score_bytes
+from dsasim.dataflow.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
+from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS
+from dsasim.model.predictor import score_bytes as predicted_bytes
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
@@ -27,7 +28,7 @@ class LayerShape:
     A tile of `tile_rows` rows holds `tile_rows / interleaving.width` rows of each head of a bundle.
     """
 
-    tile_rows: int
+    tiling: Tiling
     interleaving: Interleaving
     row_spans: NDArray[np.int64]  # [L_q]: keys from 0 that the row may attend to
     groups: Groups
@@ -36,6 +37,11 @@ class LayerShape:
     slots: SlotCounts
     k: Residency
     v: Residency
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a full tile."""
+        return self.tiling.rows
 
     @property
     def groups_per_tile(self) -> int:
@@ -62,24 +68,15 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None
     vector_bytes = layer.d_head * arch.pe_array.bits // 8
     held_bytes = kv_heads_together * layer.L_k * vector_bytes
     k, v = (residency(arch, name, held_bytes, vector_bytes) for name in ("k", "v"))
-    buffers = arch.buffers
-    slots = SlotCounts(
-        q=buffers.q.slots,
-        k=k.slots,
-        v=v.slots,
-        predictor=buffers.predictor.slots if buffers.predictor else 1,
-        mask=buffers.mask.slots if buffers.mask and arch.predictor.method != "dense" else UNUSED_SLOTS,
-        score=buffers.score.slots,
-        output=buffers.output.slots,
-    )
-    most_kept = _most_kept(arch, int(layer.allowed_counts.max()))
+    needs = _footprints(arch, layer, work, kv_heads_together)
+    slots = {need.buffer: need.slots for need in needs}
     return LayerShape(
-        tile_rows=fit_tile_rows(arch, _footprints(arch, layer, work, slots, most_kept, kv_heads_together)),
+        tiling=fit_tile_rows(arch, needs),
         interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
         row_spans=layer.row_spans,
         groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
         allowed=int(layer.allowed_counts.sum()),
-        slots=slots,
+        slots=SlotCounts(k=k.slots, v=v.slots, **{"predictor": 1, "mask": UNUSED_SLOTS} | slots),
         k=k,
         v=v,
     )
@@ -97,39 +94,48 @@ def _most_kept(arch: ArchConfig, allowed: int) -> int:
 
 
 def _footprints(
-    arch: ArchConfig,
-    layer: LayerTrace,
-    work: PredictionWork | None,
-    slots: SlotCounts,
-    most_kept: int,
-    kv_heads_together: int,
+    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int
 ) -> list[Footprint]:
     """What each buffer must hold for a tile of the layer."""
-    element = arch.pe_array.bits // 8
+    element, buffers = arch.pe_array.bits // 8, arch.buffers
+    most_kept = _most_kept(arch, int(layer.allowed_counts.max()))
+    score_bytes = most_kept * element
+    score_slots = _slots(buffers.score, buffers.score.bytes, smallest_tile(arch) * score_bytes)
     needs = [
-        Footprint("q", "queries", slots.q * layer.d_head * element),
-        Footprint("score", f"scores of rows that keep {most_kept} keys", slots.score * most_kept * element),
-        Footprint("output", "outputs", slots.output * layer.d_head * element),
+        Footprint("q", "queries", buffers.q.slots, layer.d_head * element),
+        Footprint("score", "scores", score_slots, 0, score_bytes),
+        Footprint("output", "outputs", buffers.output.slots, layer.d_head * element),
     ]
     if arch.predictor.method != "dense":
+        assert buffers.mask is not None
         row_bytes = mask_row_bytes(arch.scheduler, layer.L_k, most_kept)
-        needs.append(Footprint("mask", "mask bits and the plan over them", slots.mask * row_bytes))
+        needs.append(Footprint("mask", "mask bits and the plan over them", buffers.mask.slots, row_bytes))
     if work is not None:
-        needs.append(_predictor_footprint(layer, work, slots.predictor, kv_heads_together))
+        needs.append(_predictor_footprint(arch, layer, work, kv_heads_together))
     return needs
 
 
-def _predictor_footprint(layer: LayerTrace, work: PredictionWork, slots: int, kv_heads_together: int) -> Footprint:
+def _predictor_footprint(
+    arch: ArchConfig, layer: LayerTrace, work: PredictionWork, kv_heads_together: int
+) -> Footprint:
     """P, XP, K~ and the weights of a bundle's kv heads stay in the predictor buffer; X, Q~ and S~ pass through it."""
+    buffer = arch.buffers.predictor
+    assert buffer is not None
     shared_by = layer.num_heads // layer.num_kv_heads
     input_rows = layer.L_k if layer.self_attention else layer.L_k + layer.L_q
+    weight_bits = kv_heads_together * work.columns * work.rank * (shared_by + 1) * work.bits
     resident_bits = (
         work.d_model * work.k * TERNARY_BITS
         + input_rows * work.columns * work.bits
         + kv_heads_together * layer.L_k * work.rank * work.bits
-        + slots * kv_heads_together * work.columns * work.rank * (shared_by + 1) * work.bits
     )
-    row_bits = slots * (work.d_model * INPUT_BITS + 8 * layer.L_k * score_bytes(work)) + work.rank * work.bits
-    return Footprint(
-        "predictor", "projected inputs, weights and predicted scores", -(-row_bits // 8), -(-resident_bits // 8)
-    )
+    resident = -(-(resident_bits + buffer.slots * weight_bits) // 8)
+    row_bytes = work.d_model * INPUT_BITS // 8 + -(-work.rank * work.bits // 8)
+    score_bytes = layer.L_k * predicted_bytes(work)
+    slots = _slots(buffer, buffer.bytes - resident, smallest_tile(arch) * (row_bytes + score_bytes))
+    return Footprint("predictor", "projected inputs, weights and Q~", slots, row_bytes, score_bytes, resident)
+
+
+def _slots(buffer: BufferConfig, room: int, slot_bytes: int) -> int:
+    """Slots of at least `slot_bytes` in `room` bytes, up to the buffer's own number; one if they must be smaller."""
+    return min(buffer.slots, max(1, room // slot_bytes))

@@ -34,7 +34,7 @@ def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], obser
         raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
     shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
     counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
-    placement = place_layer(arch, layer, chosen.work)
+    placement = place_layer(arch, layer, chosen.work, shape.slots, shape.tiling)
     context = Context(arch, layer, chosen, shape, placement, counts, observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
     projection_read = None if placement.predictor is None else placement.predictor.projection.transfer(0, 0, 1)

@@ -11,6 +11,10 @@ from simpy import Environment
 
 from dsasim.api import simulate
 from dsasim.config.loader import load_arch
+from dsasim.dataflow import systolic
+from dsasim.dataflow.plan import make_plan
+from dsasim.dataflow.token_parallel import array_works
+from dsasim.dataflow.work import ArrayWork
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels.array import walk_tiles
@@ -25,14 +29,42 @@ from dsasim.trace.store import open_trace
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 GROUP_ROWS = 4
 TRACES = ("smollm2-l512", "minilm-l128")
+MASKS = (*TRACES, "made-l4096")
+DATAFLOWS = [
+    ("in_order", "lock_step", 4),
+    ("reordered", "lock_step", 4),
+    ("in_order", "independent", 4),
+    ("reordered", "independent", 4),
+    ("in_order", "lock_step", 8),
+    ("reordered", "lock_step", 8),
+]
 
 
 def masks_of(trace_name: str) -> list[KeepMask]:
-    """The default design's masks of the first layer's heads."""
+    """The default design's masks of the first layer's heads, or one made up."""
+    if trace_name not in TRACES:
+        return [made_mask(4096, 0.1)]
     trace = open_trace(Path(find_trace(trace_name)))
     layer = trace.layer(trace.layer_numbers[0])
     predictor = load_predictor(load_arch("dsa-decoupled"), layer)
     return [predictor.select(head).keep for head in range(layer.num_heads)]
+
+
+def made_mask(length: int, density: float) -> KeepMask:
+    """A causal mask like a long head's: neighbours, columns that many rows want, and queries that drift slowly."""
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(size=(2, length, 16)).astype(np.float32)
+    for row in range(1, length):
+        queries[row] = 0.8 * queries[row - 1] + 0.6 * queries[row]
+    wanted = rng.gumbel(size=length)
+    rows = []
+    for row in range(length):
+        age = row - np.arange(row + 1)
+        scores = wanted[: row + 1] + 0.4 * keys[: row + 1] @ queries[row] + 3 * np.exp(-age / 32)
+        kept = -(-(row + 1) * int(100 * density) // 100)
+        rows.append(np.sort(np.argpartition(-scores, kept - 1)[:kept]))
+    indptr = np.array([0, *np.cumsum([len(row) for row in rows])], np.int64)
+    return KeepMask(indptr, np.concatenate(rows).astype(np.int32), length)
 
 
 def timed(benchmark: Any, work: Callable[[], Any], **amounts: int) -> None:
@@ -41,6 +73,30 @@ def timed(benchmark: Any, work: Callable[[], Any], **amounts: int) -> None:
     benchmark(work)
     for name, amount in amounts.items():
         benchmark.extra_info[f"{name}_per_second"] = round(amount / benchmark.stats.stats.median)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("dataflow", DATAFLOWS, ids=lambda dataflow: "-".join(map(str, dataflow)))
+def test_dataflow(benchmark: Any, dataflow: tuple[str, str, int], mask: str) -> None:
+    """Mask in, cycles of SDDMM and SpMM out: the default design's 4 lanes and 32 banks."""
+    order, lane_sync, group_rows = dataflow
+    arch = load_arch("dsa-decoupled", (f"pe_array.lane_sync={lane_sync}",))
+    masks = masks_of(mask)
+
+    def head(keep: KeepMask) -> tuple[ArrayWork, ArrayWork]:
+        return array_works(arch, make_plan(keep, order, group_rows), 64 // group_rows, 64)
+
+    timed(benchmark, lambda: [head(keep) for keep in masks], kept_elements=sum(keep.nnz for keep in masks))
+
+
+def test_dataflow_systolic(benchmark: Any) -> None:
+    """Both products of a dense causal head of 512 tokens, on the dense design."""
+    arch, spans = load_arch("dense-16x16"), np.arange(1, 513)
+
+    def head() -> tuple[ArrayWork, ArrayWork]:
+        return systolic.score_work(arch, spans, 64, 64), systolic.output_work(arch, spans, 64, 64)
+
+    timed(benchmark, head, kept_elements=int(spans.sum()))
 
 
 @pytest.mark.parametrize("trace", TRACES)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.tiling import Footprint, Residency, fit_tile_rows, residency
+from dsasim.dataflow.tiling import Footprint, Residency, SpilledSlot, fit_tile_rows, residency
 from dsasim.errors import ConfigError
 
 MakeArch = Callable[..., ArchConfig]
@@ -19,34 +19,53 @@ T4 = ("scheduler.token_parallelism=4", "scheduler.tile_rows=16", "pe_array.lanes
 def test_whole_groups_that_fit_beside_what_stays(make_arch: MakeArch, size: int, rows: int) -> None:
     """100 bytes stay, a row takes 10, a group 40."""
     arch = make_arch(*T4, f"buffers.q.bytes={size}")
-    assert fit_tile_rows(arch, [Footprint("q", "queries", 10, 100)]) == rows
+    assert fit_tile_rows(arch, [Footprint("q", "queries", 1, 10, resident_bytes=100)]).rows == rows
 
 
 @pytest.mark.parametrize("size", [139, 100, 1])
 def test_too_small_for_a_group_names_key_and_need(make_arch: MakeArch, size: int) -> None:
     message = rf"^buffers\.q\.bytes is {size}, but this trace needs at least 140: queries for 4 rows$"
     with pytest.raises(ConfigError, match=message):
-        fit_tile_rows(make_arch(*T4, f"buffers.q.bytes={size}"), [Footprint("q", "queries", 10, 100)])
+        fit_tile_rows(make_arch(*T4, f"buffers.q.bytes={size}"), [Footprint("q", "queries", 1, 10, resident_bytes=100)])
 
 
 @settings(deadline=None, max_examples=30)
 @given(size=st.integers(1, 400), row_bytes=st.integers(1, 40), resident=st.integers(0, 100))
 def test_one_group_more_would_not_fit(size: int, row_bytes: int, resident: int) -> None:
     arch = load_arch("dsa-decoupled", (*T4, f"buffers.q.bytes={size}"))
-    footprint = Footprint("q", "queries", row_bytes, resident)
+    footprint = Footprint("q", "queries", 1, row_bytes, resident_bytes=resident)
     if resident + 4 * row_bytes > size:
         with pytest.raises(ConfigError):
             fit_tile_rows(arch, [footprint])
     else:
-        rows = fit_tile_rows(arch, [footprint])
+        rows = fit_tile_rows(arch, [footprint]).rows
         assert rows % 4 == 0
         assert resident + rows * row_bytes <= size
         assert rows == 16 or resident + (rows + 4) * row_bytes > size
 
 
+@pytest.mark.parametrize(
+    ("size", "rows", "spilled"),
+    [
+        (32, 4, {}),
+        (31, 4, {"score": SpilledSlot(15, 1)}),
+        (2, 4, {"score": SpilledSlot(1, 15)}),
+        (1, 4, {"score": SpilledSlot(0, 16)}),
+    ],
+)
+def test_scores_beyond_a_slot_are_spilled(make_arch: MakeArch, size: int, rows: int, spilled: dict) -> None:
+    """Two slots; a row of scores takes 4 bytes, a group 16 (the worked example: room for 3 rows spills the fourth)."""
+    arch = make_arch(*T4, f"buffers.score.bytes={size}")
+    tiling = fit_tile_rows(arch, [Footprint("score", "scores", 2, 0, 4)])
+    assert (tiling.rows, tiling.spilled) == (rows, spilled)
+    assert fit_tile_rows(make_arch(*T4, "buffers.score.bytes=24"), [Footprint("score", "scores", 2, 0, 4)]).spilled == {
+        "score": SpilledSlot(12, 4)
+    }
+
+
 def test_the_smallest_buffer_decides(make_arch: MakeArch) -> None:
     arch = make_arch(*T4, "buffers.q.bytes=1000", "buffers.score.bytes=80")
-    assert fit_tile_rows(arch, [Footprint("q", "queries", 10), Footprint("score", "scores", 10)]) == 8
+    assert fit_tile_rows(arch, [Footprint("q", "queries", 1, 10), Footprint("score", "scores", 1, 0, 10)]).rows == 8
 
 
 @pytest.mark.parametrize(("size", "slots"), [(64, 1), (127, 1), (128, 2), (1000, 2)])
@@ -77,11 +96,10 @@ def test_tiles_made_smaller_give_every_lane_as_many_groups(make_arch: MakeArch, 
     arch = make_arch(
         "pe_array.lanes=4", "scheduler.token_parallelism=4", "scheduler.tile_rows=64", "buffers.q.bytes=64"
     )
-    assert fit_tile_rows(arch, [Footprint("q", "queries", 1, 64 - fits)]) == rows
-    assert rows == 64 or fit_tile_rows(arch, [Footprint("q", "queries", 1, 64 - fits)]) <= fits
+    assert fit_tile_rows(arch, [Footprint("q", "queries", 1, 1, resident_bytes=64 - fits)]).rows == rows
 
 
 def test_lanes_over_heads_want_a_group_of_every_head(make_arch: MakeArch) -> None:
     arch = make_arch("pe_array.lanes=4", "pe_array.lane_split=heads", "buffers.q.bytes=15")
     with pytest.raises(ConfigError, match="at least 16: queries for 16 rows"):
-        fit_tile_rows(arch, [Footprint("q", "queries", 1)])
+        fit_tile_rows(arch, [Footprint("q", "queries", 1, 1)])

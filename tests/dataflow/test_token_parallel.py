@@ -7,7 +7,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.token_parallel import array_work
+from dsasim.dataflow.token_parallel import array_work, array_works
 from dsasim.predictors.base import KeepMask
 
 ONE_KEY = make_plan(KeepMask.from_dense(np.ones((1, 1), np.bool_)), "in_order", 1)
@@ -34,3 +34,31 @@ def test_cycles_of_one_vector(
     assert work.busy_cycles.tolist() == [[busy, 0]]
     assert work.conflict_cycles.tolist() == [[cycles - busy, 0]]
     assert work.vector_reads == 1
+
+
+def test_lanes_on_their_own_do_not_wait_for_each_other(make_arch: Callable[..., ArchConfig]) -> None:
+    """Two lanes of one row, two banks, vectors of 2 cycles: the worked example of kernels.array_independent."""
+    keep = KeepMask.from_dense(np.array([[1, 1, 0, 0], [0, 0, 1, 1]], np.bool_))
+    plan = make_plan(keep, "in_order", 1)
+    cycles = {}
+    for sync in ("lock_step", "independent"):
+        arch = make_arch(
+            f"pe_array.lane_sync={sync}",
+            "pe_array.lanes=2",
+            "pe_array.macs_per_row=32",
+            "scheduler.token_parallelism=1",
+            "buffers.k.banks=2",
+        )
+        cycles[sync] = array_work(arch, plan, 2, 64, arch.buffers.k).cycles.tolist()
+    assert cycles == {"lock_step": [8], "independent": [6]}
+
+
+@pytest.mark.parametrize("v_banks", [32, 1])
+def test_both_products_are_those_of_their_own_buffers(make_arch: Callable[..., ArchConfig], v_banks: int) -> None:
+    """Four keys in one step: 32 banks hide the reads, one bank shows 8 cycles; K keeps its 32 banks."""
+    arch = make_arch("buffers.k.banks=32", f"buffers.v.banks={v_banks}")
+    plan = make_plan(KeepMask.from_dense(np.eye(4, dtype=np.bool_)), "in_order", 4)
+    sddmm, spmm = array_works(arch, plan, 1, 64)
+    assert sddmm.cycles.tolist() == [4]
+    assert spmm.cycles.tolist() == array_work(arch, plan, 1, 64, arch.buffers.v).cycles.tolist()
+    assert spmm.cycles.tolist() == ([4] if v_banks == 32 else [8])

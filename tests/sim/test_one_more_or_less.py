@@ -27,7 +27,6 @@ FULL = [[1, 1, 1, 1]] * 8
         ("v", 2 * 8, "a step of token_parallelism 2 needs 2"),
         ("q", 2 * 2 * 8, "queries for 2 rows"),
         ("output", 2 * 2 * 8, "outputs for 2 rows"),
-        ("score", 2 * 2 * 4 * 2, "scores of rows that keep 4 keys for 2 rows"),
         ("mask", 2 * 2 * 2, "mask bits and the plan over them for 2 rows"),
     ],
 )
