@@ -96,24 +96,54 @@ def _owner(lane: Lane, speeds: Speeds) -> str:
     return "busy" if lane.elapsed < speeds.vector_cycles else "bank_conflict"
 
 
-def product(
-    rows: int, inner: int, columns: int, array: tuple[int, int], stretch: int = 1, *, drain_port: bool = False
-) -> list[str]:
-    """An output-stationary product M x K x N on R x C PEs: the owner of each cycle (rule "Folds").
+class Systolic(NamedTuple):
+    """R x C PEs, what they hold, and whether a fold overlaps with the next (rule "Folds")."""
 
-    Fold after fold streams `inner` operands without a gap (R at least, where results leave through the array's rows);
-    the buffer's ports deliver the operands of one cycle in `stretch`. The PE in the far corner ends R + C - 2 later.
-    """
-    streaming = 0
-    for _row_fold in range(0, rows, array[0]):
-        for _column_fold in range(0, columns, array[1]):
-            streaming += max(inner, array[0]) if drain_port else inner
-    return with_skew(streaming, array, stretch)
+    rows: int
+    columns: int
+    stationary: str = "output"
+    pipelined: bool = True
 
+    def streams(self, rows: int, inner: int, columns: int) -> list[int]:
+        """Cycles for which each fold of an M x K x N product streams, without the skew."""
+        down, across, stream = {
+            "output": (rows, columns, inner),
+            "weight": (inner, columns, rows),
+            "input": (inner, rows, columns),
+        }[self.stationary]
+        folds = [stream for _ in range(0, down, self.rows) for _ in range(0, across, self.columns)]
+        return [stream for stream in folds if stream > 0]
 
-def with_skew(streaming: int, array: tuple[int, int], stretch: int) -> list[str]:
-    """Cycles of a product whose folds stream for `streaming` cycles."""
-    return (["busy"] + ["bank_conflict"] * (stretch - 1)) * streaming + ["busy"] * (array[0] + array[1] - 2)
+    def right_reads(self, rows: int, inner: int, columns: int) -> int:
+        """Elements of the K x N operand that enter: once if held, else once for each fold of the result's rows."""
+        height = {"output": self.rows, "weight": rows or 1, "input": self.columns}[self.stationary]
+        return sum(inner * columns for _ in range(0, rows, height))
+
+    def cycles(self, streams: list[int], port: int) -> int:
+        """From the first element to the last result; what is held passes a column's port in `port` cycles a fold."""
+        if not streams:
+            return 0
+        skew = self.rows + self.columns - 2
+        if not self.pipelined:
+            filling = 0 if self.stationary == "output" else port
+            return sum(filling + stream + skew for stream in streams)
+        return self._leaving(streams, port) if self.stationary == "output" else self._entering(streams, port)
+
+    def _leaving(self, streams: list[int], port: int) -> int:
+        """Sums leave a column while the next fold streams; its port serves one fold after the other."""
+        begin, port_free = 0, 0
+        for stream in streams:
+            summed = max(begin + stream, port_free)
+            begin, port_free = summed, summed + port
+        return port_free + self.rows + self.columns - 2
+
+    def _entering(self, streams: list[int], port: int) -> int:
+        """What the next fold holds enters a column while this one streams."""
+        loaded, free = port, 0
+        for stream in streams:
+            begin = max(loaded, free)
+            loaded, free = begin + port, begin + stream
+        return free + self.rows + self.columns - 2
 
 
 def port_stretch(bits_per_cycle: int, banks: int, port_bytes: int) -> int:
@@ -122,3 +152,15 @@ def port_stretch(bits_per_cycle: int, banks: int, port_bytes: int) -> int:
     while cycles * banks * port_bytes * 8 < bits_per_cycle:
         cycles += 1
     return cycles
+
+
+def product(array: Systolic, shape: tuple[int, int, int], stretch: int) -> list[str]:
+    """An M x K x N product whose streamed operands come `stretch` times slower: the excess is bank conflict."""
+    streams = array.streams(*shape)
+    busy = array.cycles(streams, array.rows)
+    return owners(busy, array.cycles([stream * stretch for stream in streams], array.rows))
+
+
+def owners(busy: int, cycles: int) -> list[str]:
+    """Owner of each cycle of a job that would take `busy` cycles with fast enough ports."""
+    return ["busy"] * busy + ["bank_conflict"] * (cycles - busy)

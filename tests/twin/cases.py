@@ -125,19 +125,27 @@ def random_case(rng: Random, method: str) -> Case:
 
 
 def _design(rng: Random, method: str) -> dict[str, Any]:
-    T = rng.randint(1, 5)
+    T, lanes = rng.randint(1, 5), rng.randint(1, 4)
+    systolic = method == "dense" and rng.random() < 0.6
+    heads_apart = not systolic and rng.random() < 0.25
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
         "scheduler.token_parallelism": T,
-        "scheduler.tile_rows": T * rng.randint(1, 4),
+        "scheduler.tile_rows": T * rng.randint(1, 3) * (lanes if heads_apart else rng.choice([1, 1, lanes])),
         "scheduler.order": "in_order" if method == "dense" else rng.choice(["in_order", "reordered"]),
         "scheduler.num_schedulers": rng.randint(1, 3),
         "scheduler.keys_classified_per_cycle": rng.randint(1, 8),
-        "pe_array.lanes": rng.randint(1, 4),
+        "scheduler.id_queue_entries": rng.choice([1, 2, 64]),
+        "pe_array.organisation": rng.choice(["decoupled", "coupled"]),
+        "pe_array.switch_cycles": rng.choice([0, 1, 7]),
+        "pe_array.lanes": lanes,
+        "pe_array.lane_split": "heads" if heads_apart else "groups",
         "pe_array.macs_per_row": rng.randint(1, 5),
         "pe_array.bits": rng.choice([8, 16, 32]),
-        "pe_array.dataflow": rng.choice(["systolic", "token_parallel"]) if method == "dense" else "token_parallel",
+        "pe_array.dataflow": "systolic" if systolic else "token_parallel",
+        "pe_array.stationary": rng.choice(["output", "weight", "input"]),
+        "pe_array.pipelined_folds": rng.random() < 0.6,
         "softmax.exp_per_cycle": rng.randint(1, 4),
         "softmax.div_per_cycle": rng.randint(1, 4),
         "softmax.pipeline_depth_cycles": rng.choice([0, 1, 5, 20]),
@@ -151,15 +159,23 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
     for name in BUFFERS:
         slots = rng.randint(1, 3)
         design |= {
-            f"buffers.{name}.bytes": rng.choice([1024, 2048, 8192]) if name == "predictor" else rng.choice([384, 2048]),
+            f"buffers.{name}.bytes": _bytes(rng, name),
             f"buffers.{name}.banks": rng.randint(1, 5),
             f"buffers.{name}.port_bytes": rng.choice([1, 2, 8, 64]),
             f"buffers.{name}.double_buffered": slots > 1,
             f"buffers.{name}.num_slots": slots,
         }
+    for name in ("k", "v"):
+        design[f"buffers.{name}.residency"] = rng.choice(["auto", "auto", "pool"])
     if method == "dsa2021":
         design |= _prediction(rng)
     return design
+
+
+def _bytes(rng: Random, name: str) -> int:
+    """From hardly enough for one group, at times, to plenty."""
+    low = {"q": 6, "k": 8, "v": 8, "predictor": 8, "mask": 4, "score": 6, "output": 6}[name]
+    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < 0.15 else 2 ** (low + 6)
 
 
 def _prediction(rng: Random) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dsasim.predictors.exact import exact_scores
 
 from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.positions import RowBlock
+from dsasim.trace.scores import exact_scorer
 from twin.layout import Prediction
 from twin.plan import Row
 from twin.select import quick_select_cycles, threshold_cycles, top_k, wanted
@@ -31,16 +33,33 @@ def method_of(arch: Any, layer: LayerTrace) -> str:
 def kept_keys(arch: Any, layer: LayerTrace, heads: list[int]) -> dict[int, Kept]:
     """The masks of all heads by the design's method."""
     method, allowed = method_of(arch, layer), layer.allowed()
+    whole = RowBlock(0, layer.L_q, layer.L_k)
     if method in ("given", "dense"):
-        masks = {head: allowed if method == "dense" else layer.given_mask(head) for head in heads}
+        masks = {head: allowed if method == "dense" else given_mask(layer, head) for head in heads}
         return {head: Kept([np.flatnonzero(row).tolist() for row in mask], None) for head, mask in masks.items()}
     if method == "dsa2021":
         predictor = Dsa2021(arch, layer)
         if arch.mask_generator.selection == "threshold":
             return {head: _above_threshold(arch, allowed, predictor.select(head)) for head in heads}
-        return {head: _selected(arch, allowed, predictor.scores(head)) for head in heads}
-    oracle = {head: _selected(arch, allowed, exact_scores(layer, head)) for head in heads}
+        return {head: _selected(arch, allowed, predictor.scorer(head)(whole)) for head in heads}
+    oracle = {head: _selected(arch, allowed, exact_scorer(layer, head)(whole)) for head in heads}
     return {head: Kept(kept.rows, None) for head, kept in oracle.items()}
+
+
+def given_mask(layer: LayerTrace, head: int) -> Any:
+    """The stored mask of a head, one bit a key."""
+    bits = layer.given_bits(head)
+    assert bits is not None
+    return np.unpackbits(bits, axis=-1, count=layer.L_k)
+
+
+def most_kept(arch: Any, layer: LayerTrace) -> int:
+    """Keys that a row can keep: its share under top-k, else all it may attend to."""
+    allowed = max(sum(row) for row in layer.allowed().tolist())
+    generator = arch.mask_generator
+    if method_of(arch, layer) in ("given", "dense") or generator.selection != "top_k":
+        return allowed
+    return wanted(Fraction(*generator.density.as_integer_ratio()), allowed)
 
 
 def _selected(arch: Any, allowed: Any, scores: Any) -> Kept:

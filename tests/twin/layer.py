@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from dsasim.trace.attention import LayerTrace
-from twin.array import Cycles, Speeds, port_stretch, product, walk, with_skew
+from twin.array import Cycles, Speeds, Systolic, owners, port_stretch, product, walk
 from twin.layout import INPUT_BITS, TERNARY_BITS, Prediction, Tensor, bursts_of, ceil_div
 from twin.machine import Job, Slots
 from twin.plan import scheduler_cycles, spilled_keys
@@ -32,7 +32,7 @@ class LayerJobs:
         self.counts: Counter[str] = Counter()
         self.jobs: list[Job] = []
         for tile in self.tiles:
-            tile.made["q"] = self._move("dma_q", self.space.q_at, _queries(tile), slot=self.slots["q"])
+            tile.made["q"] = self._move("dma_q", self.space.q_at, tile.queries, slot=self.slots["q"])
         self.predictions = list(self._predict(self.work)) if self.work else [[] for _ in self.tiles]
         for tile in self.tiles:
             self._select(tile)
@@ -42,7 +42,7 @@ class LayerJobs:
         for tile in self.tiles:
             needs, frees = [tile.made["output"]], [self.slots["output"]]
             tile.made["written"] = self._move(
-                "dma_output", self.space.output_at, _queries(tile), needs=needs, frees=frees
+                "dma_output", self.space.output_at, tile.queries, needs=needs, frees=frees
             )
 
     # ------------------------------------------------------------------------------------------- one job
@@ -61,10 +61,8 @@ class LayerJobs:
         needs: list[Job] | None = None,
         **others: Any,
     ) -> Job:
-        merged = hasattr(self.arch.buffers.k, "residency")
-
         def bursts() -> list[int]:
-            return bursts_of(tensor.runs(vectors()), self.access_bytes, merged=merged)
+            return bursts_of(tensor.runs(vectors()), self.access_bytes)
 
         return self._job(unit, [], needs or [], bursts=bursts, **others)
 
@@ -81,14 +79,15 @@ class LayerJobs:
                 cycles = self._product(len(rows), work.d_model, work.k, INPUT_BITS, TERNARY_BITS)
                 jobs.append(self._job("predictor", cycles, [projection, x], frees=[self.slots["inputs"]]))
         for tile in self.tiles:
-            if tile.first_of_kv_head:
-                place = [(tile.kv_head, 0)]
-                weights = self._move("dma_predictor", weights_at, place, slot=self.slots["weights"])
-                cycles = self._product(self.space.layer.L_k, work.columns, work.rank, work.bits, work.bits)
-                jobs.append(self._job("predictor", cycles, [weights]))
-            cycles = self._product(len(tile.rows), work.columns, work.rank, work.bits, work.bits)
-            cycles += self._product(len(tile.rows), work.rank, max(tile.spans), work.bits, work.bits)
-            frees = [self.slots["weights"]] if tile.last_of_kv_head else []
+            if tile.first_with_kv:
+                places = [(kv_head, 0) for kv_head in tile.kv_heads]
+                weights = self._move("dma_predictor", weights_at, places, slot=self.slots["weights"])
+                keys = self._product(self.space.layer.L_k, work.columns, work.rank, work.bits, work.bits)
+                jobs.append(self._job("predictor", keys * len(tile.kv_heads), [weights]))
+            cycles = self._product(tile.rows_a_head, work.columns, work.rank, work.bits, work.bits)
+            cycles += self._product(tile.rows_a_head, work.rank, tile.span, work.bits, work.bits)
+            cycles *= len(tile.heads)
+            frees = [self.slots["weights"]] if tile.last_with_kv else []
             tile.made["predicted"] = self._job("predictor", cycles, [], slot=self.slots["predicted"], frees=frees)
             yield [*jobs, tile.made["predicted"]]
             jobs = []
@@ -96,17 +95,13 @@ class LayerJobs:
     def _product(self, rows: int, inner: int, columns: int, row_bits: int, column_bits: int) -> Cycles:
         """One product of the predictor: on its own array, or (coupled) on the PE array split for narrow operands."""
         config, buffer = self.arch.pe_array, self.arch.buffers.predictor
-        array = (self.arch.predictor.array_rows, self.arch.predictor.array_columns)
+        array = Systolic(self.arch.predictor.array_rows, self.arch.predictor.array_columns)
         if config.organisation == "coupled":
             split = config.bits // max(row_bits, column_bits)
-            array = (config.lanes * self.space.T * split, config.macs_per_row * split)
-        stretch = port_stretch(array[0] * row_bits + array[1] * column_bits, buffer.banks, buffer.port_bytes)
-        return [(owner,) for owner in product(rows, inner, columns, array, stretch, drain_port=self._drain_port)]
-
-    @property
-    def _drain_port(self) -> bool:
-        """Whether results leave through the array's rows while the next fold streams."""
-        return hasattr(self.arch.pe_array, "pipelined_folds")
+            array = Systolic(config.lanes * self.space.T * split, config.macs_per_row * split)
+        bits = array.rows * row_bits + array.columns * column_bits
+        stretch = port_stretch(bits, buffer.banks, buffer.port_bytes)
+        return [(owner,) for owner in product(array, (rows, inner, columns), stretch)]
 
     # ----------------------------------------------------------------------------------------- selection
     def _select(self, tile: Tile) -> None:
@@ -115,17 +110,17 @@ class LayerJobs:
             return
         slot: Slots | None = self.slots["mask"]
         needs = []
-        if tile.selector_cycles is not None:
-            cycles = tile_cycles(tile.selector_cycles, self.arch.mask_generator.num_selectors)
+        if self.work is not None:
+            selectors = self.arch.mask_generator.num_selectors
+            cycles = tile_cycles([row.selector_cycles for row in tile.rows], selectors)
             freed, made = [self.slots["predicted"]], [tile.made["predicted"]]
             needs = [self._job("mask_generator", [("busy",)] * cycles, made, slot=slot, frees=freed)]
             slot = None
-        config, T = self.arch.scheduler, self.space.T
-        entries = getattr(config, "id_queue_entries", None)
+        config = self.arch.scheduler
         work = []
-        for number, (group, steps) in enumerate(zip(tile.groups, tile.steps, strict=True)):
-            span = max(tile.spans[number * T : (number + 1) * T])
-            spills = spilled_keys(group, config.order, entries)
+        for group, steps in zip(tile.groups, tile.steps, strict=True):
+            span = max(row.span for row in group)
+            spills = spilled_keys([row.keys for row in group], config.order, config.id_queue_entries)
             loads = sum(len(step) for step in steps)
             work.append((ceil_div(span, config.keys_classified_per_cycle) + spills, loads + spills))
         cycles = scheduler_cycles(work, config.num_schedulers)
@@ -159,7 +154,8 @@ class LayerJobs:
         config = self.arch.softmax
         cycles = config.pipeline_depth_cycles
         for row in tile.rows:
-            cycles += ceil_div(len(row), config.exp_per_cycle) + ceil_div(len(row), config.div_per_cycle)
+            kept = len(row.keys)
+            cycles += ceil_div(kept, config.exp_per_cycle) + ceil_div(kept, config.div_per_cycle)
         made = self._job("softmax", [("busy",)] * max(1, cycles), [tile.made["scores"]])
         tile.made["probabilities"] = made
 
@@ -171,67 +167,88 @@ class LayerJobs:
 
     def _products(self, tile: Tile, name: str, needs: list[Job], slot: Slots, frees: list[Slots]) -> Iterator[Job]:
         """All parts of a tile's SDDMM (K) or SpMM (V): one where they fit, as many as the pool makes else."""
+        tensor = self.space.k_at if name == "k" else self.space.v_at
         if name not in self.pools:
-            if tile.first_of_kv_head:
-                tensor = self.space.k_at if name == "k" else self.space.v_at
-                rows = [(tile.kv_head, key) for key in range(self.space.layer.L_k)]
+            if tile.first_with_kv:
+                rows = [(kv_head, key) for kv_head in tile.kv_heads for key in range(self.space.layer.L_k)]
                 self.whole[name] = self._move(f"dma_{name}", tensor, rows, slot=self.slots[name])
-            if tile.last_of_kv_head:
+            if tile.last_with_kv:
                 frees = [*frees, self.slots[name]]
             needs = [*needs, self.whole[name]]
-            yield self._job("pe_array", self._array_cycles(tile, tile.steps, name), needs, slot=slot, frees=frees)
+            yield self._job("pe_array", self._array_cycles(tile, name, tile.steps), needs, slot=slot, frees=frees)
             return
-        pool = self.pools[name]
-        parts = parts_of(tile.steps, pool.capacity)
-        for at, groups in enumerate(parts):
-            part = Part({(tile.kv_head, key) for key in keys_of(groups)})
-            job = self._job(
+        parts = list(self._parts(tile, name))
+        for at, (keys, cycles) in enumerate(parts):
+            L_k = self.space.layer.L_k
+            part = Part({(tile.kv_heads[key // L_k], key % L_k) for key in keys})
+            yield self._job(
                 "pe_array",
-                self._array_cycles(tile, groups, name),
-                [*needs, self._fetch(tile, name, part)],
+                cycles,
+                [*needs, self._fetch(tile, name, part, tensor)],
                 slot=slot if at == 0 else None,
                 frees=frees if at == len(parts) - 1 else [],
                 at_end=part.end,
             )
-            yield job
 
-    def _fetch(self, tile: Tile, name: str, part: Part) -> Job:
+    def _parts(self, tile: Tile, name: str) -> Iterator[tuple[set[int], Cycles]]:
+        """Keys and cycles of each part: runs of groups or steps, or (systolic) as few even runs of keys as fit."""
+        capacity = self.pools[name].capacity
+        if self.arch.pe_array.dataflow == "token_parallel":
+            for groups in parts_of(tile.steps, capacity):
+                yield keys_of(groups), self._array_cycles(tile, name, groups)
+            return
+        length = max(1, ceil_div(tile.span, max(1, ceil_div(tile.span, capacity))))
+        for first in range(0, max(1, tile.span), length):
+            keys = range(first, min(first + length, tile.span))
+            yield set(keys), self._systolic(tile, name, keys)
+
+    def _fetch(self, tile: Tile, name: str, part: Part, tensor: Tensor) -> Job:
         """The keys of a part that the pool does not hold; its operand is the plan."""
-        pool, tensor = self.pools[name], self.space.k_at if name == "k" else self.space.v_at
+        pool = self.pools[name]
         pool.parts.append(part)
         plan = [tile.made["plan"]] if "plan" in tile.made else []
         return self._transfer(
             f"dma_{name}", tensor, lambda: pool.fetch(part), needs=plan, room=lambda: pool.has_room(part)
         )
 
-    def _array_cycles(self, tile: Tile, groups: Groups, name: str) -> Cycles:
+    def _array_cycles(self, tile: Tile, name: str, groups: Groups) -> Cycles:
         """Every cycle of one array job, for every lane."""
         config, buffer = self.arch.pe_array, getattr(self.arch.buffers, name)
         if config.dataflow == "systolic":
-            return self._systolic(tile, name)
+            return self._systolic(tile, name, range(tile.span))
         speeds = Speeds(
             config.lanes,
             buffer.banks,
             ceil_div(self.space.layer.d_head, config.macs_per_row),
             ceil_div(self.space.vector_bytes, buffer.port_bytes),
         )
-        cycles, reads = walk(groups, speeds, getattr(config, "lane_sync", "lock_step"))
+        cycles, reads = walk(groups, speeds, config.lane_sync)
         self.counts[f"{name}_vector_reads"] += reads
         return cycles
 
-    def _systolic(self, tile: Tile, name: str) -> Cycles:
-        """S = Q K^T or O = P V of a tile on lanes * T rows by macs_per_row columns, all positions up to the span."""
+    def _systolic(self, tile: Tile, name: str, keys: range) -> Cycles:
+        """S = Q K^T or O = P V of a tile on lanes * T rows by macs_per_row columns, up to the span of each row block.
+
+        With outputs stationary a row block is a fold high; else it is the whole tile.
+        """
         config, buffer, d_head = self.arch.pe_array, getattr(self.arch.buffers, name), self.space.layer.d_head
-        array = (config.lanes * self.space.T, config.macs_per_row)
-        stretch = port_stretch(config.macs_per_row * config.bits, buffer.banks, buffer.port_bytes)
-        streaming = 0
-        for first in range(0, len(tile.rows), array[0]):
-            span = max(tile.spans[first : first + array[0]])
-            shape = (1, d_head, span) if name == "k" else (1, span, d_head)
-            fold = product(*shape, array, drain_port=self._drain_port)
-            streaming += len(fold) - (array[0] + array[1] - 2)
-            self.counts[f"{name}_vector_reads"] += span
-        return [(owner,) * config.lanes for owner in with_skew(streaming, array, stretch) or ["busy"]]
+        array = Systolic(config.lanes * self.space.T, config.macs_per_row, config.stationary, config.pipelined_folds)
+        height = array.rows if config.stationary == "output" else len(tile.rows)
+        streams = []
+        for first in range(0, len(tile.rows), height):
+            block = tile.rows[first : first + height]
+            span = max(len([key for key in keys if key < row.span]) for row in block)
+            shape = (len(block), d_head, span) if name == "k" else (len(block), span, d_head)
+            streams += array.streams(*shape)
+            self.counts[f"{name}_vector_reads"] += array.right_reads(*shape) // d_head
+        width = array.rows if config.stationary == "input" else array.columns
+        stretch = port_stretch(width * config.bits, buffer.banks, buffer.port_bytes)
+        busy = max(1, array.cycles(streams, array.rows))
+        if config.stationary == "weight":
+            cycles = array.cycles(streams, array.rows * stretch)
+        else:
+            cycles = array.cycles([stream * stretch for stream in streams], array.rows)
+        return [(owner,) * config.lanes for owner in owners(busy, cycles)]
 
     def _take_turns(self, before: Job | None) -> None:
         """Coupled: one job after the other; a mode change costs switch cycles at the head of the job after it."""
@@ -242,7 +259,3 @@ class LayerJobs:
             if earlier.unit != later.unit:
                 lanes = len(later.cycles[0])
                 later.cycles[:0] = [("dependency",) * lanes] * self.arch.pe_array.switch_cycles
-
-
-def _queries(tile: Tile) -> list[tuple[int, int]]:
-    return [(tile.head, tile.first + row) for row in range(len(tile.rows))]

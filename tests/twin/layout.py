@@ -56,12 +56,12 @@ def place(arch: Any, tensors: list[tuple[int, int, int]]) -> list[Tensor]:
     return placed
 
 
-def bursts_of(runs: Runs, access_bytes: int, *, merged: bool) -> list[int]:
-    """The aligned bursts that the runs touch, in order; where `merged`, one repeated immediately counts once."""
+def bursts_of(runs: Runs, access_bytes: int) -> list[int]:
+    """The aligned bursts that the runs touch, in order; one repeated immediately counts once."""
     bursts: list[int] = []
     for start, size in runs:
         for burst in range(start // access_bytes, (start + size - 1) // access_bytes + 1):
-            if not (merged and bursts and bursts[-1] == burst):
+            if not bursts or bursts[-1] != burst:
                 bursts.append(burst)
     return bursts
 
@@ -109,8 +109,11 @@ def ceil_div(whole: int, part: int) -> int:
     return -(-whole // part)
 
 
-def mask_row_bytes(order: str, group_rows: int, keys: int) -> int:
-    """A row's mask bits, or its share of the longest plan that overwrites them: entries of key number and row set."""
+def mask_row_bytes(order: str, group_rows: int, keys: int, kept: int) -> int:
+    """A row's mask bits, or its share of the longest plan that overwrites them: entries of key number and row set.
+
+    T rows that keep at most `kept` keys want at most T times as many, each once.
+    """
     bits = ceil_div(keys, 8)
     if order == "in_order":
         return bits
@@ -118,24 +121,33 @@ def mask_row_bytes(order: str, group_rows: int, keys: int) -> int:
     while 2**key_bits < keys:
         key_bits += 1
     entry_bytes = ceil_div(key_bits + group_rows, 8)
-    return max(bits, ceil_div(keys * entry_bytes, group_rows))
+    return max(bits, ceil_div(min(keys, group_rows * kept) * entry_bytes, group_rows))
 
 
-def predictor_bytes(rows: int, slots: int, keys: int, work: Prediction) -> int:
-    """The predictor buffer with tiles of `rows`: P, XP, K~, weights of a kv head, and tiles of X, Q~ and S~."""
+def predictor_bytes(rows: int, slots: int, keys: int, kv_heads: int, work: Prediction) -> int:
+    """The predictor buffer with tiles of `rows`: P, XP, K~ and weights of `kv_heads`, and tiles of X, Q~ and S~."""
     resident = (
         work.d_model * work.k * TERNARY_BITS
         + sum(work.input_rows) * work.columns * work.bits
-        + keys * work.rank * work.bits
-        + slots * work.columns * work.rank * (work.sharing + 1) * work.bits
+        + kv_heads * keys * work.rank * work.bits
+        + slots * kv_heads * work.columns * work.rank * (work.sharing + 1) * work.bits
     )
     a_row = slots * (work.d_model * INPUT_BITS + 8 * keys * work.score_bytes) + work.rank * work.bits
     return ceil_div(resident, 8) + rows * ceil_div(a_row, 8)
 
 
-def tile_rows(group_rows: int, most: int, fits: Callable[[int], bool]) -> int:
-    """The most whole groups, up to `most` rows, that fit everywhere."""
-    fitting = [rows for rows in range(group_rows, most + 1, group_rows) if fits(rows)]
+def tile_rows(arch: Any, fits: Callable[[int], bool]) -> int:
+    """The most whole groups, up to `scheduler.tile_rows`, that fit; if fewer, the same number for every lane.
+
+    Where lanes are split over heads a tile has a group of each.
+    """
+    group, most = arch.scheduler.token_parallelism, arch.scheduler.tile_rows
+    a_lane_each = group * arch.pe_array.lanes
+    unit = a_lane_each if arch.pe_array.lane_split == "heads" else group
+    if fits(most):
+        return most
+    fitting = [rows for rows in range(unit, most, unit) if fits(rows)]
     if not fitting:
         raise DoesNotFitError("not one group fits")
-    return max(fitting)
+    even = [rows for rows in fitting if rows % a_lane_each == 0]
+    return max(even or fitting)

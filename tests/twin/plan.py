@@ -9,8 +9,8 @@ Row = list[int]
 Step = list[int]
 Queues = dict[frozenset[int], list[int]]
 
-PIPELINE = 0
-"""Cycles from a mask word to the first load issued: none yet in dsasim."""
+PIPELINE = 2
+"""The first mask word is read into its register in a cycle of its own, the last plan entry is written back in one."""
 
 
 def steps_in_order(group: list[Row]) -> list[Step]:
@@ -54,17 +54,21 @@ def plan(group: list[Row], order: str) -> list[Step]:
     return steps_in_order(group) if order == "in_order" else steps_reordered(group)
 
 
-def spilled_keys(group: list[Row], order: str, entries: int | None) -> int:
+def spilled_keys(group: list[Row], order: str, entries: int) -> int:
     """Keys that find the ID queue of their row set full; in order there are no queues."""
-    if order == "in_order" or entries is None:
+    if order == "in_order":
         return 0
     return sum(max(0, len(keys) - entries) for keys in id_queues(group).values())
 
 
 def scheduler_cycles(work: list[tuple[int, int]], num_schedulers: int) -> int:
-    """Cycles for a tile whose groups take (classifying, issuing) cycles; group g goes to g mod num_schedulers."""
-    slowest = max(sum(1 for _ in _double_queues(work[first::num_schedulers])) for first in range(num_schedulers))
-    return max(1, slowest + PIPELINE)
+    """Cycles for a tile whose groups take (classifying, issuing) cycles; group g goes to g mod num_schedulers.
+
+    A group with nothing to classify is passed over.
+    """
+    shares = [[group for group in work[first::num_schedulers] if group[0]] for first in range(num_schedulers)]
+    slowest = max(sum(1 for _ in _double_queues(share)) for share in shares)
+    return slowest + PIPELINE
 
 
 def _double_queues(work: list[tuple[int, int]]) -> Iterator[None]:

@@ -67,8 +67,8 @@ def _head_cycles(layers: list[LayerJobs]) -> list[list[int]]:
     began, cycles = 0, []
     for layer in layers:
         of_layer = []
-        for head in sorted({tile.head for tile in layer.tiles}):
-            end = max(tile.made["written"].ended or 0 for tile in layer.tiles if tile.head == head)
+        for head in sorted({head for tile in layer.tiles for head in tile.heads}):
+            end = max(tile.made["written"].ended or 0 for tile in layer.tiles if head in tile.heads)
             of_layer.append(max(0, end - began))
             began = max(began, end)
         cycles.append(of_layer)

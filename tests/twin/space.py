@@ -1,10 +1,10 @@
-"""What a layer takes of every buffer and of DRAM, and the tiles it is cut into (rules "Buffers", "Tiles")."""
+"""What a layer takes of every buffer and of DRAM, and the tiles it is cut into (rules "Buffers", "Tiles", "Bundles")."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsasim.trace.attention import LayerTrace
-from twin.inputs import kept_keys, prediction_of, row_spans
+from twin.inputs import kept_keys, most_kept, prediction_of, row_spans
 from twin.layout import DoesNotFitError, Tensor, mask_row_bytes, place, predictor_bytes, tile_rows
 from twin.machine import Job
 from twin.plan import Step, plan
@@ -12,26 +12,48 @@ from twin.plan import Step, plan
 BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
 
 
+class Row(NamedTuple):
+    """A query row of a tile, or one that wants nothing."""
+
+    place: tuple[int, int] | None
+    """(head, row of the head)."""
+    keys: list[int]
+    """Kept keys; those of the j-th kv head on chip are numbered from j * L_k."""
+    span: int
+    selector_cycles: int
+
+
 @dataclass
 class Tile:
-    """Consecutive query rows of one head, and the jobs whose results others wait for."""
+    """Rows on their way through the machine, and the jobs whose results others wait for."""
 
-    head: int
-    kv_head: int
-    first: int
-    rows: list[list[int]]
-    """Keys that each row keeps."""
-    spans: list[int]
-    """Keys from 0 that each row may attend to."""
-    selector_cycles: list[int] | None
-    groups: list[list[list[int]]]
-    """Rows of each group."""
+    heads: list[int]
+    """Query heads side by side: one, or a lane each."""
+    kv_heads: list[int]
+    """kv heads on chip together."""
+    rows: list[Row]
+    groups: list[list[Row]]
     steps: list[list[Step]]
     """Steps of each group."""
-    first_of_kv_head: bool = False
-    last_of_kv_head: bool = False
+    first_with_kv: bool = False
+    last_with_kv: bool = False
     made: dict[str, Job] = field(default_factory=dict)
-    """q, predicted, mask, plan, scores, probabilities, output, written: who makes them."""
+    """q, predicted, plan, scores, probabilities, output, written: who makes them."""
+
+    @property
+    def queries(self) -> list[tuple[int, int]]:
+        """(head, row) of its real rows, head after head."""
+        return sorted(row.place for row in self.rows if row.place is not None)
+
+    @property
+    def rows_a_head(self) -> int:
+        """Real rows of each of its heads."""
+        return len(self.queries) // len(self.heads)
+
+    @property
+    def span(self) -> int:
+        """Keys from 0 that any of its rows may attend to."""
+        return max(row.span for row in self.rows)
 
 
 class Space:
@@ -44,22 +66,34 @@ class Space:
         self.element = arch.pe_array.bits // 8
         self.vector_bytes = layer.d_head * self.element
         self.T = arch.scheduler.token_parallelism
+        self.bundles = self._bundles(sorted(heads))
+        self.kv_together = max(len(kv_heads) for kv_heads, _ in self.bundles)
         self.slots = {name: self._slots(name) for name in BUFFERS}
-        self.tile_rows = tile_rows(self.T, arch.scheduler.tile_rows, self._fits)
-        self.tiles = self._tiles(sorted(heads))
+        self.tile_rows = tile_rows(arch, self._fits)
+        self.tiles = self._tiles(heads)
         self._place()
 
+    def _bundles(self, heads: list[int]) -> list[tuple[list[int], list[list[int]]]]:
+        """kv heads on chip together, and the bundles of query heads that use them: one head, or as many as lanes."""
+        kv_head = self.layer.kv_head
+        if self.arch.pe_array.lane_split == "heads":
+            lanes = self.arch.pe_array.lanes
+            bundles = [heads[at : at + lanes] for at in range(0, len(heads), lanes)]
+            return [(sorted({kv_head(head) for head in bundle}), [bundle]) for bundle in bundles]
+        kv_heads = sorted({kv_head(head) for head in heads})
+        return [([kv], [[head] for head in heads if kv_head(head) == kv]) for kv in kv_heads]
+
     def pooled(self, name: str) -> bool:
-        """Whether K or V goes through a pool: where a kv head does not fit, or where the design says so."""
+        """Whether K or V goes through a pool: where it does not fit, or where the design says so."""
         buffer = getattr(self.arch.buffers, name)
-        fits = self.layer.L_k * self.vector_bytes <= buffer.bytes
-        return not fits or getattr(buffer, "residency", "auto") == "pool"
+        fits = self.kv_together * self.layer.L_k * self.vector_bytes <= buffer.bytes
+        return not fits or buffer.residency == "pool"
 
     def pool_vectors(self, name: str) -> int:
         """Vectors that the pool holds; a step may want T of them."""
         vectors: int = getattr(self.arch.buffers, name).bytes // self.vector_bytes
-        if vectors < self.T or not hasattr(self.arch.buffers.k, "residency"):
-            raise DoesNotFitError(f"{name} of a kv head, and no pool")
+        if vectors < self.T:
+            raise DoesNotFitError(f"{name} of a step")
         return vectors
 
     def _slots(self, name: str) -> int:
@@ -70,24 +104,22 @@ class Space:
         if buffer is None:
             return 1
         slots: int = buffer.num_slots or (2 if buffer.double_buffered else 1)
-        if name not in ("k", "v"):
+        if name not in ("k", "v") or self.pooled(name):
             return slots
-        if self.pooled(name):
-            return 0
-        return min(slots, buffer.bytes // (self.layer.L_k * self.vector_bytes))
+        return min(slots, buffer.bytes // (self.kv_together * self.layer.L_k * self.vector_bytes))
 
     def _fits(self, rows: int) -> bool:
         """Whether tiles of `rows` fit every buffer: slots times the worst case of each row."""
-        keys, slots = self.layer.L_k, self.slots
+        keys, slots, kept = self.layer.L_k, self.slots, most_kept(self.arch, self.layer)
         needs = {
             "q": slots["q"] * rows * self.vector_bytes,
             "output": slots["output"] * rows * self.vector_bytes,
-            "score": slots["score"] * rows * keys * self.element,
+            "score": slots["score"] * rows * kept * self.element,
         }
         if not self.dense:
-            needs["mask"] = slots["mask"] * rows * mask_row_bytes(self.arch.scheduler.order, self.T, keys)
+            needs["mask"] = slots["mask"] * rows * mask_row_bytes(self.arch.scheduler.order, self.T, keys, kept)
         if self.work is not None:
-            needs["predictor"] = predictor_bytes(rows, slots["predictor"], keys, self.work)
+            needs["predictor"] = predictor_bytes(rows, slots["predictor"], keys, self.kv_together, self.work)
         return all(size <= getattr(self.arch.buffers, name).bytes for name, size in needs.items())
 
     def _place(self) -> None:
@@ -101,20 +133,44 @@ class Space:
         self.predictor_at: list[Tensor] = tensors[:-4]
 
     def _tiles(self, heads: list[int]) -> list[Tile]:
-        """Tiles of all heads, those of a kv head after each other."""
+        """Tiles of all bundles, those that use the same kv heads after each other."""
         spans, kept = row_spans(self.layer), kept_keys(self.arch, self.layer, heads)
-        tiles = []
-        for head in heads:
-            selecting = kept[head].selector_cycles
-            for first in range(0, self.layer.L_q, self.tile_rows):
-                here = slice(first, first + self.tile_rows)
-                rows = kept[head].rows[here]
-                groups = [rows[at : at + self.T] for at in range(0, len(rows), self.T)]
-                steps = [plan(group, self.arch.scheduler.order) for group in groups]
-                own = None if selecting is None else selecting[here]
-                tiles.append(Tile(head, self.layer.kv_head(head), first, rows, spans[here], own, groups, steps))
-        numbers = [tile.kv_head for tile in tiles]
-        for at, tile in enumerate(tiles):
-            tile.first_of_kv_head = tile.kv_head not in numbers[:at]
-            tile.last_of_kv_head = tile.kv_head not in numbers[at + 1 :]
+        tiles: list[Tile] = []
+        for kv_heads, bundles in self.bundles:
+            here = []
+            for bundle in bundles:
+                rows = self._rows(bundle, kv_heads, kept, spans)
+                for first in range(0, len(rows), self.tile_rows):
+                    here.append(self._tile(bundle, kv_heads, rows[first : first + self.tile_rows]))
+            here[0].first_with_kv = here[-1].last_with_kv = True
+            tiles += here
         return tiles
+
+    def _rows(self, bundle: list[int], kv_heads: list[int], kept: Any, spans: list[int]) -> list[Row]:
+        """A head's rows as they are; or a group of each head in turn, filled up to whole groups and lanes."""
+        of_head = []
+        for head in bundle:
+            first_key = kv_heads.index(self.layer.kv_head(head)) * self.layer.L_k
+            selecting = kept[head].selector_cycles or [0] * self.layer.L_q
+            of_head.append(
+                [
+                    Row((head, row), [first_key + key for key in keys], spans[row], selecting[row])
+                    for row, keys in enumerate(kept[head].rows)
+                ]
+            )
+        width = self.arch.pe_array.lanes if self.arch.pe_array.lane_split == "heads" else 1
+        if width == 1:
+            return of_head[0]
+        nothing = Row(None, [], 0, 0)
+        of_head += [[]] * (width - len(of_head))
+        rows = []
+        for first in range(0, self.layer.L_q, self.T):
+            for own in of_head:
+                group = own[first : first + self.T]
+                rows += group + [nothing] * (self.T - len(group))
+        return rows
+
+    def _tile(self, bundle: list[int], kv_heads: list[int], rows: list[Row]) -> Tile:
+        groups = [rows[at : at + self.T] for at in range(0, len(rows), self.T)]
+        steps = [plan([row.keys for row in group], self.arch.scheduler.order) for group in groups]
+        return Tile(bundle, kv_heads, rows, groups, steps)
