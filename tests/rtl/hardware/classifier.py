@@ -1,8 +1,8 @@
 """First half of a scheduler: which rows keep each key? Keys with the same answer wait in the same ID queue.
 
 A word of the mask takes one cycle, and one more for each of its keys that finds its queue full: the pause in which the
-key is spilled, that is, appended to the overflow list of its row set. A list entry holds a key and the place of the next
-entry, which is set aside when the entry is written: one write a key is enough, and a list keeps its order.
+key is spilled, that is, appended to the overflow list of its row set. A list entry holds a key and the place of the
+next entry, which is set aside when the entry is written: one write a key is enough, and a list keeps its order.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned

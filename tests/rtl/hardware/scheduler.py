@@ -4,8 +4,8 @@
                                    └────► overflow lists ──┘
     cycle  0              1                                 2                  3
 
-Queues and lists are double: one group is classified while the group before it is issued. They swap in the cycle in which
-the one is classified to its last word and the other issued to its last load.
+Queues and lists are double: one group is classified while the group before it is issued. They swap at the end of the
+cycle in which the one is classified to its last word and the other issued to its last load.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -92,7 +92,7 @@ class Scheduler(Component):
 
     def _queues(self, m: Module, classifier: Classifier, issuer: Issuer, filling: Signal) -> None:
         """ID queues: registers that take a key from each position of a word at once, and give one a cycle."""
-        T, C, entries, _ = self.design
+        T, _, entries, _ = self.design
         half = ((1 << T) - 1) * entries
 
         def place(of: Signal, rows: Signal, entry: Signal) -> object:
