@@ -31,7 +31,7 @@ def run(
         for selector in range(num_selectors):
             mine = tile[selector::num_selectors]
             counts = [-(-len(row) // comparators) for row in mine]
-            ctx.set(dut.selectors[selector].num_words, counts + [0] * (rows_per_selector - len(mine)))
+            ctx.set(dut.num_words[selector], counts + [0] * (rows_per_selector - len(mine)))
             for at, row in enumerate(mine):
                 padded = row + [threshold] * (-len(row) % comparators)
                 for word in range(counts[at]):
@@ -49,11 +49,10 @@ def run(
             for cycle in range(1, 500):
                 await ctx.tick()
                 ctx.set(dut.start, 0)
-                for at, selector in enumerate(dut.selectors):
-                    if ctx.get(selector.mask_valid):
-                        row = ctx.get(selector.mask_row) * num_selectors + at
-                        first, bits = ctx.get(selector.mask_word) * comparators, ctx.get(selector.mask)
-                        keep[row] |= {first + key for key in range(comparators) if bits >> key & 1}
+                for selector, mask in enumerate(ctx.get(dut.masks)):
+                    if mask.valid:
+                        row, first = mask.row * num_selectors + selector, mask.word * comparators
+                        keep[row] |= {first + key for key in range(comparators) if mask.bits >> key & 1}
                         ends[row] = cycle
                 if not ctx.get(dut.busy):
                     found.append((cycle, ends, keep))

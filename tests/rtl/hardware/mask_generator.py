@@ -9,7 +9,7 @@ over, so that comparing starts at once; the tile is done when the last mask word
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib.data import ArrayLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import bits_for
@@ -21,6 +21,7 @@ class ThresholdSelector(Component):
     def __init__(self, num_rows: int, max_words: int, comparators: int, score_bits: int) -> None:
         self.num_rows = num_rows
         row, word = bits_for(num_rows - 1), bits_for(max_words)
+        self.result = StructLayout({"valid": 1, "row": row, "word": word, "bits": comparators})
         super().__init__(
             {
                 "start": In(1),
@@ -29,10 +30,7 @@ class ThresholdSelector(Component):
                 "read_row": Out(row),
                 "read_word": Out(word),
                 "scores": In(ArrayLayout(signed(score_bits), comparators)),  # read in the cycle before
-                "mask_valid": Out(1),
-                "mask_row": Out(row),
-                "mask_word": Out(word),
-                "mask": Out(comparators),
+                "mask": Out(self.result),
                 "busy": Out(1),
             }
         )
@@ -54,10 +52,10 @@ class ThresholdSelector(Component):
             todo.eq(next_todo),
             word.eq(next_word),
             self.busy.eq(active & next_todo.any()),
-            self.mask_valid.eq(active),
-            self.mask_row.eq(row),
-            self.mask_word.eq(word),
-            self.mask.eq(Cat(score > self.threshold for score in self.scores)),
+            self.mask.valid.eq(active),
+            self.mask.row.eq(row),
+            self.mask.word.eq(word),
+            self.mask.bits.eq(Cat(score > self.threshold for score in self.scores)),
         ]
         return m
 
@@ -75,15 +73,31 @@ class ThresholdMaskGenerator(Component):
         self.words_per_row = 1 << bits_for(max_words)
         depth = rows_per_selector * self.words_per_row
         self.banks = [Memory(shape=shape, depth=depth, init=[]) for _ in range(num_selectors)]
-        super().__init__({"start": In(1), "threshold": In(signed(score_bits)), "busy": Out(1)})
+        super().__init__(
+            {
+                "score_write": In(num_selectors),
+                "score_address": In(range(depth)),
+                "score_word": In(shape),
+                "start": In(1),
+                "threshold": In(signed(score_bits)),
+                "num_words": In(ArrayLayout(ArrayLayout(bits_for(max_words), rows_per_selector), num_selectors)),
+                "masks": Out(ArrayLayout(self.selectors[0].result, num_selectors)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for at, (selector, bank) in enumerate(zip(self.selectors, self.banks, strict=True)):
             m.submodules[f"selector_{at}"], m.submodules[f"bank_{at}"] = selector, bank
-            port = bank.read_port()
+            write, port = bank.write_port(), bank.read_port()
             m.d.comb += [
+                write.en.eq(self.score_write[at]),
+                write.addr.eq(self.score_address),
+                write.data.eq(self.score_word),
                 selector.start.eq(self.start),
+                selector.num_words.eq(self.num_words[at]),
+                self.masks[at].eq(selector.mask),
                 selector.threshold.eq(self.threshold),
                 port.addr.eq(Cat(selector.read_word, selector.read_row)),
                 selector.scores.eq(port.data),

@@ -12,6 +12,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
+
 from hardware.classifier import Classifier
 from hardware.issuer import Issuer, load_layout
 
@@ -31,6 +32,9 @@ class Scheduler(Component):
         self.mask = Memory(shape=word, depth=max_words, init=[])
         super().__init__(
             {
+                "mask_write": In(1),
+                "mask_address": In(range(max_words)),
+                "mask_word": In(word),
                 "start": In(1),
                 "entry_valid": Out(1),
                 "entry": Out(load_layout(token_parallelism, max_keys)),
@@ -57,7 +61,8 @@ class Scheduler(Component):
     def _sequence(self, m: Module, classifier: Classifier, issuer: Issuer, filling: Signal) -> None:
         """Read words, swap halves when both are done with theirs, and mark where groups and the tile end."""
         m.submodules.mask = self.mask
-        port = self.mask.read_port()
+        write, port = self.mask.write_port(), self.mask.read_port()
+        m.d.comb += [write.en.eq(self.mask_write), write.addr.eq(self.mask_address), write.data.eq(self.mask_word)]
         address, present = Signal.like(port.addr), Signal()
         classified, tile_classified, last_group, swap = Signal(), Signal(), Signal(), Signal()
         group_done = classified | (classifier.word_done & port.data.ends_group)
