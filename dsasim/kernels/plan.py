@@ -18,6 +18,8 @@ Worked example (T = 2), keep mask of two rows: row 0 keeps keys 0, 2, 3; row 1 k
     2           key 3 for row 0                     key 3 for row 0
 
 Either way 4 loads in 3 steps.
+
+Inner loops index with np.uintp: Numba then leaves out the check for an index that counts from the end.
 """
 
 from typing import TypeAlias
@@ -78,13 +80,14 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
                 start = loads
                 for row in range(rows):
                     # a key loaded before this step gets the next load; no branch, as whether it was is hard to predict
-                    key = np.uintp(indices[cursor[row] + turn])
+                    key = np.uintp(indices[np.uintp(cursor[row] + turn)])
                     old = load_of[key]
                     fresh = int(old < start)
                     load = old ^ ((old ^ loads) & -fresh)
                     load_of[key] = load
-                    load_key[load] = key
-                    load_rows[load] |= row_bit[row]
+                    place = np.uintp(load)
+                    load_key[place] = key
+                    load_rows[place] |= row_bit[row]
                     loads += fresh
                 steps += 1
                 load_ptr[steps] = loads
@@ -126,15 +129,15 @@ def _fill_queues(
     """
     for row in range(first, last):
         bit = np.uint8(1 << (row - first))
-        for at in range(indptr[row], indptr[row + 1]):
+        for at in range(np.uintp(indptr[row]), np.uintp(indptr[row + 1])):
             wanted[np.uintp(indices[at])] |= bit
     for row in range(first, last):
-        for at in range(indptr[row], indptr[row + 1]):
+        for at in range(np.uintp(indptr[row]), np.uintp(indptr[row + 1])):
             # a key queued before is now wanted by no row: it goes to the end of set 0 and is overwritten there
             key = np.uintp(indices[at])
             subset = np.uintp(wanted[key])
             wanted[key] = 0
-            queue[tail[subset]] = key
+            queue[np.uintp(tail[subset])] = key
             tail[subset] += subset != 0
 
 
@@ -201,9 +204,9 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
             for at in range(width):
                 subset = chosen[at]
                 load = loads + at
-                for place in range(head[subset], head[subset] + turns):
-                    load_key[load] = queue[place]
-                    load_rows[load] = subset
+                for place in range(np.uintp(head[subset]), np.uintp(head[subset] + turns)):
+                    load_key[np.uintp(load)] = queue[place]
+                    load_rows[np.uintp(load)] = subset
                     load += width
                 head[subset] += turns
             for _ in range(turns):
