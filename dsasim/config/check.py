@@ -1,5 +1,6 @@
 """A document against the schema: every problem at once, each at the line it was written on."""
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -8,8 +9,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from dsasim.config.keys import all_keys, nearest
+from dsasim.config.overrides import FLAG
 from dsasim.config.schema import ArchConfig
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
 from dsasim.errors import ConfigError
 
 
@@ -56,9 +58,19 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
     if detail["type"] == "value_error":
         # a rule between keys: its message begins with the key at fault, relative to the section
         text = str(detail["ctx"]["error"])
-        named = (*path, *text.split(maxsplit=1)[0].split("."))
-        return Problem(document.place(named), path, text)
+        return Problem(_place_of_rule(document, path, text), path, text)
     return Problem(document.place(path), path, _text(document, path, detail))
+
+
+def _place_of_rule(document: Document, section: KeyPath, text: str) -> Place:
+    """Where a broken rule was written: at the last flag that set one of the keys its message names, else at the first.
+
+    Keys are named relative to the section whose rule it is.
+    """
+    keys = [(*section, *word.split(".")) for word in re.findall(r"[a-z_][\w.]*", text)]
+    places = [document.places[key] for key in keys if key in document.places]
+    flags = [place for place in places if place.label.startswith(FLAG)]
+    return max(flags) if flags else document.place(keys[0])
 
 
 def _text(document: Document, path: KeyPath, detail: ErrorDetails) -> str:

@@ -74,6 +74,8 @@ def _shipped_folder(kind: str) -> Path:
 
 def _read(path: Path, label: str) -> str:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{label}: is a pipe or a device, not a design")  # opening one may wait for ever
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except IsADirectoryError:

@@ -7,6 +7,7 @@ from dsasim.config.keys import all_keys, nearest
 from dsasim.config.strict_yaml import Document, KeyPath, Place, parse_scalar
 from dsasim.errors import ConfigError
 
+FLAG = "--set"
 _AFTER_ANY_LINE = 1 << 40
 
 
@@ -16,7 +17,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
     A key (and its section) that the file lacks is made; a section may be set to null but to no other scalar.
     """
     for number, override in enumerate(overrides):
-        flag = f"--set {override}"
+        flag = f"{FLAG} {override}"
         path = _path(override, flag)
         value = parse_scalar(override.split("=", 1)[1], flag)
         if all_keys()[path].section and value is not None:

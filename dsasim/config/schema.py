@@ -25,6 +25,10 @@ ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column", "channel")
 """What a DRAM address is made of, above the burst offset."""
 
 
+ORACLE_SELECTION = {"oracle_topk": "top_k", "oracle_threshold": "threshold"}
+"""What each oracle method selects by; a design that says otherwise contradicts itself."""
+
+
 class Section(BaseModel):
     """One part of a design: frozen, and closed to unknown keys."""
 
@@ -55,11 +59,14 @@ class MaskGeneratorConfig(Section):
     density: Ratio | None = Field(None, description="kept share of each row's allowed keys, for top_k")
     threshold: float | None = Field(None, description="keep scores above this value, for threshold")
     num_selectors: Count = Field(description="rows selected at a time; row r of a tile goes to r mod num_selectors")
-    comparators: Count = Field(description="scores compared per cycle by one selector")
+    comparators: Count = Field(description="scores one selector takes a cycle; a power of two for bitonic")
+    top_k_unit: Literal["quick_select", "bitonic"] = Field("quick_select", description="how a selector finds the top k")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         _require(self, "density" if self.selection == "top_k" else "threshold", why=f"selection {self.selection}")
+        if self.top_k_unit == "bitonic" and self.comparators & (self.comparators - 1):
+            raise ValueError(f"comparators {self.comparators} is not a power of two, which top_k_unit bitonic sorts")
         return self
 
 
@@ -247,8 +254,12 @@ class ArchConfig(Section):
     @model_validator(mode="after")
     def _parts_present(self) -> Self:
         method = self.predictor.method
-        if method in (*PREDICTED, "oracle_topk", "oracle_threshold"):
+        if method in (*PREDICTED, *ORACLE_SELECTION):
             _require(self, "mask_generator", why=f"predictor.method {method}")
+        if self.mask_generator and method in ORACLE_SELECTION:
+            selection, wanted = self.mask_generator.selection, ORACLE_SELECTION[method]
+            if selection != wanted:
+                raise ValueError(f"predictor.method {method} needs mask_generator.selection {wanted}, not {selection}")
         if method in PREDICTED:
             _require(self.buffers, "predictor", why=f"predictor.method {method}", prefix="buffers.")
         if method != "dense":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dsasim.config.schema import PREDICTED, ArchConfig, BufferConfig
 from dsasim.cost.operations import Price, merged, multiply_accumulate, operation, register
 from dsasim.cost.sram import sram
+from dsasim.predictors.merge_unit import compare_exchanges
 
 GROWTH_BITS = 8
 """A sum of products of b-bit operands takes 2b + 8 bits: 512 products of at most 2^(2b-2), and a sign."""
@@ -76,8 +77,10 @@ def predictor(arch: ArchConfig) -> Unit:
 def mask_generator(arch: ArchConfig) -> Unit:
     """Selectors of `comparators` lanes, each lane with a register for its S~ value; free where nothing is predicted.
 
-    threshold: a lane is one comparator. top_k (three-way quick-select): a lane compares for greater and for equal,
-    then one of two zero eliminators (greater, smaller) packs the value; the remainders live in the S~ slots.
+    threshold: a lane is one comparator. top_k by quick-select (three-way): a lane compares for greater and for equal,
+    then one of two zero eliminators (greater, smaller) packs the value; the remainders live in the predictor's buffer.
+    top_k by a bitonic sorter and merger (`predictors.merge_unit`): a lane is one compare-exchange of scores with their
+    key numbers, with registers for both.
     """
     design, bits, node = arch.mask_generator, arch.predictor.bits, arch.technology_nm
     if design is None or bits is None or arch.predictor.method not in PREDICTED:
@@ -85,10 +88,14 @@ def mask_generator(arch: ArchConfig) -> Unit:
     score_bits = 2 * bits + GROWTH_BITS
     compare, operand = operation("compare", score_bits, node), register(score_bits, node)
     silicon, used = compare + operand, compare + operand
-    if design.selection == "top_k":
+    lanes = design.num_selectors * design.comparators
+    if design.selection == "top_k" and design.top_k_unit == "bitonic":
+        entry = operand + register(KEY_NUMBER_BITS, node)
+        silicon = used = compare + operation("compare", KEY_NUMBER_BITS, node) + entry * 2
+        lanes = design.num_selectors * compare_exchanges(design.comparators)
+    elif design.selection == "top_k":
         eliminator = operation("zero_eliminator_lane", 12, node) * (score_bits / 12)
         silicon, used = silicon + compare + eliminator * 2, used + compare + eliminator
-    lanes = design.num_selectors * design.comparators
     return Unit(
         area_mm2=lanes * silicon.area_mm2,
         leakage_mw=lanes * silicon.leakage_mw,

@@ -84,13 +84,16 @@ class PredictionWork:
 class Selection:
     """The keep mask of one head and what selecting it took.
 
-    row_cycles int64 [L_q]: cycles one selector needs for the row; comparisons: scores compared. Both are 0 for a mask
-    that is free of charge.
+    row_cycles int64 [L_q]: cycles one selector needs for the row; comparisons: scores compared; entries_read,
+    entries_written: scores with their keys that go to the predictor's buffer between passes and come back. All are 0
+    for a mask that is free of charge.
     """
 
     keep: KeepMask
     row_cycles: Int64
     comparisons: int
+    entries_read: int = 0
+    entries_written: int = 0
 
     @classmethod
     def free(cls, keep: KeepMask) -> "Selection":
@@ -104,6 +107,8 @@ class Selection:
             KeepMask.join([block.keep for block in blocks], num_keys),
             np.concatenate([block.row_cycles for block in blocks]),
             sum(block.comparisons for block in blocks),
+            sum(block.entries_read for block in blocks),
+            sum(block.entries_written for block in blocks),
         )
 
 

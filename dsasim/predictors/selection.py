@@ -1,6 +1,7 @@
 """From scores to a keep mask, by the design's mask generator (design.md §2.2), a block of rows at a time."""
 
 from collections.abc import Callable
+from dataclasses import astuple
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +11,7 @@ from dsasim.config.schema import ArchConfig, MaskGeneratorConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import threshold_rows, top_k_rows
 from dsasim.predictors.base import Int64, KeepMask, Selection
+from dsasim.predictors.merge_unit import merge_work
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
 
@@ -42,15 +44,23 @@ def kept_counts(allowed_counts: Int64, density: Decimal) -> Int64:
 
 
 def top_k_rule(layer: LayerTrace, generator: MaskGeneratorConfig) -> Rule:
-    """The highest allowed scores of each row at `mask_generator.density`; ConfigError where the design names none."""
+    """The highest allowed scores of each row at `mask_generator.density`; ConfigError where the design names none.
+
+    Both top-k units keep the same keys. Quick-select reads S~ in its first pass; what each pass leaves over is written
+    once and read once, by the next.
+    """
     if generator.density is None:
         raise ConfigError("mask_generator.density: needed to keep the highest scores of each row; got none")
     counts = kept_counts(layer.allowed_counts, generator.density)
 
     def select(block: RowBlock, scores: Scores) -> Selection:
-        allowed = layer.allowed(*block)
-        indptr, indices, cycles, comparisons = top_k_rows(scores, allowed, counts[block.rows], generator.comparators)
-        return Selection(KeepMask(indptr, indices, block.num_keys), cycles, int(comparisons))
+        kept, allowed = counts[block.rows], layer.allowed_counts[block.rows]
+        indptr, indices, cycles, comparisons = top_k_rows(scores, layer.allowed(*block), kept, generator.comparators)
+        keep = KeepMask(indptr, indices, block.num_keys)
+        if generator.top_k_unit == "bitonic":
+            return Selection(keep, *astuple(merge_work(allowed, kept, generator.comparators)))
+        again = int(comparisons) - int(allowed[kept > 0].sum())
+        return Selection(keep, cycles, int(comparisons), entries_read=again, entries_written=again)
 
     return select
 

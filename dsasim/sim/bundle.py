@@ -254,9 +254,7 @@ def _mask_generations(context: Context, selections: Sequence[Selection]) -> Sequ
     if work is None or config is None:
         return [None] * len(shape.tiles)
     for selection in selections:
-        context.counters.update(
-            counters.selection_counters(selection.comparisons, shape.groups, predictor.score_bytes(work))
-        )
+        context.counters.update(counters.selection_counters(selection, shape.groups, predictor.score_bytes(work)))
     cycles = shape.interleaving.rows([selection.row_cycles for selection in selections])
     tiles = [_of_tile(shape, cycles, at) for at in range(len(shape.tiles))]
     return [mask_generator.tile_job(row_cycles, config.num_selectors) for row_cycles in tiles]

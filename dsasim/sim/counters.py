@@ -11,7 +11,7 @@ Bytes follow from the dataflow (a value written once by its maker and read once 
     output   SpMM writes each row once; DMA reads it
     predictor
              DMA writes P, X and weights; each product reads its operands and writes its result (`product_bytes`); the
-             mask generator reads the scores
+             mask generator reads the scores, and writes and reads what its top-k unit passes over again
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.dataflow.work import ArrayWork
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
 from dsasim.model.scheduler import overflow_entry_bytes, plan_entry_bytes
-from dsasim.predictors.base import PredictionWork
+from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
@@ -119,12 +119,18 @@ def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
     )
 
 
-def selection_counters(comparisons: int, groups: Groups, score_size: int) -> Counter[str]:
-    """Mask generator of one head: it reads the span's scores and writes the span's bits."""
+def selection_counters(selection: Selection, groups: Groups, score_size: int) -> Counter[str]:
+    """Mask generator of one head: it reads the span's scores, and writes the span's bits.
+
+    What a top-k unit sets aside and reads again (`Selection.entries_read`) is a score and its key number, in whole
+    bytes. Worked example: scores of 2 bytes and 512 keys, 16 + 9 bits, make entries of 4 bytes.
+    """
+    entry_bytes = score_size + -(-(int(groups.spans.max()) - 1).bit_length() // 8)
     return Counter(
-        mask_comparisons=comparisons,
+        mask_comparisons=selection.comparisons,
         mask_buffer_write_bytes=groups.mask_bytes,
-        predictor_buffer_read_bytes=groups.positions * score_size,
+        predictor_buffer_read_bytes=groups.positions * score_size + selection.entries_read * entry_bytes,
+        predictor_buffer_write_bytes=selection.entries_written * entry_bytes,
     )
 
 

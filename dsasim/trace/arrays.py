@@ -1,6 +1,6 @@
 """Layers as plain arrays, and how they become the named tensors and metadata of a trace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,17 @@ from dsasim.trace.packing import Bool, last_rows, pack_bits, pack_ternary
 Tensors = dict[str, NDArray[Any]]
 SHARED_FROM_BYTES = 1024
 """Equal predictor arrays of at least this size are stored once; smaller ones keep their own name."""
+
+
+_REAL = ("fiu", "real numbers")
+EXPECTED: Mapping[str, tuple[int, str, str]] = {
+    **dict.fromkeys(("q", "k", "v", "out", "bias"), (3, *_REAL)),
+    **dict.fromkeys(("x_q", "x_kv"), (2, *_REAL)),
+    "out_rows": (2, "iu", "whole numbers"),
+    "allowed": (2, "b", "booleans"),
+    "keep": (3, "b", "booleans"),
+}
+"""Axes of each array of LayerArrays, the NumPy kinds of element it may have, and these in words."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,22 @@ class LayerArrays:
     d_ff: int | None = None
     gated: bool | None = None
     predictors: tuple[FittedPredictor, ...] = ()
+
+    def check(self) -> None:
+        """TraceError names an array whose axes or elements, or a number whose type, is not what is written above."""
+        for name, (axes, kinds, wanted) in EXPECTED.items():
+            array = getattr(self, name)
+            if array is None and name not in ("q", "k", "v", "x_q"):
+                continue
+            if not isinstance(array, np.ndarray):
+                raise TraceError(f"layer.{self.number}.{name}: {type(array).__name__}; expected a NumPy array")
+            if array.ndim != axes:
+                raise TraceError(f"layer.{self.number}.{name} has shape {list(array.shape)}; expected {axes} axes")
+            if array.dtype.kind not in kinds:
+                raise TraceError(f"layer.{self.number}.{name} is {array.dtype}; expected {wanted}")
+        for name in ("number", "causal", "scale", "d_ff", "gated"):
+            if isinstance(value := getattr(self, name), np.generic):
+                raise TraceError(f"layer {self.number}: {name} is a NumPy {value.dtype}; expected a plain Python value")
 
     def tensors(self, dtype: type[np.floating[Any]]) -> Tensors:
         """The layer's tensors by their stored names; what the model computed is stored as `dtype`."""
@@ -121,6 +148,8 @@ def encode_layers(
     tensors: Tensors = {}
     entries = []
     for layer in layers:
+        if isinstance(layer, LayerArrays):
+            layer.check()
         entry = layer.metadata()
         if isinstance(layer, LayerArrays):
             tensors |= layer.tensors(dtype)

@@ -1,5 +1,6 @@
 """Keep masks from outside: a NumPy file of booleans becomes a trace of kind `mask`."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import MaskArrays
-from dsasim.trace.packing import Bool, pack_bits
+from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import write_trace
 
+ROWS_AT_A_TIME = 256
 AXES = "[layers, heads, L_q, L_k]"
 
 
@@ -25,9 +27,9 @@ def import_mask(
 ) -> None:
     """Write the masks of a `.npy` file, bool [layers, heads, L_q, L_k] with True = kept, as a trace.
 
-    Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is memory-mapped, packed a head at
-    a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above
-    the diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
+    Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is memory-mapped, packed some rows
+    at a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions
+    above the diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
     """
     if out.exists() and npy_path.exists() and out.samefile(npy_path):
         raise TraceError(f"{out}: the trace would replace the masks it is made from")
@@ -42,11 +44,12 @@ def import_mask(
     layers = []
     for number in range(num_layers):
         keep = np.empty((num_heads, L_q, -(-L_k // 8)), dtype=np.uint8)
-        for head in range(num_heads):
-            kept = ~masks[number, head] if pruned_is_true else masks[number, head]
+        for head, first in product(range(num_heads), range(0, L_q, ROWS_AT_A_TIME)):
+            part = masks[number, head, first : first + ROWS_AT_A_TIME]
+            kept = ~part if pruned_is_true else part
             if causal:
-                forbidden += _count_above_diagonal(kept)
-            keep[head] = pack_bits(kept)
+                forbidden += int(np.count_nonzero(np.triu(kept, first + L_k - L_q + 1)))
+            keep[head, first : first + ROWS_AT_A_TIME] = pack_bits(kept)
         layers.append(MaskArrays(number, keep, L_k, d_head, kv_heads, causal))
     if forbidden:
         raise TraceError(
@@ -54,12 +57,6 @@ def import_mask(
         )
     provenance = {"file": npy_path.name, "pruned_is_true": pruned_is_true}
     write_trace(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
-
-
-def _count_above_diagonal(kept: Bool) -> int:
-    """Kept positions of one head that causality forbids."""
-    L_q, L_k = kept.shape
-    return int(np.count_nonzero(np.triu(kept, L_k - L_q + 1)))
 
 
 def _open_masks(path: Path) -> NDArray[Any]:

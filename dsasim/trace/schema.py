@@ -1,12 +1,17 @@
 """The metadata of a trace file: one JSON string, checked key by key before a tensor is touched."""
 
 import json
+import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dsasim.errors import TraceError
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no text of a trace may hold: control characters (terminals obey them) and lone surrogates; tab, newline may."""
 
 FORMAT_VERSION = 1
 METADATA_KEY = "dsasim"
@@ -79,12 +84,31 @@ class FileMeta(Part):
     layers: Annotated[list[LayerMeta], Field(min_length=1)]
 
     @model_validator(mode="after")
+    def _printable(self) -> Self:
+        for key, text in (("model", self.model), *_texts("provenance", self.provenance)):
+            if found := _UNPRINTABLE.search(text):
+                raise ValueError(f"{key} holds the character {found[0]!a}, which cannot be printed")
+        return self
+
+    @model_validator(mode="after")
     def _numbers_differ(self) -> Self:
         numbers = [layer.number for layer in self.layers]
         twice = {number for number in numbers if numbers.count(number) > 1}
         if twice:
             raise ValueError(f"layer {min(twice)} stands twice")
         return self
+
+
+def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
+    """All texts in plain values, keys included, each with the place it stands at."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from ((where, key), *_texts(f"{where}.{ascii(key)[1:-1]}", child))
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from _texts(where, child)
 
 
 def parse_metadata(where: str, text: object) -> FileMeta:

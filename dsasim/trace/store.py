@@ -100,7 +100,7 @@ def content_digest(metadata: Mapping[str, Any], tensors: TensorStore) -> str:
     digest = hashlib.sha256(_canonical({key: value for key, value in metadata.items() if key != "sha256"}).encode())
     for name in tensors:
         digest.update(_canonical([name, tensors.dtype(name).str, list(tensors.shape(name))]).encode())
-        digest.update(tensors.raw(name).tobytes())
+        digest.update(np.ascontiguousarray(tensors.raw(name)).data)
     return digest.hexdigest()
 
 
@@ -117,7 +117,10 @@ def _encode(
         "provenance": dict(provenance),
         "layers": entries,
     }
-    metadata["sha256"] = content_digest(metadata, tensors)
+    try:
+        metadata["sha256"] = content_digest(metadata, tensors)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TraceError(f"{name}: metadata that JSON cannot hold: {error}") from error
     assemble(name, check_metadata(name, metadata), tensors)
     for key in tensors:
         tensors.read(key)

@@ -1,5 +1,6 @@
 """What is not a design at all: one message, with the line."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,9 @@ def test_a_name_that_leads_nowhere(name: str, message: str) -> None:
 def test_a_folder_is_no_design(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder, not a design"):
         load_arch(tmp_path)
+
+
+def test_a_pipe_is_no_design_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.yaml")
+    with pytest.raises(ConfigError, match=r"is a pipe or a device, not a design$"):
+        load_arch(tmp_path / "d.yaml")

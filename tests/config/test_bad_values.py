@@ -130,3 +130,36 @@ def test_a_density_is_kept_exactly(edited: Callable[..., tuple[str, int]], desig
     text, _ = edited("  density:", "  density: 0.07")
     density = load_arch(design(text)).mask_generator.density
     assert -(-density * 100 // 1) == 7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("predictor.method=oracle_threshold",), "needs mask_generator.selection threshold, not top_k"),
+        (
+            ("predictor.method=oracle_topk", "mask_generator.selection=threshold", "mask_generator.threshold=1"),
+            "needs mask_generator.selection top_k, not threshold",
+        ),
+        (
+            ("predictor.method=oracle_threshold", "mask_generator.selection=threshold"),
+            "mask_generator: selection threshold needs threshold",
+        ),
+    ],
+)
+def test_an_oracle_selects_as_its_name_says(
+    default_text: str, problems: Callable[..., list[str]], overrides: tuple[str, ...], message: str
+) -> None:
+    (problem,) = problems(default_text, *overrides)
+    assert problem.endswith(message)
+    assert problem.startswith("--set ")
+
+
+@pytest.mark.parametrize(
+    "override", ["scheduler.tile_rows=30", "scheduler.token_parallelism=5", "mask_generator.top_k_unit=bitonic"]
+)
+def test_a_rule_between_keys_names_the_flag_that_broke_it_whichever_key_it_set(
+    default_text: str, problems: Callable[..., list[str]], override: str
+) -> None:
+    text = default_text.replace("comparators: 16", "comparators: 12")
+    (problem,) = problems(text, override)
+    assert problem.startswith(f"--set {override}: {override.split('.', maxsplit=1)[0]}: ")

@@ -51,6 +51,24 @@ def test_top_k_lane(make_arch: MakeArch) -> None:
     assert unit.energy_pj["mask_comparisons"] == pytest.approx(0.981385, rel=1e-5)
 
 
+def test_bitonic_compare_exchange(make_arch: MakeArch) -> None:
+    """8 inputs: 6 stages of 4 and 4 levels of 8 = 56 in each of 2 selectors, each of scores and keys of 16 bits.
+
+    Two 16-bit comparators and 64 register bits: 2 x 0.0514 + 64 x 0.01098231 = 0.805668 pJ.
+    """
+    selection = {"selection": "top_k", "density": 0.1, "top_k_unit": "bitonic", "num_selectors": 2, "comparators": 8}
+    unit = units.mask_generator(make_arch(mask_generator=selection))
+    assert unit.area_mm2 == pytest.approx(2 * 56 * (2 * 65.968 + 64 * REGISTER_UM2) * 1e-6)
+    assert unit.energy_pj["mask_comparisons"] == pytest.approx(2 * 0.0514 + 64 * REGISTER_PJ)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_every_width_of_scores_has_a_bitonic_unit(make_arch: MakeArch, bits: int) -> None:
+    selection = {"selection": "top_k", "density": 0.1, "top_k_unit": "bitonic", "num_selectors": 2, "comparators": 8}
+    arch = make_arch(**{"predictor.bits": bits}, mask_generator=selection)
+    assert units.mask_generator(arch).area_mm2 > 0
+
+
 def test_threshold_lane(make_arch: MakeArch) -> None:
     """One 16-bit comparator and its register: 0.0514 + 0.175717 = 0.227117 pJ."""
     selection = {"selection": "threshold", "threshold": 0.5, "num_selectors": 2, "comparators": 8}
@@ -99,7 +117,8 @@ def test_buffer(make_arch: MakeArch) -> None:
 
 @pytest.mark.parametrize("method", ["oracle_topk", "oracle_threshold", "given", "dense"])
 def test_free_methods_have_neither_predictor_nor_mask_generator(make_arch: MakeArch, method: str) -> None:
-    arch = make_arch(**{"predictor.method": method})
+    by = {"selection": "threshold", "threshold": 0.5} if method == "oracle_threshold" else {}
+    arch = make_arch(**{"predictor.method": method}, **{f"mask_generator.{key}": value for key, value in by.items()})
     assert units.predictor(arch) == units.absent("macs_predictor", "adds_predictor")
     assert units.mask_generator(arch) == units.absent("mask_comparisons")
 

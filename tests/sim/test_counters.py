@@ -9,8 +9,8 @@ from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
 from dsasim.dataflow.work import ArrayWork
 from dsasim.model.scheduler import mask_row_bytes
-from dsasim.predictors.base import KeepMask
-from dsasim.sim.counters import Groups, plan_counters, product_bytes, systolic_counters
+from dsasim.predictors.base import KeepMask, Selection
+from dsasim.sim.counters import Groups, plan_counters, product_bytes, selection_counters, systolic_counters
 
 
 @pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])
@@ -101,3 +101,15 @@ def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[.
         "output_buffer_read_bytes": 6 * 5,
         "output_buffer_write_bytes": 6 * 5,
     }
+
+
+@pytest.mark.parametrize(("keys", "entry_bytes"), [(256, 3), (257, 4), (512, 4)])
+def test_what_a_selector_passes_over_again_is_read_and_written(keys: int, entry_bytes: int) -> None:
+    """Two rows, 900 comparisons, 7 entries read and 9 written: scores of 2 bytes, keys of 8 or 9 bits."""
+    keep = KeepMask.from_dense(np.zeros((2, keys), np.bool_))
+    selection = Selection(keep, np.zeros(2, np.int64), 900, entries_read=7, entries_written=9)
+    counts = selection_counters(selection, Groups(np.array([2]), np.array([keys])), 2)
+    assert counts["mask_comparisons"] == 900
+    assert counts["mask_buffer_write_bytes"] == 2 * -(-keys // 8)
+    assert counts["predictor_buffer_read_bytes"] == 2 * keys * 2 + 7 * entry_bytes
+    assert counts["predictor_buffer_write_bytes"] == 9 * entry_bytes

@@ -66,7 +66,7 @@ def test_total(result: MachineResult) -> None:
         ("dma_k", {"busy": 57, "drained": 45}),
         ("dma_v", {"busy": 53, "drained": 49}),
         ("dma_output", {"busy": 29, "operand": 73}),
-        ("dma", {"busy": 65 + 57 + 53 + 29, "operand": 73, "drained": 102 + 37 + 45 + 49}),
+        ("dma", {"busy": 65 + 57 + 53 + 29, "operand": 73, "drained": 2 * 102 + 37 + 45 + 49}),
         # six bursts of nBL = 4; transfers are open 0-65 and 73-102
         ("dram", {"busy": 24, "dram": 65 + 29 - 24, "operand": 8}),
     ],

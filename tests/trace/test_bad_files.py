@@ -1,7 +1,9 @@
 """Every file that is no good says so in one line that begins with its path."""
 
 import json
+import math
 import re
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -138,7 +140,7 @@ def test_sampled_rows_outside_the_queries(broken, make_layer):
     def change(tensors, metadata):
         tensors["layer.3.out_rows"] = np.full((4, 2), 10, dtype=np.int32)
 
-    layer = make_layer(out_rows=np.zeros((4, 2)), out=np.zeros((4, 2, 8)))
+    layer = make_layer(out_rows=np.zeros((4, 2), dtype=int), out=np.zeros((4, 2, 8)))
     assert refused(broken(change, layer=layer)) == "layer.3.out_rows names a row outside 0 to 9"
 
 
@@ -279,6 +281,69 @@ def test_values_beyond_float16_ask_for_float32(make_layer, write):
     with pytest.raises(TraceError, match=r"^layer\.3\.x_q: 100000 does not fit float16$"):
         write(layer)
     assert open_trace(write(layer, dtype="float32")).layer(3).x_q()[0, 0] == 1e5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"q": np.zeros((10, 8))}, "layer.3.q has shape [10, 8]; expected 3 axes"),
+        ({"k": np.zeros((2, 10, 8), dtype=complex)}, "layer.3.k is complex128; expected real numbers"),
+        ({"v": [[[1.0]]]}, "layer.3.v: list; expected a NumPy array"),
+        ({"v": None}, "layer.3.v: NoneType; expected a NumPy array"),
+        ({"keep": np.ones((4, 10, 10))}, "layer.3.keep is float64; expected booleans"),
+        (
+            {"out_rows": np.zeros((4, 2)), "out": np.zeros((4, 2, 8))},
+            "layer.3.out_rows is float64; expected whole numbers",
+        ),
+        ({"number": np.int64(3)}, "layer 3: number is a NumPy int64; expected a plain Python value"),
+        ({"scale": np.float32(1)}, "layer 3: scale is a NumPy float32; expected a plain Python value"),
+        ({"causal": np.True_}, "layer 3: causal is a NumPy bool; expected a plain Python value"),
+    ],
+)
+def test_arrays_and_numbers_of_the_wrong_kind(fields, message, make_layer, write):
+    with pytest.raises(TraceError, match=f"^{re.escape(message)}$"):
+        write(replace(make_layer(), **fields))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.int64(1), "not JSON serializable"), (math.nan, "JSON compliant"), ({1j: 2}, "keys must be")],
+)
+def test_provenance_that_json_cannot_hold(value, message, make_layer, tmp_path):
+    with pytest.raises(TraceError, match=f"^t: metadata that JSON cannot hold: .*{message}"):
+        write_trace(tmp_path / "t.safetensors", [make_layer()], kind="real", model="", provenance={"a": value})
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31mred", "\ud800", "a\x00", "a\rb"])
+def test_text_that_a_terminal_would_obey_or_cannot_print(text, make_layer, broken, tmp_path):
+    def change(tensors, metadata):
+        metadata["model"] = text
+
+    expected = f"model holds the character {re.sub('[ab]', '', text)[0]!a}, which cannot be printed"
+    assert refused(broken(change)) == f"metadata: {expected}"
+    for provenance in ({"a": {"b": [text]}}, {"a": {text: 1}}):
+        with pytest.raises(
+            TraceError, match=r"metadata: provenance\S* holds the character '\S+', which cannot be printed$"
+        ):
+            write_trace(tmp_path / "t.safetensors", [make_layer()], kind="real", model="", provenance=provenance)
+
+
+def test_an_infinite_bias_is_told_where_forbidden_keys_belong(make_layer, write):
+    bias = np.zeros((1, 10, 10))
+    bias[0, 3, 4] = -np.inf
+    message = "layer.3.bias head 0 at [3, 4] is NaN or Inf: a key that may not be attended to belongs in `allowed`, not"
+    with pytest.raises(TraceError, match=re.escape(message)):
+        write(make_layer(bias=bias))
+
+
+def test_a_row_of_a_bias_that_is_not_finite_is_named_by_its_own_number(broken, make_layer):
+    def change(tensors, metadata):
+        tensors["layer.3.bias"][2, 6, 1] = np.nan
+
+    layer = open_trace(broken(change, layer=make_layer(bias=np.zeros((4, 10, 10))))).layer(3)
+    assert layer.bias(2, 0, 6).shape == (6, 10)
+    message = refused(layer.source.path, lambda path: layer.bias(2, 5, 2))
+    assert message.startswith("layer.3.bias head 2 at [6, 1] is NaN or Inf")
 
 
 def test_a_place_that_cannot_be_written(make_layer, tmp_path):

@@ -10,6 +10,7 @@ from dsasim.errors import TraceError
 from dsasim.trace import positions
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.info import natural_density
 from dsasim.trace.scores import exact_scorer
 from dsasim.trace.store import trace_in_memory
 
@@ -46,3 +47,5 @@ def test_overflowing_scores_are_refused() -> None:
     trace = trace_in_memory("huge", [layer], kind="synthetic", dtype="float32").layer(3)
     with pytest.raises(TraceError, match=r"layer 3 head 0 of the trace: scores .* overflow float32"):
         exact_scorer(trace, 0)(next(trace.row_blocks()))
+    with pytest.raises(TraceError, match="overflow float32"):  # and no warning of NumPy
+        natural_density(trace)
