@@ -114,7 +114,7 @@ def walk_parts(
     conflict = np.zeros((parts, lanes), np.int64)
     bank_of = banks_of_keys(load_key, num_banks)
     key_seen = np.full(len(bank_of), -1, np.int64)
-    bank_reads = np.zeros(num_banks, np.uint16)
+    bank_reads = np.zeros(num_banks, np.uint16)  # in one step, so at most lanes * T
     group = np.empty(lanes, np.int64)
     step = np.zeros(lanes, np.int64)
     last = np.zeros(lanes, np.int64)

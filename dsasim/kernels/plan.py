@@ -98,14 +98,14 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
 @njit(cache=True)
 def subset_order(group_rows: int) -> NDArray[np.int64]:
     """All non-empty row sets of a group as bitmasks, most rows first, then the lowest bitmask."""
-    order = np.empty((1 << group_rows) - 1, np.int64)
+    size = np.zeros(1 << group_rows, np.int64)
+    for subset in range(1, len(size)):
+        size[subset] = size[subset >> 1] + (subset & 1)
+    order = np.empty(len(size) - 1, np.int64)
     at = 0
-    for size in range(group_rows, 0, -1):
-        for subset in range(1, 1 << group_rows):
-            bits = 0
-            for row in range(group_rows):
-                bits += (subset >> row) & 1
-            if bits == size:
+    for rows in range(group_rows, 0, -1):
+        for subset in range(1, len(size)):
+            if size[subset] == rows:
                 order[at] = subset
                 at += 1
     return order
@@ -142,20 +142,38 @@ def _fill_queues(
 
 
 @njit(cache=True)
-def _next_step(waiting: NDArray[np.int64], count: int, chosen: NDArray[np.int64]) -> int:
-    """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
+def _drop_empty(
+    waiting: NDArray[np.int64], count: int, head: NDArray[np.int64], tail: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Drop the sets whose queue is empty from the first `count` of `waiting`, keeping their order.
 
-    The rows that still want keys are those of the non-empty sets. One pass is enough, since `idle` only shrinks.
+    Returns how many are left, and the rows that still want keys: those of the sets left.
     """
+    left = 0
     idle = 0
     for at in range(count):
-        idle |= waiting[at]
+        subset = waiting[at]
+        waiting[left] = subset
+        filled = int(tail[subset] > head[subset])
+        left += filled
+        idle |= subset & -filled
+    return left, idle
+
+
+@njit(cache=True)
+def _next_step(waiting: NDArray[np.int64], count: int, idle: int, chosen: NDArray[np.int64]) -> int:
+    """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
+
+    One pass is enough, since `idle` only shrinks.
+    """
     width = 0
     for at in range(count):
         if waiting[at] & ~idle == 0:
             idle ^= waiting[at]
             chosen[width] = waiting[at]
             width += 1
+            if idle == 0:
+                break
     return width
 
 
@@ -192,12 +210,14 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
             head[subset] = tail[subset] = subset * depth
         first = group * group_rows
         _fill_queues(indptr, indices, first, min(first + group_rows, num_rows), wanted, queue, tail)
-        count = 0
-        for subset in order:
-            waiting[count] = subset
-            count += tail[subset] > head[subset]
-        while count > 0:
-            width = _next_step(waiting, count, chosen)
+        count = num_sets - 1
+        for at in range(count):
+            waiting[at] = order[at]
+        while True:
+            count, idle = _drop_empty(waiting, count, head, tail)
+            if count == 0:
+                break
+            width = _next_step(waiting, count, idle, chosen)
             turns = depth
             for at in range(width):
                 turns = min(turns, tail[chosen[at]] - head[chosen[at]])
@@ -213,11 +233,5 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
                 loads += width
                 steps += 1
                 load_ptr[steps] = loads
-            still = 0
-            for at in range(count):
-                subset = waiting[at]
-                waiting[still] = subset
-                still += tail[subset] > head[subset]
-            count = still
         step_ptr[group + 1] = steps
     return step_ptr, load_ptr[: steps + 1], load_key[:loads], load_rows[:loads]
