@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from dsasim.predictors.exact import exact_scores
 
 from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.trace.attention import LayerTrace
