@@ -145,12 +145,13 @@ def choose_tiling(room: Room, product: Product, peak_bytes_per_cycle: Fraction) 
 def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJob]:
     """The jobs of a product in order."""
     before: tuple[Span, Span, Span] | None = None
+    timed: dict[tuple[int, int, int], tuple[int, int, Traffic]] = {}
     for rows, columns, inner in _order(product, tiling):
         same_activations = before is not None and (rows, inner) == (before[0], before[2])
         same_weights = before is not None and (columns, inner) == (before[1], before[2])
         ends = inner.first + inner.size == product.inner
-        cycles = room.cycles(rows.size, inner.size, columns.size)
-        ideal = room.grid.cycles([room.grid.folds(rows.size, inner.size, columns.size)])
+        shape = rows.size, inner.size, columns.size
+        cycles, ideal, traffic = timed[shape] = timed.get(shape) or _timed(room, shape)
         yield DenseJob(
             product=product.name,
             rows=rows,
@@ -158,7 +159,7 @@ def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJo
             columns=columns,
             cycles=cycles,
             conflict_cycles=cycles - ideal,
-            traffic=room.grid.traffic(rows.size, inner.size, columns.size),
+            traffic=traffic,
             activation_bytes=0 if same_activations else rows.size * inner.size * room.element_bytes,
             weight_bytes=0 if same_weights else inner.size * columns.size * room.element_bytes,
             starts_block=inner.first == 0,
@@ -166,6 +167,11 @@ def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJo
             output_bytes=rows.size * columns.size // product.sums_per_result * room.element_bytes if ends else 0,
         )
         before = rows, columns, inner
+
+
+def _timed(room: Room, shape: tuple[int, int, int]) -> tuple[int, int, Traffic]:
+    """Array time with the buffers' ports, without them, and what crosses the array's edges."""
+    return room.cycles(*shape), room.grid.cycles([room.grid.folds(*shape)]), room.grid.traffic(*shape)
 
 
 def dram_bytes(room: Room, product: Product, tiling: Tiling) -> int:
