@@ -5,9 +5,9 @@ into a block of results (in a slot of the output buffer). Where the inner dimens
 block wait in its slot, as wide as the accumulators, until its last job. One order of loops keeps a block of weights and
 lets the activations pass, the other keeps activations; with the inner dimension cut, neither stays.
 
-Of all tilings with blocks of R, 2 R, 4 R, ... rows by C, 2 C, 4 C, ... columns (or all there are) and as much of the
-inner dimension as fits, the one with the least sum of array time and DRAM time at peak bandwidth is taken: a bound on
-both that prefers few bytes where time is equal.
+Of all tilings with blocks of ..., R / 2, R, 2 R, ... rows by ..., C / 2, C, 2 C, ... columns (or all there are) and as
+much of the inner dimension as fits, the one with the least sum of array time and DRAM time at peak bandwidth is taken:
+a bound on both that prefers few bytes where time is equal.
 
 Worked example, 16 x 16 PEs of 16 bits, outputs stationary, slots of 8 KiB for activations and results and 64 KiB for
 weights: 512 x 64 by 64 x 1024. Blocks of 16 x 256 results fill a slot; 32 * 4 jobs of 16 folds of 64 and 46 more cycles
@@ -131,13 +131,13 @@ def sum_bytes(arch: ArchConfig) -> int:
 
 
 def choose_tiling(room: Room, product: Product, peak_bytes_per_cycle: Fraction) -> Tiling:
-    """The tiling with the least array and DRAM time; ConfigError if not even one PE array's worth fits."""
+    """The tiling with the least array and DRAM time; ConfigError if not even one result's worth fits."""
     candidates = list(_tilings(room, product))
     if not candidates:
         raise ConfigError(
-            f"buffers.q, k or output: a slot holds no block of product {product.name}; {room.grid.rows} activations of"
-            f" one inner step, {room.grid.columns} weights and {room.grid.rows} x {room.grid.columns} sums of"
-            f" {room.sum_bytes} bytes must fit"
+            f"buffers.q, k or output: a slot holds no block of product {product.name}; one activation and"
+            f" {product.sums_per_result} weights of {room.element_bytes} bytes and as many sums of {room.sum_bytes}"
+            " must fit"
         )
     return min(candidates, key=lambda tiling: _cost(room, product, tiling, peak_bytes_per_cycle))
 
@@ -201,8 +201,9 @@ def _cost(room: Room, product: Product, tiling: Tiling, peak_bytes_per_cycle: Fr
 
 def _tilings(room: Room, product: Product) -> Iterator[Tiling]:
     """All candidates that fit."""
-    columns_at_least = room.grid.columns * product.sums_per_result
-    for rows, columns in every(_doubled(room.grid.rows, product.rows), _doubled(columns_at_least, product.columns)):
+    row_sizes = _block_sizes(room.grid.rows, product.rows)
+    column_sizes = _block_sizes(room.grid.columns, product.columns, product.sums_per_result)
+    for rows, columns in every(row_sizes, column_sizes):
         elements = min(room.activation_slot // rows, room.weight_slot // columns) // room.element_bytes
         for weights_stay in (True, False):
             tiling = Tiling(rows, min(elements, product.inner), columns, weights_stay)
@@ -223,12 +224,19 @@ def _order(product: Product, tiling: Tiling) -> Iterator[tuple[Span, Span, Span]
         yield from every(rows, columns, inner)
 
 
-def _doubled(unit: int, most: int) -> Iterator[int]:
-    size = unit
-    while size < most:
-        yield size
-        size *= 2
-    yield most
+def _block_sizes(unit: int, most: int, multiple: int = 1) -> list[int]:
+    """`unit` halved and doubled as often as can be, rounded up to a multiple, and all there are.
+
+    Worked example: 12 of at most 60, multiples of 2: 2, 4, 6, 12, 24, 48, 60.
+    """
+    sizes, size = {most}, unit
+    while size > 1:
+        size = -(-size // 2)
+        sizes.add(size)
+    while unit < most:
+        sizes.add(unit)
+        unit *= 2
+    return sorted({min(most, -(-size // multiple) * multiple) for size in sizes})
 
 
 def _spans(total: int, block: int) -> list[Span]:

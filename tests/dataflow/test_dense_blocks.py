@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import Room, Tiling, choose_tiling, dense_jobs, dense_room, dram_bytes
+from dsasim.dataflow.dense_blocks import Room, Tiling, _block_sizes, choose_tiling, dense_jobs, dense_room, dram_bytes
 from dsasim.dataflow.dense_layer import Product
 from dsasim.dataflow.folds import SystolicArray
 from dsasim.errors import ConfigError
@@ -51,12 +51,18 @@ def test_what_a_slot_holds_to_the_byte() -> None:
     assert room_of(grid, 32, 64, 8).fits(Product("x", 2, 8, 4, sums_per_result=2), whole)
 
 
-def test_a_buffer_without_room_for_one_fold_is_refused() -> None:
-    grid, product = SystolicArray(2, 4), Product("up", 8, 8, 8)
-    assert choose_tiling(room_of(grid, 4, 8, 40), product, PEAK).inner == 1
-    for slots in ((3, 8, 40), (4, 7, 40), (4, 8, 39)):
-        with pytest.raises(ConfigError, match=r"a slot holds no block of product up; 2 activations .* 4 weights"):
+def test_blocks_may_be_smaller_than_the_array_down_to_one_result() -> None:
+    grid, product = SystolicArray(2, 4), Product("up", 8, 8, 8, sums_per_result=2)
+    assert choose_tiling(room_of(grid, 2, 4, 10), product, PEAK) == Tiling(1, 1, 2, weights_stay=True)
+    for slots in ((1, 4, 10), (2, 3, 10), (2, 4, 9)):
+        with pytest.raises(ConfigError, match=r"no block of product up; one activation and 2 weights of 2 bytes"):
             choose_tiling(room_of(grid, *slots), product, PEAK)
+
+
+def test_sizes_of_blocks() -> None:
+    """The worked example of `_block_sizes`, and an array that is larger than the product."""
+    assert _block_sizes(12, 60, 2) == [2, 4, 6, 12, 24, 48, 60]
+    assert _block_sizes(16, 5) == [1, 2, 4, 5]
 
 
 @pytest.mark.parametrize(
