@@ -53,7 +53,7 @@ def pe_array(arch: ArchConfig) -> Unit:
     return Unit(
         area_mm2=arch.macs * pe.area_mm2,
         leakage_mw=arch.macs * pe.leakage_mw,
-        energy_pj={"macs_sddmm": pe.energy_pj, "macs_spmm": pe.energy_pj},
+        energy_pj=dict.fromkeys(("macs_sddmm", "macs_spmm", "macs_dense"), pe.energy_pj),
         sources=(*pe.sources, _overhead(arch)),
     )
 

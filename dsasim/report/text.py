@@ -72,6 +72,8 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
     bound = "at most " if result.machine.predictor_free else ""
     yield from _speedup_rows(result, bound)
+    if result.scope != "attention":
+        yield _attention_row(result, bound)
     yield _energy_row(result, bound)
     if bound:
         yield "", "", "upper bounds: prediction is free of charge in this run"
@@ -89,6 +91,17 @@ def _speedup_rows(result: RunResult, bound: str) -> Iterator[tuple[str, str, str
     if baseline.iso_area is not None:
         speedup = bound + times(baseline.iso_area.speedup_ratio)
         yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
+
+
+def _attention_row(result: RunResult, bound: str) -> tuple[str, str, str]:
+    """Amdahl's law: what attention alone gains, and how little of the time it is."""
+    machine, baseline = result.machine, result.baseline
+    ours, dense = machine.attention_cycles, baseline.dense_attention_cycles
+    text = (
+        f"for attention alone, {percent(ours / machine.cycles)} of this run's cycles,"
+        f" {percent(dense / baseline.dense_cycles)} of dense's"
+    )
+    return "", bound + times(dense / ours), text
 
 
 def _energy_row(result: RunResult, bound: str) -> tuple[str, str, str]:

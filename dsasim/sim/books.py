@@ -17,7 +17,7 @@ def unit_reports(
     arch: ArchConfig, machine: Accelerator, cycles: int, counters: Mapping[str, int]
 ) -> dict[str, UnitReport]:
     """Every unit's books; what its MACs were used for is in `counters`."""
-    macs = counters["macs_sddmm"] + counters["macs_spmm"]
+    macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters["macs_dense"]
     lanes, engines = machine.pe_array.lanes, list(machine.dma.values())
     reports = {
         unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)
