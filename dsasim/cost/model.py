@@ -44,6 +44,8 @@ UNPRICED_COUNTERS = frozenset(
         "dram_row_hits",  # why a burst waited, not what it costs
         "dram_row_misses",
         "dram_row_conflicts",
+        "dram_forwarded_reads",  # never reached the device
+        "dram_merged_writes",
     )
 )
 """Counters that cost nothing by themselves; any other counter without a price is an error."""

@@ -45,6 +45,7 @@ def run_machine(
     record = _Record()
     access_bytes = machine.dram.preset.access_bytes
     cycles = machine.run(_layers(arch, trace, selection, record, access_bytes, observe, progress))
+    machine.dram.finish(cycles)
     counters = dict(record.counters) | books.dram_counters(machine.dram)
     units = books.unit_reports(arch, machine, cycles, counters["macs_sddmm"] + counters["macs_spmm"])
     layers = tuple(_layer_reports(record, machine.head_ends))

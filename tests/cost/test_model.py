@@ -77,7 +77,7 @@ def test_a_faster_clock_shortens_leakage_and_standby_only(make_arch: MakeArch, m
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(counts=st.lists(st.integers(0, 10**9), min_size=36, max_size=36), cycles=st.integers(0, 10**9))
+@given(counts=st.lists(st.integers(0, 10**9), min_size=38, max_size=38), cycles=st.integers(0, 10**9))
 def test_energy_adds_up_to_its_total_and_never_falls_with_more_events(
     make_arch: MakeArch, make_run: MakeRun, counts: list[int], cycles: int
 ) -> None:
