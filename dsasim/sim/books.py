@@ -64,4 +64,5 @@ def dram_counters(dram: Dram) -> dict[str, int]:
         "dram_row_misses": counts[controller.MISSES],
         "dram_row_conflicts": counts[controller.CONFLICTS],
         "dram_refreshes": counts[controller.REFRESHES],
+        "dram_open_edges": counts[controller.OPEN_EDGES],
     }
