@@ -254,6 +254,12 @@ class ArchConfig(Section):
             )
         if array.dataflow == "systolic" and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
             raise ValueError("pe_array.dataflow systolic needs lane_sync lock_step and lane_split groups")
+        rows = array.lanes * self.scheduler.token_parallelism
+        if array.lane_split == "heads" and self.scheduler.tile_rows % rows:
+            raise ValueError(
+                f"pe_array.lane_split heads needs scheduler.tile_rows {self.scheduler.tile_rows} to be a multiple of"
+                f" lanes x token_parallelism = {rows}"
+            )
         if array.organisation == "decoupled" and self.predictor.method in PREDICTED:
             _require(
                 self.predictor,

@@ -25,18 +25,18 @@ class Parts:
     """Parts of the tiles of one head, in order; each is walked by the array as a job of its own.
 
     tile int64 [parts]; bounds int64 [parts, 4]: first group, end group, first step, end step, ends exclusive; the
-    union of a part's keys as CSR, ascending: union_ptr int64 [parts + 1], union_keys int32.
+    union of a part's keys as CSR, ascending: union_ptr int64 [parts + 1], union_keys.
     """
 
     tile: Int64
     bounds: Int64
     union_ptr: Int64
-    union_keys: NDArray[np.int32]
+    union_keys: NDArray[np.int32] | Int64
 
     def __len__(self) -> int:
         return len(self.tile)
 
-    def union(self, part: int) -> NDArray[np.int32]:
+    def union(self, part: int) -> NDArray[np.int32] | Int64:
         """The keys of a part, ascending."""
         return self.union_keys[self.union_ptr[part] : self.union_ptr[part + 1]]
 
@@ -80,14 +80,14 @@ class Fetches:
         return self.all_keys[self.key_ptr[part] : self.key_ptr[part + 1]]
 
 
-def fetches(pool: Pool, parts: Parts, first_key: int = 0) -> tuple[Fetches, Pool]:
+def fetches(pool: Pool, parts: Parts) -> tuple[Fetches, Pool]:
     """Fetch the parts of the layer's next head into its pool; returns the fetches and the pool after them.
 
-    Heads of other kv heads have other vectors: `first_key` is what key 0 of this head's kv head is called in the pool.
+    Keys of different kv heads are different vectors and must have different numbers.
     """
-    union_keys = parts.union_keys.astype(np.int64) + first_key
+    union_keys = parts.union_keys.astype(np.int64)
     key_ptr, keys, must_have_ended, held, stamps = fetch_parts(
         parts.union_ptr, union_keys, pool.capacity, pool.keys, pool.stamps, pool.num_parts
     )
     after = Pool(pool.capacity, pool.num_parts + len(parts), held, stamps)
-    return Fetches(key_ptr, keys - first_key, must_have_ended), after
+    return Fetches(key_ptr, keys, must_have_ended), after

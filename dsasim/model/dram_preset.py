@@ -1,12 +1,14 @@
 """DRAM presets: the organisation of one channel and its timings, with their sources (dram_presets.yaml)."""
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 
 import yaml
 
+from dsasim.errors import ConfigError
 from dsasim.kernels.dram_timing import ACT, ONE_SLOT, RD, ROW_AND_COLUMN, SPLIT_ACTIVATE, WR
 
 BUSES = {"one": ONE_SLOT, "row_and_column": ROW_AND_COLUMN, "split_activate": SPLIT_ACTIVATE}
@@ -74,3 +76,12 @@ def load_presets() -> dict[str, DramPreset]:
     """All presets by name."""
     text = (files("dsasim.model") / "dram_presets.yaml").read_text(encoding="utf-8")
     return {name: DramPreset(**values) for name, values in yaml.safe_load(text).items()}
+
+
+def find_preset(name: str) -> DramPreset:
+    """The preset of this name; ConfigError with the nearest one."""
+    presets = load_presets()
+    if name in presets:
+        return presets[name]
+    nearest = get_close_matches(name.upper(), presets, n=1, cutoff=0.0)[0]
+    raise ConfigError(f"no DRAM preset {name!r}; did you mean {nearest}? There are {', '.join(presets)}")

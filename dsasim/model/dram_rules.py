@@ -6,11 +6,11 @@ pseudo-channel of HBM:
 
     same bank    ACT→ACT nRC, ACT→RD nRCDRD, ACT→WR nRCDWR, ACT→PRE nRAS, PRE→ACT nRP, RD→PRE nRTP,
                  WR→PRE nCWL + nBL + nWR; with a closed page RD→ACT nRTP + nRP, WR→ACT nCWL + nBL + nWR + nRP
-    same group   ACT→ACT nRRDL, RD→RD and WR→WR nCCDL, WR→RD nCWL + nBL + nWTRL
+    same group   ACT→ACT nRRDL, RD→RD and WR→WR nCCDL, WR→RD nCWL + nBL + nWTRL (LPDDR5: nBL_max)
     same rank    ACT→ACT nRRDS, RD→RD and WR→WR nCCDS, WR→RD nCWL + nBL + nWTRS, RD→WR nRTW (nCL + nBL + 2 - nCWL where
                  the standard names none); PRE_ALL as PRE of every bank, then ACT after nRPab; PRE→PRE nPPD;
                  ACT→REF nRC, PRE→REF nRP, REF→ACT and REF→PRE_ALL nRFC
-    other ranks  RD→RD and RD→WR nBL + nCS, WR→RD nCL + nBL + nCS - nCWL (one data bus);
+    other ranks  RD→RD and RD→WR nBL + nCS, WR→RD nCWL + nBL + nCS - nCL (one data bus);
     other stacks RD→RD nCCDR (HBM3)
     channel      RD→RD and WR→WR nBL (one data bus for all ranks, not of pseudo-channels); a command that occupies its
                  bus for n ticks holds the next one back for n
@@ -48,7 +48,7 @@ Rule = tuple[int, int, int, int]
 def constraints(t: Mapping[str, int], command_ticks: Mapping[int, int], *, closed_page: bool = False) -> list[Rule]:
     """All rules but nFAW for the timings `t` in ticks; `command_ticks` of the commands that occupy a bus longer."""
     written = t["nCWL"] + t["nBL"]
-    rules = _bank(t, written, closed_page) + _group(t, written) + _rank(t, written, closed_page)
+    rules = _bank(t, written, closed_page) + _group(t) + _rank(t, written, closed_page)
     rules += _others(t)
     extra = {command: command_ticks.get(command, 1) - 1 for command in range(COMMANDS)}
     rules = [(scope, first, then, latency + extra[first] - extra[then]) for scope, first, then, latency in rules]
@@ -81,12 +81,12 @@ def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
     return rules + [(IN_BANK, RD, PRE, t["nRTP"]), (IN_BANK, WR, PRE, written + t["nWR"])]
 
 
-def _group(t: Mapping[str, int], written: int) -> list[Rule]:
+def _group(t: Mapping[str, int]) -> list[Rule]:
     return [
         (IN_GROUP, ACT, ACT, t["nRRDL"]),
         (IN_GROUP, RD, RD, t["nCCDL"]),
         (IN_GROUP, WR, WR, t["nCCDL"]),
-        (IN_GROUP, WR, RD, written + t["nWTRL"]),
+        (IN_GROUP, WR, RD, t["nCWL"] + t.get("nBL_max", t["nBL"]) + t["nWTRL"]),
     ]
 
 
@@ -119,7 +119,7 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
         rules += [
             (IN_OTHER_RANKS, RD, RD, t["nBL"] + t["nCS"]),
             (IN_OTHER_RANKS, RD, WR, t["nBL"] + t["nCS"]),
-            (IN_OTHER_RANKS, WR, RD, t["nCL"] + t["nBL"] + t["nCS"] - t["nCWL"]),
+            (IN_OTHER_RANKS, WR, RD, t["nCWL"] + t["nBL"] + t["nCS"] - t["nCL"]),
             (IN_CHANNEL, RD, RD, t["nBL"]),
             (IN_CHANNEL, WR, WR, t["nBL"]),
         ]

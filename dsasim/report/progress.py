@@ -1,12 +1,18 @@
 """A progress bar with the time left, on stderr, for work that lasts."""
 
+from __future__ import annotations
+
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from dsasim.trace.requests import Requests
 
 SHOWN_AFTER_SECONDS = 2.0
 
@@ -47,3 +53,10 @@ class LateProgress:
         bar.tasks[task].start_time = bar.get_time() - (time.monotonic() - self._begun)
         bar.start()
         return bar
+
+
+def with_progress(parts: Iterable[Requests], progress: LateProgress) -> Iterator[Requests]:
+    """The parts of a request trace, as they are; `progress` is told how much of the file has been read."""
+    for part in parts:
+        yield part
+        progress(round(1000 * part.share_read), 1000)

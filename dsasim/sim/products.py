@@ -1,7 +1,7 @@
 """SDDMM and SpMM of a bundle's rows on the array: one job a tile, or parts where K or V is fetched into a pool."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,15 +78,17 @@ def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, 
 
 
 def _fetches(context: Context, name: str, kv_heads: Sequence[int], parts: Parts) -> list[Fetch]:
-    """What each part brings into the pool; keys of kv head n of a bundle are numbered from n * L_k."""
+    """What each part brings into the pool, where key j of kv head n is known as n * L_k + j."""
     region: Region = getattr(context.placement, name)
     L_k = context.layer.L_k
-    found, after = fetches(getattr(context.pools, name), parts, kv_heads[0] * L_k)
+    place, key = np.divmod(parts.union_keys.astype(np.int64), L_k)
+    known = replace(parts, union_keys=np.array(kv_heads)[place] * L_k + key)
+    found, after = fetches(getattr(context.pools, name), known)
     setattr(context.pools, name, after)
     made = []
     for part in range(len(parts)):
-        place, key = np.divmod(found.keys(part), L_k)
-        transfer = Transfer.joined([region.gather(kv_head, key[place == at]) for at, kv_head in enumerate(kv_heads)])
+        kv_head, key = np.divmod(found.keys(part), L_k)
+        transfer = Transfer.joined([region.gather(number, key[kv_head == number]) for number in kv_heads])
         context.counters[f"{name}_buffer_write_bytes"] += transfer.num_bytes
         made.append(Fetch(transfer, int(found.must_have_ended[part])))
     return made

@@ -67,7 +67,7 @@ WRITTEN = T["nCWL"] + T["nBL"]
         (WR, WR, OTHER_RANK, T["nBL"]),
         (WR, RD, SAME_GROUP, WRITTEN + T["nWTRL"]),
         (WR, RD, OTHER_GROUP, WRITTEN + T["nWTRS"]),
-        (WR, RD, OTHER_RANK, T["nCL"] + T["nBL"] + T["nCS"] - T["nCWL"]),
+        (WR, RD, OTHER_RANK, T["nCWL"] + T["nBL"] + T["nCS"] - T["nCL"]),
         (WR, PRE, HERE, WRITTEN + T["nWR"]),
     ],
 )

@@ -1,0 +1,63 @@
+"""Lines of a DRAM request trace, `op,addr,not_before`, from bytes to numbers."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, EXTRA = 0, 1, 2, 3, 4, 5
+"""What is wrong with a line."""
+MAX_DIGITS = 18
+"""Of a number, so that it fits an int64."""
+NEWLINE, RETURN, COMMA, SPACE, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r, 09RW")
+
+
+@njit(cache=True)
+def _number(text: Bytes, at: int) -> tuple[int, int]:
+    """The decimal number at `at` and where it ends; -1 if there is none or it is too long."""
+    value, start = 0, at
+    while ZERO <= text[at] <= NINE:
+        value = 10 * value + int(text[at]) - ZERO
+        at += 1
+        if at - start > MAX_DIGITS:
+            return -1, at
+    return (value if at > start else -1), at
+
+
+@njit(cache=True)
+def parse_requests(
+    text: Bytes, at: int, access_bytes: int, bursts: Ints, writes: Bytes, not_before: Ints
+) -> tuple[int, int, int, int]:
+    """Parse whole lines of `text` from byte `at` on, until it ends or the arrays are full; empty lines count as lines.
+
+    `text` ends with a newline. `bursts` receives addresses / access bytes. Returns (requests, lines, next byte, what is
+    wrong with the line that begins there).
+    """
+    count = lines = 0
+    while at < len(text) and count < len(bursts):
+        line = at
+        if text[at] == NEWLINE or (text[at] == RETURN and text[at + 1] == NEWLINE):
+            at += 1 if text[at] == NEWLINE else 2
+            lines += 1
+            continue
+        if text[at] not in (READ, WRITE) or text[at + 1] != COMMA:
+            return count, lines, line, BAD_OP
+        address, at = _number(text, line + 2)
+        if address < 0 or text[at] != COMMA:
+            return count, lines, line, BAD_ADDRESS
+        if address % access_bytes:
+            return count, lines, line, UNALIGNED
+        time, at = _number(text, at + 1)
+        if time < 0:
+            return count, lines, line, BAD_TIME
+        if text[at] == RETURN:
+            at += 1
+        if text[at] != NEWLINE:
+            return count, lines, line, EXTRA if text[at] == COMMA else BAD_TIME
+        bursts[count], writes[count], not_before[count] = address // access_bytes, text[line] == WRITE, time
+        count += 1
+        lines += 1
+        at += 1
+    return count, lines, at, FINE

@@ -1,0 +1,104 @@
+"""`dsasim dram`."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MATCHED = ("--preset", "DDR4_2400", "--mapping", "row-bank-bankgroup-rank-column", "--no-refresh")
+
+
+@pytest.fixture
+def conflict(tmp_path: Path) -> str:
+    """Two reads of different rows of a bank: ACT 1, RD 17, PRE 40, ACT 56, RD 72, data until 92."""
+    path = tmp_path / "conflict.csv.gz"
+    path.write_bytes(gzip.compress(b"op,addr,not_before\nR,0,0\nR,131072,0\n"))
+    return str(path)
+
+
+def test_json_holds_what_is_promised(dsasim: Callable, conflict: str) -> None:
+    done = dsasim("dram", conflict, *MATCHED, "--json", "-")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert (found["requests"], found["reads"], found["writes"]) == (2, 2, 0)
+    assert (found["cycles_last_read"], found["cycles_drained"]) == (92, 92)
+    assert found["bandwidth_gbps"] == pytest.approx(128 / (92 * 0.833))
+    assert found["avg_read_latency_cycles"] == (37 + 91) / 2
+    assert (found["row_hits"], found["row_misses"], found["row_conflicts"]) == (0, 1, 1)
+    commands = {"act": 2, "pre": 1, "rd": 2, "wr": 0, "ref": 0}
+    assert {name: found["commands"][name] for name in commands} == commands
+    assert found["latency_histogram"] == [{"from_cycles": 32, "reads": 1}, {"from_cycles": 64, "reads": 1}]
+    assert found["open_cycles"] == [40 - 1 + 92 - 56]
+
+
+def test_the_table_says_the_same(dsasim: Callable, conflict: str, tmp_path: Path) -> None:
+    done = dsasim("dram", conflict, *MATCHED, "--json", str(tmp_path / "r.json"))
+    for words in ("2 requests on 1 x DDR4_2400", "76.64 ns (92 cycles)", "64 to 127", "row conflicts"):
+        assert words in done.out
+    assert max(map(len, done.out.split("\n"))) <= 100
+    assert json.loads((tmp_path / "r.json").read_text())["cycles_drained"] == 92
+
+
+def test_options_reach_the_memory(dsasim: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"R,{64 * at},0\n" for at in range(64)))
+
+    def cycles(*options: str) -> int:
+        return json.loads(dsasim("dram", str(path), *MATCHED, *options, "--json", "-").out)["cycles_drained"]
+
+    assert cycles() == 37 + 63 * 6
+    assert cycles("--channels", "2") < cycles() * 0.6  # two a cycle, each channel every other burst
+    assert cycles("--channels", "2", "--inject", "1") >= cycles("--channels", "2")
+    assert cycles("--page", "closed") > 3000  # an ACT each, nRC = 55 apart
+    assert cycles("--mapping", "mop4") < cycles()
+    assert cycles("--ranks", "2") == cycles()
+
+
+def test_refreshes_unless_told_not_to(dsasim: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("R,0,20000\n")
+    counts = [
+        json.loads(dsasim("dram", str(path), *MATCHED, *flag, "--json", "-").out)["commands"]["ref"]
+        for flag in ((), ("--refresh",))
+    ]
+    assert counts == [0, 2]
+
+
+@pytest.mark.parametrize("preset", ["LPDDR5_6400", "GDDR6", "HBM2", "HBM3", "HBM2_2000", "GDDR6_14000", "HBM3_6400"])
+def test_every_preset_replays(dsasim: Callable, conflict: str, preset: str) -> None:
+    done = dsasim("dram", conflict, "--preset", preset, "--mapping", "mop4", "--channels", "4", "--json", "-")
+    assert (done.status, json.loads(done.out)["requests"]) == (0, 2)
+
+
+def test_an_empty_trace_takes_no_time(dsasim: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("op,addr,not_before\n")
+    done = dsasim("dram", str(path), *MATCHED)
+    assert (done.status, done.err) == (0, "")
+    assert "0 requests" in done.out
+
+
+BAD = {
+    "line": ("R,0,0\nR,7,0\n", (), "t.csv:2: addr is not a multiple of the burst of 64 bytes, got 'R,7,0'"),
+    "preset": ("R,0,0\n", ("--preset", "DDR4_2401"), "no DRAM preset 'DDR4_2401'; did you mean DDR4_2400?"),
+    "field": ("R,0,0\n", ("--mapping", "row-bonk-column"), "no address field 'bonk'"),
+    "twice": ("R,0,0\n", ("--mapping", "row-bank-row-column-bankgroup"), "names row twice"),
+    "missing": ("R,0,0\n", ("--mapping", "row-bank-column"), "leaves out bankgroup"),
+    "ranks": ("R,0,0\n", ("--preset", "HBM2", "--ranks", "2"), "HBM2 has one rank a channel, not 2"),
+    "channels": ("R,0,0\n", ("--channels", "0"), "--channels"),
+    "page": ("R,0,0\n", ("--page", "ajar"), "--page"),
+}
+
+
+@pytest.mark.parametrize(("text", "options", "message"), BAD.values(), ids=BAD)
+def test_bad_input_ends_with_2_and_says_where(
+    dsasim: Callable, tmp_path: Path, text: str, options: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    done = dsasim("dram", str(path), *MATCHED, *options)
+    assert (done.status, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,109 @@
+"""Request traces: what is read, in parts wherever they are cut, and what is refused and where."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dsasim.errors import TraceError
+from dsasim.trace import requests
+from dsasim.trace.requests import read_requests
+
+
+def read(path: Path, access_bytes: int = 64) -> list[tuple[str, int, int]]:
+    """(op, address, not before) of all requests."""
+    found = []
+    for part in read_requests(path, access_bytes):
+        ops = np.where(part.writes, "W", "R").tolist()
+        addresses = (part.bursts * access_bytes).tolist()
+        found += list(zip(ops, addresses, part.not_before.tolist(), strict=True))
+    return found
+
+
+def written(folder: Path, text: str, name: str = "t.csv") -> Path:
+    path = folder / name
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_reads_plain_and_gzipped(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, "op,addr,not_before\nR,0,0\nW,128,7\r\n\nR,64,3", name)
+    assert read(path) == [("R", 0, 0), ("W", 128, 7), ("R", 64, 3)]
+
+
+def test_a_header_is_not_needed_and_nothing_is_nothing(tmp_path: Path) -> None:
+    assert read(written(tmp_path, "R,64,0\n")) == [("R", 64, 0)]
+    assert read(written(tmp_path, "")) == []
+    assert read(written(tmp_path, "op,addr,not_before\n")) == []
+
+
+REQUESTS = st.lists(st.tuples(st.sampled_from("RW"), st.integers(0, 10**10), st.integers(0, 10**17)), max_size=40)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(wanted=REQUESTS, header=st.booleans(), part_bytes=st.integers(1, 60), room=st.integers(1, 9))
+def test_parts_may_be_cut_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: list[tuple], header: bool, part_bytes: int, room: int
+) -> None:
+    lines = [f"{op},{64 * burst},{time}\n" for op, burst, time in wanted]
+    path = written(tmp_path, "op,addr,not_before\n" * header + "".join(lines))
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "PART_BYTES", part_bytes)
+        patch.setattr(requests, "PART_REQUESTS", room)
+        assert read(path) == [(op, 64 * burst, time) for op, burst, time in wanted]
+
+
+WRONG = {
+    "letter": ("X,0,0", "op must be R or W, got 'X,0,0'"),
+    "small letter": ("r,0,0", "op must be R or W"),
+    "word": ("READ,0,0", "op must be R or W"),
+    "unaligned": ("R,65,0", "addr is not a multiple of the burst of 64 bytes, got 'R,65,0'"),
+    "hex": ("R,0x40,0", "addr must be a whole number"),
+    "negative address": ("R,-64,0", "addr must be a whole number"),
+    "no address": ("R,,0", "addr must be a whole number"),
+    "huge address": ("R," + "9" * 30 + ",0", "addr must be a whole number of at most 18 digits"),
+    "negative time": ("R,64,-1", "not_before must be a whole number"),
+    "fraction": ("R,64,1.5", "not_before must be a whole number"),
+    "no time": ("R,64", "addr must be a whole number"),
+    "empty time": ("R,64,", "not_before must be a whole number"),
+    "extra": ("R,64,0,7", "a line is op,addr,not_before"),
+    "space": ("R, 64,0", "addr must be a whole number"),
+    "binary": ("\x00\x01", "op must be R or W"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("ending", ["", "\n", "\nR,0,0\n"])
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, line: str, message: str, ending: str) -> None:
+    path = written(tmp_path, f"op,addr,not_before\nR,0,0\n\n{line}{ending}")
+    with pytest.raises(TraceError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}:4: ")
+    assert message in str(caught.value)
+
+
+def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PART_BYTES", 1000)
+    with pytest.raises(TraceError, match=r"t\.csv:2: a line of more than 4096 characters"):
+        read(written(tmp_path, "R,0,0\n" + "R" * 20_000))
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.csv.gz"])
+def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TraceError, match=r"none\.csv.*: cannot be read: no such file or directory"):
+        read(tmp_path / name)
+
+
+def test_a_broken_archive(tmp_path: Path) -> None:
+    path = written(tmp_path, "R,0,0\n" * 1000, "t.csv.gz")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(TraceError, match=r"t\.csv\.gz: cannot be read"):
+        read(path)
+    path.write_bytes(b"R,0,0\n")
+    with pytest.raises(TraceError, match=r"t\.csv\.gz: cannot be read: not a gzipped file"):
+        read(path)
