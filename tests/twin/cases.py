@@ -118,13 +118,12 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 # ----------------------------------------------------------------------------------------------------- random choice
 def random_case(rng: Random, method: str) -> Case:
     """A design and a trace for `given`, `dsa2021` or `dense`."""
-    design = _design(rng, method)
     masks = method == "given" or (method == "dense" and rng.random() < 0.3)
     layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 2, 3]))]
-    return {"design": design, "layers": layers}
+    return {"design": _design(rng, method, layers), "layers": layers}
 
 
-def _design(rng: Random, method: str) -> dict[str, Any]:
+def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     T, lanes = rng.randint(1, 5), rng.randint(1, 4)
     systolic = method == "dense" and rng.random() < 0.6
     heads_apart = not systolic and rng.random() < 0.25
@@ -140,6 +139,7 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
         "pe_array.organisation": rng.choice(["decoupled", "coupled"]),
         "pe_array.switch_cycles": rng.choice([0, 1, 7]),
         "pe_array.lanes": lanes,
+        "pe_array.lane_sync": "lock_step" if systolic else rng.choice(["lock_step", "independent"]),
         "pe_array.lane_split": "heads" if heads_apart else "groups",
         "pe_array.macs_per_row": rng.randint(1, 5),
         "pe_array.bits": rng.choice([8, 16, 32]),
@@ -165,21 +165,25 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
             f"buffers.{name}.double_buffered": slots > 1,
             f"buffers.{name}.num_slots": slots,
         }
+    vector_bytes = max(layer["shape"]["d_head"] for layer in layers) * design["pe_array.bits"] // 8
     for name in ("k", "v"):
         design[f"buffers.{name}.residency"] = rng.choice(["auto", "auto", "pool"])
+        if rng.random() < 0.3:
+            design[f"buffers.{name}.bytes"] = vector_bytes * (T + rng.randint(0, 8))
     if method == "dsa2021":
         design |= _prediction(rng)
     return design
 
 
 def _bytes(rng: Random, name: str) -> int:
-    """From hardly enough for one group, at times, to plenty."""
-    low = {"q": 6, "k": 8, "v": 8, "predictor": 8, "mask": 4, "score": 6, "output": 6}[name]
-    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < 0.15 else 2 ** (low + 6)
+    """From hardly enough for one group, at times, to plenty; scores may be larger than their buffers."""
+    low = {"q": 6, "k": 8, "v": 8, "predictor": 6, "mask": 4, "score": 3, "output": 6}[name]
+    tight = 0.3 if name in ("predictor", "score") else 0.1
+    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < tight else 2 ** (low + 7)
 
 
 def _prediction(rng: Random) -> dict[str, Any]:
-    selection = rng.choice(["top_k", "top_k", "threshold"])
+    selection, unit = rng.choice(["top_k", "top_k", "threshold"]), rng.choice(["quick_select", "bitonic"])
     return {
         "predictor.sigma": "0.5",
         "predictor.bits": rng.choice([2, 4, 8]),
@@ -189,7 +193,8 @@ def _prediction(rng: Random) -> dict[str, Any]:
         "mask_generator.density": rng.choice(["0.1", "0.35", "0.5", "1"]) if selection == "top_k" else None,
         "mask_generator.threshold": rng.choice([-1.0, 0.0, 1.5]) if selection == "threshold" else None,
         "mask_generator.num_selectors": rng.randint(1, 4),
-        "mask_generator.comparators": rng.randint(1, 4),
+        "mask_generator.top_k_unit": unit,
+        "mask_generator.comparators": rng.choice([1, 2, 4]) if unit == "bitonic" else rng.randint(1, 4),
     }
 
 
@@ -197,7 +202,7 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
     """Any lengths, GQA or not, causal or not; some of the heads."""
     causal = rng.random() < 0.4
     L_k = rng.randint(1, 14)
-    kv_heads, sharing = rng.randint(1, 3), rng.randint(1, 3)
+    kv_heads, sharing = rng.randint(1, 4), rng.randint(1, 3)
     shape = {
         "L_q": rng.choice([L_k, rng.randint(1, L_k if causal else 16)]),
         "L_k": L_k,
@@ -206,7 +211,7 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
         "causal": causal,
     }
     heads = kv_heads * sharing
-    some = sorted(rng.sample(range(heads), rng.randint(1, heads)))
+    some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 6))))
     if masks:
         keep = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
         return {"shape": shape, "heads": some, "keep": keep}

@@ -12,7 +12,7 @@ from math import ceil
 from twin.memory import Memory
 
 REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
-STREAMS = ("predictor", "q", "k", "v", "output")
+STREAMS = ("predictor", "q", "k", "v", "score", "output")
 """The DMA engines, in the order in which the memory takes simultaneous posts."""
 
 
@@ -42,6 +42,7 @@ class Job:
     at_end: Callable[[], None] = lambda: None
     bursts: Callable[[], list[int]] = list
     """Transfers: the bursts they move, asked for when they start."""
+    is_write: bool = False
     started: int | None = None
     ended: int | None = None
     ends_at: int | None = None
@@ -179,7 +180,7 @@ class Machine:
         if bursts:
             self.posted.append(job)
             stream = STREAMS.index(job.unit.removeprefix("dma_"))
-            self.memory.post(job, stream, bursts, is_write=job.unit == "dma_output")
+            self.memory.post(job, stream, bursts, is_write=job.is_write)
         else:
             job.ends_at = cycle + 1
 
