@@ -12,8 +12,10 @@ from dsasim.config.loader import load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
+from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
 from dsasim.quality.measure import Quality, QualityMeter
+from dsasim.sim.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -38,6 +40,7 @@ class RunResult:
     quality: Quality | None
     cost: Cost
     baseline: Baseline
+    scope: Scope = "attention"
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
@@ -48,6 +51,7 @@ class RunResult:
             "arch": arch_to_dict(self.arch),
             "arch_sha256": arch_sha256(self.arch),
             "trace": {key: getattr(self.trace, key) for key in ("name", "sha256", "kind", "model")},
+            "scope": self.scope,
             "cycles": machine.cycles,
             "time_ns": machine.cycles / float(self.arch.clock_ghz),
             "predictor_free": machine.predictor_free,
@@ -80,17 +84,20 @@ def simulate(
     layers: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,
     progress: Progress | None = None,
+    scope: Scope = "attention",
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
-    `layers` are the model's own layer numbers and `heads` query heads, both all by default. ConfigError if the design
-    cannot run the trace, TraceError if it lacks a layer or head asked for.
+    `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
+    what of the model is run beside attention (`sim.dense_phase`). ConfigError if the design cannot run the trace,
+    TraceError if it lacks a layer or head asked for, or what the scope needs.
     """
     arch = effective_arch(arch, trace)
     selection = _selection(trace, layers, heads)
+    _check_scope(trace, selection, scope)
     meter = QualityMeter() if trace.meta.kind != "mask" else None
     stages = _stages(progress, 1 + DENSE_RUNS)
-    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages))
+    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope)
     cost = estimate_cost(arch, machine)
     return RunResult(
         arch=arch,
@@ -98,8 +105,22 @@ def simulate(
         machine=machine,
         quality=None if meter is None else meter.result(),
         cost=cost,
-        baseline=dense_baseline(arch, trace, selection, machine, cost, stages),
+        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope),
+        scope=scope,
     )
+
+
+def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:
+    """Refuse parts of what a scope runs whole, and a scope whose sizes the trace does not know."""
+    if scope == "attention":
+        return
+    if scope == "model" and set(selection) != set(trace.layer_numbers):
+        raise ConfigError("scope model runs all layers of the trace: leave --layers out, or take scope layer")
+    for number, heads in selection.items():
+        layer = trace.layer(number)
+        if len(heads) != layer.num_heads:
+            raise ConfigError(f"scope {scope} runs whole layers: leave --heads out, or take scope attention")
+        feed_forward(layer)
 
 
 def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:

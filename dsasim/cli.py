@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -87,6 +87,10 @@ def run(
         str | None, typer.Option(metavar="0,3", help="The model's own layer numbers, all by default.")
     ] = None,
     heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
+    scope: Annotated[
+        Literal["attention", "layer", "model"],
+        typer.Option(help="Attention alone, with its layers' projections and feed-forward part, or all layers."),
+    ] = "attention",
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
@@ -96,7 +100,7 @@ def run(
 
     if json is not None:
         check_writable(json, "--json")
-    result = _simulate(arch, trace, overrides or (), layers, heads)
+    result = _simulate(arch, trace, overrides or (), layers, heads, scope)
     if json is not None:
         write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
@@ -169,7 +173,14 @@ def trace_import_mask(
     typer.echo(f"wrote {out}")
 
 
-def _simulate(arch: str, trace: str, overrides: Sequence[str], layers: str | None, heads: str | None) -> "RunResult":
+def _simulate(
+    arch: str,
+    trace: str,
+    overrides: Sequence[str],
+    layers: str | None,
+    heads: str | None,
+    scope: Literal["attention", "layer", "model"],
+) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
     from dsasim.trace.find import find_trace
@@ -186,7 +197,7 @@ def _simulate(arch: str, trace: str, overrides: Sequence[str], layers: str | Non
     from dsasim.report.progress import LateProgress
 
     with LateProgress(f"{design.name} on {opened.meta.name}") as progress:
-        return simulate(design, opened, layers=chosen_layers, heads=chosen_heads, progress=progress)
+        return simulate(design, opened, layers=chosen_layers, heads=chosen_heads, progress=progress, scope=scope)
 
 
 def parse_numbers(text: str, flag: str, existing: Sequence[int]) -> tuple[int, ...]:

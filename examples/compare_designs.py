@@ -6,7 +6,7 @@ from dsasim import load_arch, load_trace, simulate
 def main() -> None:
     trace = load_trace("minilm-l128")
     print(f"{'design':14} {'time µs':>8} {'energy µJ':>10} {'area mm²':>9} {'mass':>6}")
-    for name in ("dsa-decoupled", "dsa-edge", "dense-16x16"):
+    for name in ("dsa-decoupled", "dsa-coupled", "dsa-edge", "dense-16x16"):
         result = simulate(load_arch(name), trace, layers=[2])
         time_us = result.machine.cycles / float(result.arch.clock_ghz) / 1e3
         energy_uj = result.cost.energy_pj["total"] / 1e6

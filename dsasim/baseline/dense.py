@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
+from dsasim.sim.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
@@ -44,6 +45,8 @@ class Baseline:
     """Dense machines beside a design; ratios are dense / ours, so above 1 is better."""
 
     dense_cycles: int
+    dense_attention_cycles: int
+    """Those of attention alone: all of them, but in a run with dense products around it."""
     dense_mapping: str
     speedup_vs_dense: float
     energy_vs_dense_ratio: float
@@ -58,14 +61,16 @@ def dense_baseline(
     machine: MachineResult,
     cost: Cost,
     stages: Iterable[Progress | None] = (),
+    scope: Scope = "attention",
 ) -> Baseline:
-    """Run the dense machines on the same heads of the same trace; each run reports to the next of `stages`, if any."""
+    """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any."""
     following = iter(stages)
-    mapping, dense = fastest_dense(arch, trace, selection, following)
+    mapping, dense = fastest_dense(arch, trace, selection, following, scope)
     dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
-    iso_area = _iso_area(arch, trace, selection, machine.cycles, cost, following)
+    iso_area = _iso_area(arch, trace, selection, machine.cycles, cost, following, scope)
     return Baseline(
         dense_cycles=dense.cycles,
+        dense_attention_cycles=dense.attention_cycles,
         dense_mapping=mapping,
         speedup_vs_dense=dense.cycles / machine.cycles,
         energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
@@ -78,11 +83,12 @@ def fastest_dense(
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     stages: Iterable[Progress | None] = (),
+    scope: Scope = "attention",
 ) -> tuple[str, MachineResult]:
     """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
     following = iter(stages)
     runs = {
-        name: run_machine(dense_arch(arch, name), trace, selection, progress=next(following, None))
+        name: run_machine(dense_arch(arch, name), trace, selection, progress=next(following, None), scope=scope)
         for name in DATAFLOWS
     }
     best = min(runs, key=lambda name: runs[name].cycles)
@@ -122,12 +128,13 @@ def _iso_area(
     cycles: int,
     cost: Cost,
     stages: Iterator[Progress | None],
+    scope: Scope,
 ) -> IsoArea | None:
     """None where the design has nothing to trade for a lane, or so much that no array could use it."""
     lanes = iso_area_lanes(arch, cost)
     if not arch.pe_array.lanes < lanes <= MAX_LANES:
         return None
-    dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection, stages)
+    dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection, stages, scope)
     return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)
 
 

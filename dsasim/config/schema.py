@@ -195,6 +195,9 @@ class CostConfig(Section):
     pe_overhead_ratio: Annotated[float, Field(ge=1, le=100)] = Field(
         description="whole PE over its bare MAC, for energy and area (registers, operand network, control)"
     )
+    composable_overhead_ratio: Annotated[float, Field(ge=1, le=100)] = Field(
+        1.5, description="PE composed of low-precision multipliers over a plain PE, for coupled (assumed)"
+    )
     sram_device: Literal["itrs-hp", "itrs-lstp"]
     leakage_ratio: Annotated[float, Field(ge=0, le=1)] = Field(description="share of CACTI's SRAM leakage charged")
 

@@ -44,28 +44,32 @@ def absent(*counters: str) -> Unit:
 
 
 def pe_array(arch: ArchConfig) -> Unit:
-    """Lanes x T x W fixed-point MACs of pe_array.bits, each times cost.pe_overhead_ratio (energy, area, leakage)."""
+    """Lanes x T x W fixed-point MACs of pe_array.bits, each times cost.pe_overhead_ratio (energy, area, leakage).
+
+    A coupled design composes them of narrow multipliers: times cost.composable_overhead_ratio as well.
+    """
     bits = arch.pe_array.bits
     pe = _whole_pe(arch, bits, 2 * bits + GROWTH_BITS)
     return Unit(
         area_mm2=arch.macs * pe.area_mm2,
         leakage_mw=arch.macs * pe.leakage_mw,
-        energy_pj={"macs_sddmm": pe.energy_pj, "macs_spmm": pe.energy_pj},
+        energy_pj=dict.fromkeys(("macs_sddmm", "macs_spmm", "macs_dense"), pe.energy_pj),
         sources=(*pe.sources, _overhead(arch)),
     )
 
 
 def predictor(arch: ArchConfig) -> Unit:
-    """An array_rows x array_columns array of MACs of predictor.bits, with the overhead ratio of the PE array.
+    """An array_rows x array_columns array of MACs of predictor.bits, with the overhead ratios of the PE array.
 
-    The ternary projection XP adds on the accumulators of the same array, so it has energy but no area of its own.
+    The ternary projection XP adds on the accumulators of the same array, so it has energy but no area of its own; in a
+    coupled design nothing of the predictor has.
     """
-    design = arch.predictor
-    if design.method not in PREDICTED or not (design.bits and design.array_rows and design.array_columns):
+    design, coupled = arch.predictor, arch.pe_array.organisation == "coupled"
+    if design.method not in PREDICTED or design.bits is None:
         return absent("macs_predictor", "adds_predictor")
     pe = _whole_pe(arch, design.bits, PREDICTOR_ACCUMULATOR_BITS)
-    ternary = operation("add", PREDICTOR_ACCUMULATOR_BITS, arch.technology_nm) * arch.cost.pe_overhead_ratio
-    num_macs = design.array_rows * design.array_columns
+    ternary = operation("add", PREDICTOR_ACCUMULATOR_BITS, arch.technology_nm) * _overhead_ratio(arch)
+    num_macs = 0 if coupled else (design.array_rows or 0) * (design.array_columns or 0)
     return Unit(
         area_mm2=num_macs * pe.area_mm2,
         leakage_mw=num_macs * pe.leakage_mw,
@@ -177,8 +181,16 @@ def buffer(arch: ArchConfig, name: str, design: BufferConfig | None) -> Unit:
 
 
 def _whole_pe(arch: ArchConfig, bits: int, accumulator_bits: int) -> Price:
-    return multiply_accumulate(bits, accumulator_bits, arch.technology_nm) * arch.cost.pe_overhead_ratio
+    return multiply_accumulate(bits, accumulator_bits, arch.technology_nm) * _overhead_ratio(arch)
+
+
+def _overhead_ratio(arch: ArchConfig) -> float:
+    """Whole PE over its bare MAC."""
+    composed = arch.cost.composable_overhead_ratio if arch.pe_array.organisation == "coupled" else 1.0
+    return arch.cost.pe_overhead_ratio * composed
 
 
 def _overhead(arch: ArchConfig) -> str:
-    return f"x cost.pe_overhead_ratio {arch.cost.pe_overhead_ratio:g}"
+    composed = f" x cost.composable_overhead_ratio {arch.cost.composable_overhead_ratio:g}"
+    coupled = arch.pe_array.organisation == "coupled"
+    return f"x cost.pe_overhead_ratio {arch.cost.pe_overhead_ratio:g}{composed if coupled else ''}"

@@ -114,7 +114,7 @@ def walk_parts(
     conflict = np.zeros((parts, lanes), np.int64)
     bank_of = banks_of_keys(load_key, num_banks)
     key_seen = np.full(len(bank_of), -1, np.int64)
-    bank_reads = np.zeros(num_banks, np.uint16)
+    bank_reads = np.zeros(num_banks, np.uint16)  # in one step, so at most lanes * T
     group = np.empty(lanes, np.int64)
     step = np.zeros(lanes, np.int64)
     last = np.zeros(lanes, np.int64)
@@ -141,7 +141,9 @@ def walk_parts(
                     bank_reads[bank] = 0
                 most = 0
                 for at in range(working):
-                    for load in range(load_ptr[now[at] + turn], load_ptr[now[at] + turn + 1]):
+                    first_load, end_load = load_ptr[now[at] + turn], load_ptr[now[at] + turn + 1]
+                    # np.uintp: Numba leaves out the check for an index that counts from the end
+                    for load in range(np.uintp(first_load), np.uintp(end_load)):
                         # no branch: whether another lane reads the key, or another key the bank, is hard to predict
                         key = np.uintp(load_key[load])
                         fresh = int(key_seen[key] != stamp)

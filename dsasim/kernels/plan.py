@@ -18,6 +18,8 @@ Worked example (T = 2), keep mask of two rows: row 0 keeps keys 0, 2, 3; row 1 k
     2           key 3 for row 0                     key 3 for row 0
 
 Either way 4 loads in 3 steps.
+
+Inner loops index with np.uintp: Numba then leaves out the check for an index that counts from the end.
 """
 
 from typing import TypeAlias
@@ -78,13 +80,14 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
                 start = loads
                 for row in range(rows):
                     # a key loaded before this step gets the next load; no branch, as whether it was is hard to predict
-                    key = np.uintp(indices[cursor[row] + turn])
+                    key = np.uintp(indices[np.uintp(cursor[row] + turn)])
                     old = load_of[key]
                     fresh = int(old < start)
                     load = old ^ ((old ^ loads) & -fresh)
                     load_of[key] = load
-                    load_key[load] = key
-                    load_rows[load] |= row_bit[row]
+                    place = np.uintp(load)
+                    load_key[place] = key
+                    load_rows[place] |= row_bit[row]
                     loads += fresh
                 steps += 1
                 load_ptr[steps] = loads
@@ -95,14 +98,14 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
 @njit(cache=True)
 def subset_order(group_rows: int) -> NDArray[np.int64]:
     """All non-empty row sets of a group as bitmasks, most rows first, then the lowest bitmask."""
-    order = np.empty((1 << group_rows) - 1, np.int64)
+    size = np.zeros(1 << group_rows, np.int64)
+    for subset in range(1, len(size)):
+        size[subset] = size[subset >> 1] + (subset & 1)
+    order = np.empty(len(size) - 1, np.int64)
     at = 0
-    for size in range(group_rows, 0, -1):
-        for subset in range(1, 1 << group_rows):
-            bits = 0
-            for row in range(group_rows):
-                bits += (subset >> row) & 1
-            if bits == size:
+    for rows in range(group_rows, 0, -1):
+        for subset in range(1, len(size)):
+            if size[subset] == rows:
                 order[at] = subset
                 at += 1
     return order
@@ -126,33 +129,51 @@ def _fill_queues(
     """
     for row in range(first, last):
         bit = np.uint8(1 << (row - first))
-        for at in range(indptr[row], indptr[row + 1]):
+        for at in range(np.uintp(indptr[row]), np.uintp(indptr[row + 1])):
             wanted[np.uintp(indices[at])] |= bit
     for row in range(first, last):
-        for at in range(indptr[row], indptr[row + 1]):
+        for at in range(np.uintp(indptr[row]), np.uintp(indptr[row + 1])):
             # a key queued before is now wanted by no row: it goes to the end of set 0 and is overwritten there
             key = np.uintp(indices[at])
             subset = np.uintp(wanted[key])
             wanted[key] = 0
-            queue[tail[subset]] = key
+            queue[np.uintp(tail[subset])] = key
             tail[subset] += subset != 0
 
 
 @njit(cache=True)
-def _next_step(waiting: NDArray[np.int64], count: int, chosen: NDArray[np.int64]) -> int:
-    """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
+def _drop_empty(
+    waiting: NDArray[np.int64], count: int, head: NDArray[np.int64], tail: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Drop the sets whose queue is empty from the first `count` of `waiting`, keeping their order.
 
-    The rows that still want keys are those of the non-empty sets. One pass is enough, since `idle` only shrinks.
+    Returns how many are left, and the rows that still want keys: those of the sets left.
     """
+    left = 0
     idle = 0
     for at in range(count):
-        idle |= waiting[at]
+        subset = waiting[at]
+        waiting[left] = subset
+        filled = int(tail[subset] > head[subset])
+        left += filled
+        idle |= subset & -filled
+    return left, idle
+
+
+@njit(cache=True)
+def _next_step(waiting: NDArray[np.int64], count: int, idle: int, chosen: NDArray[np.int64]) -> int:
+    """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
+
+    One pass is enough, since `idle` only shrinks.
+    """
     width = 0
     for at in range(count):
         if waiting[at] & ~idle == 0:
             idle ^= waiting[at]
             chosen[width] = waiting[at]
             width += 1
+            if idle == 0:
+                break
     return width
 
 
@@ -189,32 +210,28 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
             head[subset] = tail[subset] = subset * depth
         first = group * group_rows
         _fill_queues(indptr, indices, first, min(first + group_rows, num_rows), wanted, queue, tail)
-        count = 0
-        for subset in order:
-            waiting[count] = subset
-            count += tail[subset] > head[subset]
-        while count > 0:
-            width = _next_step(waiting, count, chosen)
+        count = num_sets - 1
+        for at in range(count):
+            waiting[at] = order[at]
+        while True:
+            count, idle = _drop_empty(waiting, count, head, tail)
+            if count == 0:
+                break
+            width = _next_step(waiting, count, idle, chosen)
             turns = depth
             for at in range(width):
                 turns = min(turns, tail[chosen[at]] - head[chosen[at]])
             for at in range(width):
                 subset = chosen[at]
                 load = loads + at
-                for place in range(head[subset], head[subset] + turns):
-                    load_key[load] = queue[place]
-                    load_rows[load] = subset
+                for place in range(np.uintp(head[subset]), np.uintp(head[subset] + turns)):
+                    load_key[np.uintp(load)] = queue[place]
+                    load_rows[np.uintp(load)] = subset
                     load += width
                 head[subset] += turns
             for _ in range(turns):
                 loads += width
                 steps += 1
                 load_ptr[steps] = loads
-            still = 0
-            for at in range(count):
-                subset = waiting[at]
-                waiting[still] = subset
-                still += tail[subset] > head[subset]
-            count = still
         step_ptr[group + 1] = steps
     return step_ptr, load_ptr[: steps + 1], load_key[:loads], load_rows[:loads]

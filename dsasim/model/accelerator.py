@@ -5,7 +5,8 @@
      ▲                                             Q, K, V ─►   ▲ │
      └──── six DMA engines                        scores ─► softmax unit
 
-A layer starts when every job of the layer before it has ended. Within a layer all units run at once, each through its
+A layer starts when every job of the layer before it has ended, and so does a phase of dense products before or after a
+layer's attention (`model.dense_phase`). Within a layer all units run at once, each through its
 own fixed list of jobs; what couples them is operands, buffer slots and the memory, and in a coupled design the turns
 that predictor and PE array take on one composable array.
 """
@@ -16,6 +17,7 @@ from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError
+from dsasim.model.dense_phase import DensePhase, DenseWork
 from dsasim.model.dma import DmaEngine, DmaJob
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.flow import Layer, PartInFlight, Tile
@@ -25,7 +27,7 @@ from dsasim.model.predictor import PredictorUnit
 from dsasim.model.scheduler import Scheduler
 from dsasim.model.softmax_unit import SoftmaxUnit
 from dsasim.model.spill import predicted_score_jobs, score_jobs
-from dsasim.model.turns import shared_order, take_turns
+from dsasim.model.turns import ARRAY, shared_order, take_turns
 from dsasim.model.unit import After, Process, Ready, Slots, Unit
 from dsasim.model.work import LayerWork
 
@@ -49,8 +51,8 @@ class Accelerator:
             name: DmaEngine(env, f"dma_{name}", stream, self.dram, arch.dma.open_transfers)
             for stream, name in enumerate(STREAMS)
         }
-        self.head_ends: list[list[int]] = []
-        """Per layer: when the last output of each query head reached DRAM."""
+        self.ends: list[list[int]] = []
+        """Per attention layer: when the last output of each query head reached DRAM; per dense phase: its end."""
         self._last_turn: str | None = None
 
     @property
@@ -59,9 +61,9 @@ class Accelerator:
         front = [self.predictor, self.mask_generator, self.scheduler, self.pe_array, self.softmax]
         return [*front, *self.dma.values()]
 
-    def run(self, layers: Iterable[LayerWork]) -> int:
-        """Run all layers; return the total cycles. Raises DeadlockError if no unit can proceed."""
-        whole = self.env.process(self._layers(layers))
+    def run(self, works: Iterable[LayerWork | DenseWork]) -> int:
+        """Run all layers and phases; return the total cycles. Raises DeadlockError if no unit can proceed."""
+        whole = self.env.process(self._run_all(works))
         self.env.run()
         if whole.is_alive:
             waits = "; ".join(f"{u.name} waits for {u.waiting_for}" for u in self.units if u.waiting_for != "nothing")
@@ -71,15 +73,30 @@ class Accelerator:
             unit.finish(total)
         return total
 
-    def _layers(self, layers: Iterable[LayerWork]) -> Process:
-        for work in layers:
-            layer = Layer(self.env, work)
+    def _run_all(self, works: Iterable[LayerWork | DenseWork]) -> Process:
+        for work in works:
             for unit in self.units:
                 unit.layer_began = int(self.env.now)
-            if self.arch.pe_array.organisation == "coupled" and work.projections:
-                self._couple(work)
-            yield self.env.all_of([self.env.process(process) for process in self._processes(layer)])
-            self.head_ends.append(list(_head_ends(layer)))
+            yield from self._dense(work) if isinstance(work, DenseWork) else self._attention(work)
+
+    def _attention(self, work: LayerWork) -> Process:
+        layer = Layer(self.env, work)
+        if self.arch.pe_array.organisation == "coupled" and work.projections:
+            self._couple(work)
+        yield self.env.all_of([self.env.process(process) for process in self._processes(layer)])
+        self.ends.append(list(_head_ends(layer)))
+
+    def _dense(self, work: DenseWork) -> Process:
+        phase = DensePhase(self.env, work)
+        processes = [
+            phase.multiply(self.pe_array),
+            self.dma["q"].run(phase.activation_reads()),
+            self.dma["k"].run(phase.weight_reads()),
+            self.dma["output"].run(phase.result_writes()),
+        ]
+        yield self.env.all_of([self.env.process(process) for process in processes])
+        self.ends.append([int(self.env.now)])
+        self._last_turn = ARRAY
 
     def _couple(self, work: LayerWork) -> None:
         """Let predictor and PE array take turns."""

@@ -46,6 +46,26 @@ class Region:
         start = self.base + (first * self.heads + head) * self.vector_bytes
         return Transfer.strided(is_write, start, self.vector_bytes, count, self.heads * self.vector_bytes)
 
+    def block(
+        self, first_row: int, num_rows: int, first_byte: int, num_bytes: int, *, is_write: bool = False
+    ) -> Transfer:
+        """A stretch of every one of some rows, where a row is the vectors of all its heads side by side.
+
+        Worked example, 3 heads of 8 rows of 128 bytes at base 0: bytes 64 to 255 of rows 2 and 3 are, head-contiguous,
+        two runs of 64 bytes at 2 * 128 + 64 and 128 bytes later, and one of 256 bytes at 1024 + 256; token-interleaved,
+        two runs of 192 bytes at 2 * 384 + 64 and 384 bytes later.
+        """
+        if self.heads == 1 or self.interleaved:
+            row_bytes = self.heads * self.vector_bytes
+            return _stretch(is_write, self.base + first_row * row_bytes, row_bytes, num_rows, first_byte, num_bytes)
+        parts = []
+        for head in range(first_byte // self.vector_bytes, -(-(first_byte + num_bytes) // self.vector_bytes)):
+            low = max(0, first_byte - head * self.vector_bytes)
+            high = min(self.vector_bytes, first_byte + num_bytes - head * self.vector_bytes)
+            start = self.base + (head * self.rows + first_row) * self.vector_bytes
+            parts.append(_stretch(is_write, start, self.vector_bytes, num_rows, low, high - low))
+        return Transfer.joined(parts)
+
     def gather(self, head: int, rows: NDArray[np.int64]) -> Transfer:
         """The given rows of one head, ascending; vectors that lie side by side are one run.
 
@@ -58,6 +78,13 @@ class Region:
             return Transfer(False, starts, counts * self.vector_bytes)
         starts = self.base + (rows * self.heads + head) * self.vector_bytes
         return Transfer(False, starts, np.full(len(rows), self.vector_bytes, np.int64))
+
+
+def _stretch(is_write: bool, start: int, row_bytes: int, num_rows: int, first_byte: int, num_bytes: int) -> Transfer:
+    """The same bytes of adjacent rows; whole rows are one run."""
+    if num_bytes == row_bytes:
+        return Transfer.run(is_write, start, num_rows * row_bytes)
+    return Transfer.strided(is_write, start + first_byte, num_bytes, num_rows, row_bytes)
 
 
 class MemoryMap:

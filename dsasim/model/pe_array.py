@@ -59,10 +59,11 @@ class PEArray(Unit):
         """Compute a product part by part; tile operands and room are the first part's affair."""
         for at, part in enumerate(parts):
             yield from self.wait([*operands, part.operand] if at == 0 else [part.operand], None if at else output)
-            yield from self._compute(part.work.job)
+            yield from self.compute(part.work.job)
             part.ended.set()
 
-    def _compute(self, job: ArrayJob) -> Process:
+    def compute(self, job: ArrayJob) -> Process:
+        """Work on a job and keep each lane's books."""
         yield from self.spend(job.cycles)
         for lane, busy, conflict in zip(self.lanes, job.lane_busy, job.lane_conflict, strict=True):
             lane.busy_cycles += busy

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STALL_WORDS = {
     "drained": "no work left",
-    "dependency": "next layer",
+    "dependency": "its turn",
     "output_full": "output full",
     "dram": "DRAM",
     "operand": "operand",
@@ -26,6 +26,7 @@ STALL_WORDS = {
 }
 """Plain words for the stall reasons of design.md §2.6."""
 
+WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 
 
@@ -71,6 +72,8 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
     bound = "at most " if result.machine.predictor_free else ""
     yield from _speedup_rows(result, bound)
+    if result.scope != "attention":
+        yield _attention_row(result, bound)
     yield _energy_row(result, bound)
     if bound:
         yield "", "", "upper bounds: prediction is free of charge in this run"
@@ -88,6 +91,17 @@ def _speedup_rows(result: RunResult, bound: str) -> Iterator[tuple[str, str, str
     if baseline.iso_area is not None:
         speedup = bound + times(baseline.iso_area.speedup_ratio)
         yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
+
+
+def _attention_row(result: RunResult, bound: str) -> tuple[str, str, str]:
+    """Amdahl's law: what attention alone gains, and how little of the time it is."""
+    machine, baseline = result.machine, result.baseline
+    ours, dense = machine.attention_cycles, baseline.dense_attention_cycles
+    text = (
+        f"for attention alone, {percent(ours / machine.cycles)} of this run's cycles,"
+        f" {percent(dense / baseline.dense_cycles)} of dense's"
+    )
+    return "", bound + times(dense / ours), text
 
 
 def _energy_row(result: RunResult, bound: str) -> tuple[str, str, str]:
@@ -114,7 +128,7 @@ def _quality_rows(quality: Quality) -> Iterator[tuple[str, str, str]]:
 
 
 def _units_table(machine: MachineResult) -> Table:
-    """One row a unit, lanes summed in pe_array; for it, utilisation is useful MACs / offered MACs, below busy time."""
+    """One row a unit, lanes summed in pe_array; where there are MACs, how many of those offered were useful."""
     table = new_table("unit", "busy", "MACs used", "top stall", "of its time")
     for name, unit in machine.units.items():
         if name.startswith("lane_"):
@@ -123,7 +137,7 @@ def _units_table(machine: MachineResult) -> Table:
         offered = unit.busy_cycles + sum(unit.stall_cycles.values())
         share = percent(cycles / offered) if offered and reason else ""
         busy = percent(unit.busy_cycles / offered) if offered else ""
-        used = percent(unit.utilisation_ratio) if name == "pe_array" else ""
+        used = percent(unit.utilisation_ratio) if name in WITH_MACS and unit.busy_cycles else ""
         table.add_row(name, busy, used, STALL_WORDS.get(reason, reason), share)
     return table
 

@@ -1,22 +1,32 @@
 """From the units' books to reports: one a unit, and sums over lanes and DMA engines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.kernels import dram_queue as controller
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dram import Dram
+from dsasim.model.predictor import array_shape
 from dsasim.model.unit import Unit
 from dsasim.sim.result import STALL_REASONS, UnitReport
 
 
-def unit_reports(arch: ArchConfig, machine: Accelerator, cycles: int, macs: int) -> dict[str, UnitReport]:
-    """Every unit's books; `macs` are the useful ones of SDDMM and SpMM."""
+def unit_reports(
+    arch: ArchConfig, machine: Accelerator, cycles: int, counters: Mapping[str, int]
+) -> dict[str, UnitReport]:
+    """Every unit's books; what its MACs were used for is in `counters`."""
+    macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters["macs_dense"]
     lanes, engines = machine.pe_array.lanes, list(machine.dma.values())
     reports = {
         unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)
     }
+    if arch.predictor.method in PREDICTED and arch.predictor.bits is not None:
+        rows, columns = array_shape(arch, arch.predictor.bits)
+        useful = counters["macs_predictor"] + counters["adds_predictor"]
+        share = useful / (rows * columns * cycles)
+        reports["predictor"] = replace(reports["predictor"], utilisation_ratio=share)
     reports |= {lane.name: _report([lane], cycles) for lane in lanes}
     reports["pe_array"] = _report(lanes, cycles, utilisation_ratio=macs / (arch.macs * cycles))
     reports["softmax"] = _report([machine.softmax], cycles)

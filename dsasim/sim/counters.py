@@ -9,6 +9,7 @@ Bytes follow from the dataflow (a value written once by its maker and read once 
              writes a reordered plan over it, and spilled keys, which it reads back; SDDMM and SpMM each read the plan
              (in order: the mask)
     output   SpMM writes each row once; DMA reads it
+             (dense products of a layer, `dense_counters`: activations in q, weights in k, results in output)
     predictor
              DMA writes P, X and weights; each product reads its operands and writes its result (`product_bytes`); the
              mask generator reads the scores, and writes and reads what its top-k unit passes over again
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
+from dsasim.dataflow.dense_blocks import DenseJob, Room
 from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.dataflow.work import ArrayWork
 from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
@@ -29,9 +31,9 @@ from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
-    ("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons", "keys_classified")
-    + ("keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions", "k_vector_reads", "v_vector_reads")
-    + ("idle_row_slots",)
+    ("macs_sddmm", "macs_spmm", "macs_dense", "macs_predictor", "adds_predictor", "mask_comparisons")
+    + ("keys_classified", "keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions")
+    + ("k_vector_reads", "v_vector_reads", "idle_row_slots")
 )  # fmt: skip
 BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
 COUNTERS = (*OPERATIONS, *(f"{name}_buffer_{way}_bytes" for name in BUFFERS for way in ("read", "write")))
@@ -96,6 +98,26 @@ def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Co
         score_buffer_write_bytes=scores,
         output_buffer_read_bytes=outputs,
         output_buffer_write_bytes=outputs,
+    )
+
+
+def dense_counters(room: Room, job: DenseJob) -> Counter[str]:
+    """One job of a dense product: blocks filled by DMA, operands read by the array, sums put down and taken up again.
+
+    Worked example: 2 x 3 by 3 x 4 on 2 x 4 PEs of 16 bits, outputs stationary, second of three jobs along the inner
+    dimension: 6 and 12 elements read, 8 sums of 5 bytes read and written.
+    """
+    sums = job.rows.size * job.columns.size
+    taken_up = (job.traffic.partial_sums + (0 if job.starts_block else sums)) * room.sum_bytes
+    put_down = (job.traffic.partial_sums + (0 if job.ends_block else sums)) * room.sum_bytes
+    return Counter(
+        macs_dense=job.macs,
+        q_buffer_write_bytes=job.activation_bytes,
+        q_buffer_read_bytes=job.traffic.left * room.element_bytes,
+        k_buffer_write_bytes=job.weight_bytes,
+        k_buffer_read_bytes=job.traffic.right * room.element_bytes,
+        output_buffer_read_bytes=taken_up + job.output_bytes,
+        output_buffer_write_bytes=put_down + job.output_bytes,
     )
 
 

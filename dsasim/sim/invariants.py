@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import InvariantError
+from dsasim.model.dense_phase import DenseWork
 from dsasim.model.dram import Transfer
 from dsasim.model.dram_preset import load_presets
 from dsasim.model.work import LayerWork, TileWork
@@ -23,6 +24,7 @@ class LayerDemand:
     transfers: int
     bursts: int
     num_bytes: int
+    macs_dense: int = 0
 
 
 def demand_of(work: LayerWork, d_head: int, access_bytes: int) -> LayerDemand:
@@ -55,6 +57,20 @@ def _spill_ways(tile: TileWork) -> Iterator[Transfer]:
             yield from (spill.write, spill.read) * times
 
 
+def dense_demand(work: DenseWork, access_bytes: int) -> LayerDemand:
+    """The same of a phase of dense products."""
+    transfers = [(transfer.bursts(access_bytes), transfer.num_bytes) for transfer in work.transfers()]
+    return LayerDemand(
+        nnz=0,
+        d_head=0,
+        busy_cycles=sum(job.cycles for _, job in work.jobs()),
+        transfers=len(transfers),
+        bursts=sum(bursts for bursts, _ in transfers),
+        num_bytes=sum(num_bytes for _, num_bytes in transfers),
+        macs_dense=sum(placed.product.macs for placed in work.products),
+    )
+
+
 def check(
     arch: ArchConfig,
     cycles: int,
@@ -65,14 +81,16 @@ def check(
 ) -> dict[str, bool]:
     """Check all laws; return them by name, or raise InvariantError naming those that failed."""
     moved = counters["dram_read_bytes"] + counters["dram_write_bytes"]
-    macs = counters["macs_sddmm"] + counters["macs_spmm"]
+    sparse_macs = counters["macs_sddmm"] + counters["macs_spmm"]
+    macs = sparse_macs + counters["macs_dense"]
     peak = peak_bytes_per_cycle(arch)
     laws = {
         "busy_plus_stalls_is_total": all(
             unit.busy_cycles + sum(unit.stall_cycles.values()) == unit.instances * cycles for unit in units.values()
         ),
         "no_negative_cycles": all(min(unit.busy_cycles, *unit.stall_cycles.values()) >= 0 for unit in units.values()),
-        "macs_are_two_nnz_d_head": macs == sum(2 * demand.nnz * demand.d_head for demand in demands),
+        "macs_are_two_nnz_d_head": sparse_macs == sum(2 * demand.nnz * demand.d_head for demand in demands),
+        "dense_macs_are_the_products": counters["macs_dense"] == sum(demand.macs_dense for demand in demands),
         "dram_moves_at_least_the_tensors": moved >= sum(demand.num_bytes for demand in demands),
         "dram_bursts_are_those_asked_for": counters["dram_read_bursts"] + counters["dram_write_bursts"]
         == sum(demand.bursts for demand in demands),
@@ -80,7 +98,9 @@ def check(
         "utilisation_at_most_one": all(0 <= unit.utilisation_ratio <= 1 for unit in units.values()),
         "cycles_at_least_roofline": cycles >= max(Fraction(macs, arch.macs), moved / peak),
         "cycles_at_most_serial": cycles <= serial_cycles(arch, demands),
-        "heads_sum_to_layers": all(layer.cycles == sum(head.cycles for head in layer.heads) for layer in layers),
+        "heads_sum_to_layers": all(
+            layer.cycles == layer.attention_cycles + sum(layer.dense_cycles.values()) for layer in layers
+        ),
         "layers_sum_to_total": cycles == sum(layer.cycles for layer in layers),
     }
     if failed := [law for law, held in laws.items() if not held]:

@@ -1,7 +1,7 @@
 """What a run of the machine yields: cycles, who was busy, who waited for what, and what was counted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
 """Every idle cycle of a unit has exactly one of these owners (design section 2.6; `model.unit`)."""
@@ -11,8 +11,8 @@ STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency"
 class UnitReport:
     """The books of one unit: busy plus stalls is `instances` times the run's cycles.
 
-    `utilisation_ratio` is useful MACs / offered MACs for `pe_array` and busy / all cycles for the others.
-    `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
+    `utilisation_ratio` is useful / offered MACs (or additions) for `pe_array` and `predictor`, busy / all cycles for
+    the others. `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
     """
 
     busy_cycles: int
@@ -38,12 +38,21 @@ class HeadReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer, by the model's own number; `tile_rows` is what fitted the buffers."""
+    """One layer, by the model's own number; `tile_rows` is what fitted the buffers.
+
+    `cycles` are those of its heads and of its phases of dense products (by name; none in the scope attention).
+    """
 
     layer: int
     cycles: int
     tile_rows: int
     heads: tuple[HeadReport, ...]
+    dense_cycles: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def attention_cycles(self) -> int:
+        """Cycles of the heads."""
+        return sum(head.cycles for head in self.heads)
 
 
 @dataclass(frozen=True)
@@ -57,3 +66,8 @@ class MachineResult:
     invariants: Mapping[str, bool]
     predictor_free: bool
     """Masks cost nothing here (oracle, given): times are a bound, not a prediction."""
+
+    @property
+    def attention_cycles(self) -> int:
+        """Cycles of all heads; the rest are dense products."""
+        return sum(layer.attention_cycles for layer in self.layers)

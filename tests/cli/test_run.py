@@ -65,7 +65,7 @@ def test_an_oracle_prints_a_bound(dsasim: Callable) -> None:
     assert "at most " in dsasim("run", *SMALL, "--set", "predictor.method=oracle_topk").out
 
 
-@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-edge", "dense-16x16"])
+@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-coupled", "dsa-edge", "dense-16x16"])
 @pytest.mark.parametrize("trace", ["smollm2-l512", "minilm-l128"])
 def test_every_shipped_design_runs_every_shipped_trace(dsasim: Callable, design: str, trace: str) -> None:
     done = dsasim("run", design, trace, "--heads", "0")
@@ -83,6 +83,8 @@ BAD = {
     "layer": (("--layers", "3"), "--layers 3: 3 is not in this trace, which has"),
     "head": (("--heads", "9"), "--heads 9: 9 is not in this trace, which has 0-8"),
     "heads": (("--heads", "0-9"), "--heads 0-9: 0-9 is not in this trace, which has 0-8"),
+    "part of a layer": (("--scope", "layer", "--heads", "0"), "scope layer runs whole layers: leave --heads out"),
+    "part of a model": (("--scope", "model", "--layers", "13"), "scope model runs all layers of the trace"),
     "json folder": (("--json", "."), "--json .: cannot be written: is a folder"),
     "json nowhere": (("--json", "no/r.json"), "--json no/r.json: cannot be written"),
     "too small": (("--set", "buffers.k.bytes=64"), "buffers.k"),

@@ -43,7 +43,10 @@ def test_a_byte_order_mark_is_no_problem(design: Callable[..., Path], default_te
 
 
 NAMES = {
-    "misspelt": ("dsa-decopled", "did you mean 'dsa-decoupled'? shipped are dense-16x16, dsa-decoupled, dsa-edge"),
+    "misspelt": (
+        "dsa-decopled",
+        "did you mean 'dsa-decoupled'? shipped are dense-16x16, dsa-coupled, dsa-decoupled, dsa-edge",
+    ),
     "unknown": ("zzz", "no design named 'zzz'; shipped are"),
     "empty": ("", "no design named ''"),
     "missing file": ("nowhere/x.yaml", "nowhere/x.yaml: cannot be read: No such file or directory"),

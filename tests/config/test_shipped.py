@@ -16,7 +16,7 @@ each_design = pytest.mark.parametrize("name", NAMES)
 
 def test_all_three_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [arch.name for arch in list_archs()] == ["dense-16x16", "dsa-decoupled", "dsa-edge"]
+    assert [arch.name for arch in list_archs()] == ["dense-16x16", "dsa-coupled", "dsa-decoupled", "dsa-edge"]
 
 
 @each_design

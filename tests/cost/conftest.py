@@ -82,7 +82,7 @@ def every_counter() -> tuple[str, ...]:
     """All counters of a run, as the interface between simulator and cost lists them."""
     buffers = ("q", "k", "v", "predictor", "mask", "score", "output")
     return (
-        *("macs_sddmm", "macs_spmm", "macs_predictor", "adds_predictor", "mask_comparisons"),
+        *("macs_sddmm", "macs_spmm", "macs_dense", "macs_predictor", "adds_predictor", "mask_comparisons"),
         *("keys_classified", "keys_issued", "keys_spilled", "softmax_exponentials", "softmax_divisions"),
         *("k_vector_reads", "v_vector_reads", "idle_row_slots"),
         *(f"{name}_buffer_{way}_bytes" for name in buffers for way in ("read", "write")),

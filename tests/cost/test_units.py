@@ -20,7 +20,7 @@ def test_pe_array(make_arch: MakeArch) -> None:
     """2 x 4 x 16 = 128 MACs, overhead 3: 128 x 3 x 2230.676 um2 = 0.856579584 mm2; 3 x 0.8577 = 2.5731 pJ."""
     unit = units.pe_array(make_arch())
     assert unit.area_mm2 == pytest.approx(0.856579584)
-    assert unit.energy_pj == pytest.approx({"macs_sddmm": 2.5731, "macs_spmm": 2.5731})
+    assert unit.energy_pj == pytest.approx({"macs_sddmm": 2.5731, "macs_spmm": 2.5731, "macs_dense": 2.5731})
     assert unit.leakage_mw == pytest.approx(128 * 3 * (45800 + 5187.5) * 1e-6)
 
 

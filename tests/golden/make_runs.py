@@ -12,6 +12,7 @@ RUNS = Path(__file__).parent / "runs"
 PAIRS = (
     ("dsa-decoupled", "smollm2-l512"),
     ("dsa-decoupled", "minilm-l128"),
+    ("dsa-coupled", "minilm-l128"),
     ("dsa-edge", "minilm-l128"),
     ("dense-16x16", "minilm-l128"),
 )

@@ -43,9 +43,10 @@ def test_results_are_those_on_file(path: Path) -> None:
     assert differences(found, expected) == []
 
 
-def test_four_runs_are_on_file() -> None:
+def test_five_runs_are_on_file() -> None:
     assert [path.stem for path in RUNS] == [
         "dense-16x16_minilm-l128",
+        "dsa-coupled_minilm-l128",
         "dsa-decoupled_minilm-l128",
         "dsa-decoupled_smollm2-l512",
         "dsa-edge_minilm-l128",

@@ -91,3 +91,33 @@ def test_a_full_memory_is_filled_to_the_last_byte_and_not_beyond(make_arch: Call
     MemoryMap(arch).place(1, 8 << 20, 1024)
     with pytest.raises(ConfigError, match=r"8589938688 bytes of DRAM, dram\.channels hold 8589934592"):
         MemoryMap(arch).place(1, (8 << 20) + 1, 1024)
+
+
+@pytest.mark.parametrize(
+    ("interleaved", "runs"),
+    [(False, [(320, 64), (448, 64), (1280, 256)]), (True, [(832, 192), (1216, 192)])],
+)
+def test_a_stretch_of_rows_worked_example(interleaved: bool, runs: list[tuple[int, int]]) -> None:
+    """Bytes 64 to 255 of rows 2 and 3 of 3 heads of 8 rows of 128 bytes."""
+    assert runs_of(Region(0, 3, 8, 128, interleaved).block(2, 2, 64, 192)) == runs
+
+
+@given(
+    heads=st.integers(1, 4),
+    rows=st.integers(1, 9),
+    vector=st.integers(1, 9),
+    cuts=st.tuples(st.integers(1, 9), st.integers(1, 30)),
+    interleaved=st.booleans(),
+)
+def test_blocks_cover_the_tensor_once(
+    heads: int, rows: int, vector: int, cuts: tuple[int, int], interleaved: bool
+) -> None:
+    region = Region(4096, heads, rows, vector, interleaved and heads > 1)
+    blocks = [
+        region.block(row, min(cuts[0], rows - row), byte, min(cuts[1], heads * vector - byte), is_write=True)
+        for row in range(0, rows, cuts[0])
+        for byte in range(0, heads * vector, cuts[1])
+    ]
+    assert all(block.is_write for block in blocks)
+    assert sum(block.num_bytes for block in blocks) == region.num_bytes
+    assert set.union(*map(bytes_of, blocks)) == set(range(4096, 4096 + region.num_bytes))

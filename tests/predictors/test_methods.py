@@ -86,7 +86,9 @@ def test_a_trace_of_masks_is_given_and_dense_where_it_is_the_baseline(make_arch:
     layer = trace_in_memory(
         "masks", [MaskArrays(0, np.packbits(keep, axis=-1), 6, 8, 1, causal=False)], kind="mask"
     ).layer(0)
-    predictor = load_predictor(make_arch(f"predictor.method={method}"), layer)
+    threshold = ("mask_generator.selection=threshold", "mask_generator.threshold=0")
+    arch = make_arch(f"predictor.method={method}", *(threshold if method == "oracle_threshold" else ()))
+    predictor = load_predictor(arch, layer)
     assert predictor.work is None
     expected = np.ones_like(keep[0]) if method == "dense" else keep[0]
     assert np.array_equal(predictor.select(0).keep.to_dense(), expected)

@@ -19,7 +19,7 @@ def machine(**changes: Any) -> MachineResult:
     facts = {
         "cycles": 1000,
         "units": {
-            "predictor": UnitReport(900, {"operand": 0, "dram": 60, "output_full": 40}, 0.9),
+            "predictor": UnitReport(900, {"operand": 0, "dram": 60, "output_full": 40}, 0.1),
             "lane_0": UnitReport(100, {"imbalance": 900}, 0.1),
             "lane_1": UnitReport(100, {"imbalance": 900}, 0.1),
             "pe_array": UnitReport(200, {"bank_conflict": 300, "imbalance": 1500}, 0.08, instances=2),
@@ -59,12 +59,14 @@ def result(**changes: Any) -> Any:
         ),
         "baseline": SimpleNamespace(
             dense_cycles=2500,
+            dense_attention_cycles=2500,
             dense_mapping="systolic",
             speedup_vs_dense=2.5,
             energy_vs_dense_ratio=3.0,
             iso_area=SimpleNamespace(lanes=5, cycles=2000, speedup_ratio=2.0),
             gpu=(),
         ),
+        "scope": "attention",
     }
     return SimpleNamespace(**{**facts, **changes})
 
@@ -97,9 +99,19 @@ def test_the_first_lines_are_the_answer() -> None:
         assert part in text
 
 
+def test_a_layer_says_what_attention_alone_gains() -> None:
+    """Heads take 1000 of 4000 cycles, 2500 of 5500 on the dense machine."""
+    ours = machine(cycles=4000)
+    baseline = SimpleNamespace(**(vars(result().baseline) | {"dense_cycles": 5500, "speedup_vs_dense": 1.375}))
+    text = " ".join(printed(result(machine=ours, baseline=baseline, scope="layer")).split())
+    assert "speed-up 1.38x against dense" in text
+    assert "2.50x for attention alone, 25.0 % of this run's cycles, 45.5 % of dense's" in text
+    assert "attention alone" not in printed(result())
+
+
 def test_each_unit_has_its_top_stall_and_lanes_are_summed() -> None:
     lines = [" ".join(line.split()) for line in printed(result()).split("\n")]
-    assert "predictor 90.0 % DRAM 6.0 %" in lines
+    assert "predictor 90.0 % 10.0 % DRAM 6.0 %" in lines
     assert "pe_array 10.0 % 8.0 % other lanes 75.0 %" in lines
     assert "dram 100.0 %" in lines
     assert not any("lane_0" in line for line in lines)

@@ -67,6 +67,7 @@ def test_utilisation_above_one(laws: Any) -> None:
     ("demand", "law"),
     [
         ({"nnz": 15}, "macs_are_two_nnz_d_head"),
+        ({"macs_dense": 1}, "dense_macs_are_the_products"),
         ({"num_bytes": 1000}, "dram_moves_at_least_the_tensors"),
         ({"bursts": 7}, "dram_bursts_are_those_asked_for"),
         ({"busy_cycles": 0, "bursts": 0, "transfers": 0}, "cycles_at_most_serial"),
