@@ -21,7 +21,8 @@ PREDICTED = ("dsa2021",)
 """Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
 
 
-ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column", "channel")
+REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
+ADDRESS_FIELDS = (*REQUIRED_ADDRESS_FIELDS, "channel", "rank", "pseudochannel", "stack")
 """What a DRAM address is made of, above the burst offset."""
 
 
@@ -175,17 +176,26 @@ class DmaConfig(Section):
 class DramConfig(Section):
     """Off-chip memory."""
 
-    preset: Literal["DDR4_2400", "DDR4_3200"]
+    preset: Literal[
+        "DDR4_2400", "DDR4_3200", "LPDDR5_6400", "GDDR6", "GDDR6_14000", "HBM2", "HBM2_2000", "HBM3", "HBM3_6400"
+    ]
     channels: Annotated[int, Field(ge=1, le=64)]
-    mapping: str = Field(description="address fields from most to least significant, joined by -")
-    refresh: Literal[False]
+    ranks: Annotated[int, Field(ge=1, le=8)] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
+    mapping: str = Field(description="address fields from most to least significant, joined by -, or mop4")
+    refresh: bool
+    page: Literal["open", "closed"] = Field(default="open", description="whether a row stays open after an access")
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
 
     @field_validator("mapping")
     @classmethod
-    def _each_field_once(cls, order: str) -> str:
-        if sorted(order.split("-")) != sorted(ADDRESS_FIELDS):
-            raise ValueError(f"{order!r} must name each of {', '.join(ADDRESS_FIELDS)} once, joined by '-'")
+    def _known_fields(cls, order: str) -> str:
+        fields = order.split("-")
+        needed = all(field in fields for field in REQUIRED_ADDRESS_FIELDS)
+        if order != "mop4" and not (needed and len(set(fields)) == len(fields) and set(fields) <= set(ADDRESS_FIELDS)):
+            raise ValueError(
+                f"{order!r} must be mop4, or name each of {', '.join(REQUIRED_ADDRESS_FIELDS)} once, joined by '-', "
+                f"and may name {', '.join(field for field in ADDRESS_FIELDS if field not in REQUIRED_ADDRESS_FIELDS)}"
+            )
         return order
 
 

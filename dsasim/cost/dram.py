@@ -8,13 +8,14 @@ from dsasim.cost.sourced import sourced_number, table
 
 @dataclass(frozen=True)
 class DramEnergy:
-    """pJ of each event of one channel, and the standby power of one channel with rows open."""
+    """pJ of each event of one channel, and its standby power with a row open and with all banks precharged."""
 
     activate_pj: float
     read_burst_pj: float
     write_burst_pj: float
     refresh_pj: float
     standby_mw: float
+    precharged_mw: float
     sources: tuple[str, ...]
 
 
@@ -33,5 +34,6 @@ def dram_energy(preset: str) -> DramEnergy:
         write_burst_pj=burst_bits * (row["write_pj_per_bit"].value + io),
         refresh_pj=row["refresh_pj"].value,
         standby_mw=row["standby_mw"].value,
+        precharged_mw=row["precharged_mw"].value,
         sources=tuple(f"{key}: {number.provenance}" for key, number in row.items()),
     )

@@ -1,48 +1,35 @@
-"""One channel of the memory controller: which command it issues at an edge.
+"""The request lists of a memory channel, and which of a list's requests could issue its next command first.
 
-A channel decides as Ramulator 2.1 does (CMU-SAFARI/ramulator2, commit c5b1c3a478b6, FRFCFS with row hits first):
+A request's next command is a column command if its row is open, ACT if its bank is closed, PRE if another row is open.
+As in Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a478b6, FRFCFS-RowHit) the oldest request whose command is
+legal comes first, whatever the command, but a PRE waits while an activated request is to use the bank's row, or a
+request of the same list that is no younger hits it.
 
-    a. an activated request whose column command is legal now, oldest first;
-    b. else, in the queue of the mode (write mode begins when writes > 0.8 * 32 or there are no reads and ends when
-       writes < 0.2 * 32 and there are reads): the oldest request whose open row allows its column command now;
-    c. else the oldest request of that queue whose bank is closed and may activate now (it moves to the activated list),
-       or whose bank holds another row that may be precharged now and that no activated request and none in this queue
-       wants. (One in the other queue may not hold a row open: its mode might never come.)
-
-Each request counts once: as a row hit, miss (bank was closed) or conflict (another row was open) at its first command.
+Lists are kept oldest first in a window of positions from HEAD to TAIL; a removed request leaves a hole (BANK = HOLE).
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dsasim.kernels.dram_timing import (
-    CLOSED,
-    OPEN_ROW,
-    PRE,
-    RD,
-    activate,
-    column,
-    earliest,
-    earliest_activate,
-    precharge,
-)
+from dsasim.kernels.dram_timing import ACT, CLOSED, HELD, HIT_SEEN, OPEN_ROW, OPENING, PRE, RD, UNIT_SHIFT
 
 QUEUE_SLOTS = 32
-WRITE_HIGH = 0.8 * QUEUE_SLOTS
-WRITE_LOW = 0.2 * QUEUE_SLOTS
+WINDOW = 128
+"""Positions of a list. It holds at most half as many requests (64 activated ones in a channel of 64 banks), and its
+holes are closed, on removal only, when it reaches beyond half; so a position lasts until the list's next removal."""
+HOLE = -1
 
-# fields of a request
-BANK, GROUP, ROW, TRANSFER, IS_WRITE, TOUCHED, FIELDS = 0, 1, 2, 3, 4, 5, 6
-# lists of requests of a channel
-READ_QUEUE, WRITE_QUEUE, ACTIVATED, LISTS = 0, 1, 2, 3
-# fields of a channel, after those of `dram_timing`
-LENGTH, WRITE_MODE, NEXT_TRY, CHANNEL_FIELDS = 8, 11, 12, 13
-# counters
-READS, WRITES, ACTIVATES, PRECHARGES, HITS, MISSES, CONFLICTS, BUSY_CORE, COUNTERS = 0, 1, 2, 3, 4, 5, 6, 7, 8
-# commands, as logged and as returned
-LOG_ACT, LOG_PRE, LOG_RD, LOG_WR = 0, 1, 2, 3
+# lists of a channel; list `which` of channel c is number c * LISTS + which
+READ_QUEUE, WRITE_QUEUE, ACTIVATED, OPENING_LIST, LISTS = 0, 1, 2, 3, 4
+# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted
+BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7
+# fields of a list
+HEAD, TAIL, LENGTH, LIST_FIELDS = 0, 1, 2, 3
 
+COLUMN_ONLY, PRE_ONLY, ACT_ONLY = 1, 2, 4
+"""Which commands may be issued; they add up."""
+ANY, ROW_ONLY, NO_ACT = 7, 6, 3
 NEVER = 1 << 60
 NOTHING = -1
 
@@ -50,144 +37,149 @@ Ints = NDArray[np.int64]
 
 
 @njit(cache=True)
-def record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
-    """Append to `log` [room, 4] while it has room; log[0, 0] counts."""
-    if len(log) > 0:
-        log[0, 0] += 1
-        at = log[0, 0]
-        if at < len(log):
-            log[at, 0], log[at, 1], log[at, 2], log[at, 3] = edge, command, bank, row
+def append(queue: Ints, lists: Ints, to: int, bank: int, row: int, edge: int, tag: int, burst: int, write: int) -> None:
+    """Put a request at the young end of a list; its TOUCHED is 0."""
+    at = lists[to, TAIL]
+    queue[to, BANK, at] = bank
+    queue[to, ROW, at] = row
+    queue[to, ARRIVED, at] = edge
+    queue[to, TAG, at] = tag
+    queue[to, BURST, at] = burst
+    queue[to, IS_WRITE, at] = write
+    queue[to, TOUCHED, at] = 0
+    lists[to, TAIL] += 1
+    lists[to, LENGTH] += 1
 
 
 @njit(cache=True)
-def remove(requests: Ints, channel: Ints, c: int, which: int, at: int) -> None:
-    """Take request `at` out of list `which` of channel c; the younger ones move up."""
-    channel[c, LENGTH + which] -= 1
-    for younger in range(at, channel[c, LENGTH + which]):
-        for field in range(FIELDS):
-            requests[c, which, younger, field] = requests[c, which, younger + 1, field]
+def _close_holes(queue: Ints, lists: Ints, of: int) -> None:
+    kept = 0
+    for at in range(lists[of, HEAD], lists[of, TAIL]):
+        if queue[of, BANK, at] != HOLE:
+            for field in range(FIELDS):
+                queue[of, field, kept] = queue[of, field, at]
+            kept += 1
+    lists[of, HEAD], lists[of, TAIL] = 0, kept
 
 
 @njit(cache=True)
-def _touch(requests: Ints, c: int, which: int, at: int, counters: Ints, kind: int) -> None:
-    if requests[c, which, at, TOUCHED] == 0:
-        requests[c, which, at, TOUCHED] = 1
-        counters[kind] += 1
+def remove(queue: Ints, lists: Ints, of: int, at: int) -> None:
+    """Take the request at a position out of its list."""
+    queue[of, BANK, at] = HOLE
+    lists[of, LENGTH] -= 1
+    head = lists[of, HEAD]
+    while head < lists[of, TAIL] and queue[of, BANK, head] == HOLE:
+        head += 1
+    lists[of, HEAD] = head
+    if head == lists[of, TAIL]:
+        lists[of, HEAD] = lists[of, TAIL] = 0
+    elif lists[of, TAIL] > WINDOW // 2:
+        _close_holes(queue, lists, of)
 
 
 @njit(cache=True)
-def _wanted(requests: Ints, channel: Ints, c: int, mode: int, bank: int, row: int) -> bool:
-    for which in (mode, ACTIVATED):
-        for at in range(channel[c, LENGTH + which]):
-            if requests[c, which, at, BANK] == bank and requests[c, which, at, ROW] == row:
-                return True
+def move(queue: Ints, lists: Ints, of: int, at: int, to: int) -> None:
+    """Move a request to the end of another list, as it is."""
+    touched = queue[of, TOUCHED, at]
+    append(
+        queue, lists, to, queue[of, BANK, at], queue[of, ROW, at], queue[of, ARRIVED, at], queue[of, TAG, at],
+        queue[of, BURST, at], queue[of, IS_WRITE, at],
+    )  # fmt: skip
+    queue[to, TOUCHED, lists[to, TAIL] - 1] = touched
+    remove(queue, lists, of, at)
+
+
+@njit(cache=True)
+def holds_burst(queue: Ints, lists: Ints, of: int, burst: int) -> bool:
+    """Whether a list holds a request for the burst."""
+    for at in range(lists[of, HEAD], lists[of, TAIL]):
+        if queue[of, BURST, at] == burst and queue[of, BANK, at] != HOLE:
+            return True
     return False
 
 
 @njit(cache=True)
-def enter(bank: Ints, group: Ints, channel: Ints, requests: Ints, c: int, which: int, edge: int) -> None:
-    """Count in the request just written at the end of a queue, and try the channel again when it may make a difference.
-
-    That is the next edge if it can change the mode, when its own first command is legal if its queue is the mode's,
-    and else not before the channel would have tried anyway.
-    """
-    at = channel[c, LENGTH + which]
-    channel[c, LENGTH + which] += 1
-    if (which == READ_QUEUE and at == 0) or (which == WRITE_QUEUE and at + 1 > WRITE_HIGH):
-        channel[c, NEXT_TRY] = edge + 1
-    elif which == channel[c, WRITE_MODE]:
-        b = requests[c, which, at, BANK]
-        place = (c, requests[c, which, at, GROUP], b)
-        if bank[b, OPEN_ROW] == requests[c, which, at, ROW]:
-            ready = earliest(bank, group, channel, place, RD + which)
-        elif bank[b, OPEN_ROW] == CLOSED:
-            ready = earliest_activate(bank, group, channel, place)
-        else:
-            ready = earliest(bank, group, channel, place, PRE)
-        channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], max(edge + 1, ready))
+def next_command(banks: Ints, bank: int, row: int, write: int) -> int:
+    """The command a request needs next; NOTHING while its bank is opening."""
+    is_open = banks[bank, OPEN_ROW]
+    if is_open == row:
+        return RD + write
+    if is_open == CLOSED:
+        return ACT
+    return NOTHING if is_open == OPENING else PRE
 
 
 @njit(cache=True)
-def _find_column(
-    bank: Ints, group: Ints, channel: Ints, requests: Ints, c: int, which: int, edge: int
+def _hit_of_same_age(queue: Ints, lists: Ints, banks: Ints, of: int, at: int) -> bool:
+    """Whether a request that arrived with this one, but stands after it, hits the row open in its bank."""
+    bank = queue[of, BANK, at]
+    for other in range(at + 1, lists[of, TAIL]):
+        if queue[of, BANK, other] == HOLE:
+            continue
+        if queue[of, ARRIVED, other] != queue[of, ARRIVED, at]:
+            return False
+        if queue[of, BANK, other] == bank and queue[of, ROW, other] == banks[bank, OPEN_ROW]:
+            return True
+    return False
+
+
+@njit(cache=True)
+def first_ready(
+    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, bus: int, half: int, scan: int
 ) -> tuple[int, int]:
-    """The oldest request of a list whose open row may be accessed now, or NOTHING; and when else the first may be."""
+    """The oldest request of a queue whose next command `bus` admits and is legal now: (position, edge).
+
+    If none is, (NOTHING, when the first will be). With `half` = 1 ticks are half cycles, and commands other than PRE
+    are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
+    """
     soonest = NEVER
-    for at in range(channel[c, LENGTH + which]):
-        b = requests[c, which, at, BANK]
-        if bank[b, OPEN_ROW] == requests[c, which, at, ROW]:
-            command = RD + requests[c, which, at, IS_WRITE]
-            ready = earliest(bank, group, channel, (c, requests[c, which, at, GROUP], b), command)
-            if ready <= edge:
-                return at, edge
-            soonest = min(soonest, ready)
+    last_bank, last_row = HOLE, 0
+    for at in range(lists[of, HEAD], lists[of, TAIL]):
+        bank, row = queue[of, BANK, at], queue[of, ROW, at]
+        if bank == HOLE or (bank == last_bank and row == last_row):
+            continue  # an older request for the same row needs the same command
+        last_bank, last_row = bank, row
+        command = next_command(banks, bank, row, queue[of, IS_WRITE, at])
+        if command >= RD:
+            banks[bank, HIT_SEEN] = scan
+            if bus & COLUMN_ONLY == 0:
+                continue
+        elif command == NOTHING or bus & (ACT_ONLY if command == ACT else PRE_ONLY) == 0:
+            continue
+        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command])
+        if half and command != PRE:
+            ready = max(ready, edge) | 1
+        if ready >= soonest:
+            continue
+        if command == PRE:
+            held = banks[bank, HELD] > 0 or banks[bank, HIT_SEEN] == scan
+            if held or _hit_of_same_age(queue, lists, banks, of, at):
+                continue
+        if ready <= edge:
+            return at, edge
+        soonest = ready
     return NOTHING, soonest
 
 
 @njit(cache=True)
-def _open_row(
-    timing: Ints, bank: Ints, group: Ints, channel: Ints, requests: Ints, counters: Ints, log: Ints, c: int, edge: int
-) -> int:
-    """Rule c: activate or precharge if one is legal now; return the edge of the next try."""
-    soonest = NEVER
-    mode = channel[c, WRITE_MODE]
-    for at in range(channel[c, LENGTH + mode]):
-        b = requests[c, mode, at, BANK]
-        place = (c, requests[c, mode, at, GROUP], b)
-        row = bank[b, OPEN_ROW]
-        if row == CLOSED:
-            ready = earliest_activate(bank, group, channel, place)
-            if ready <= edge:
-                _touch(requests, c, mode, at, counters, MISSES)
-                counters[ACTIVATES] += 1
-                activate(timing, bank, group, channel, place, requests[c, mode, at, ROW], edge)
-                record(log, edge, LOG_ACT, b, requests[c, mode, at, ROW])
-                for field in range(FIELDS):
-                    requests[c, ACTIVATED, channel[c, LENGTH + ACTIVATED], field] = requests[c, mode, at, field]
-                channel[c, LENGTH + ACTIVATED] += 1
-                remove(requests, channel, c, mode, at)
-                return edge + 1
-            soonest = min(soonest, ready)
-        elif row != requests[c, mode, at, ROW]:
-            ready = earliest(bank, group, channel, place, PRE)
-            if ready >= soonest or _wanted(requests, channel, c, mode, b, row):
-                continue
-            if ready <= edge:
-                _touch(requests, c, mode, at, counters, CONFLICTS)
-                counters[PRECHARGES] += 1
-                precharge(timing, bank, place, edge)
-                record(log, edge, LOG_PRE, b, row)
-                return edge + 1
-            soonest = ready
-    return soonest
-
-
-@njit(cache=True)
-def issue(
-    timing: Ints, bank: Ints, group: Ints, channel: Ints, requests: Ints, counters: Ints, log: Ints, c: int, edge: int
+def first_activated(
+    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, half: int
 ) -> tuple[int, int]:
-    """Issue channel c's command of this edge, if one is legal, and set the channel's NEXT_TRY.
+    """The oldest activated request whose column command is legal now, as `first_ready` says it.
 
-    Returns (list, index) of the request whose column command was issued, still in its list, or (NOTHING, NOTHING).
+    The list is in the order of activation, so that the oldest may stand anywhere.
     """
-    at, soonest = _find_column(bank, group, channel, requests, c, ACTIVATED, edge)
-    which = ACTIVATED
-    if at == NOTHING:
-        reads, writes = channel[c, LENGTH + READ_QUEUE], channel[c, LENGTH + WRITE_QUEUE]
-        if writes > WRITE_HIGH or reads == 0:
-            channel[c, WRITE_MODE] = WRITE_QUEUE
-        elif writes < WRITE_LOW:
-            channel[c, WRITE_MODE] = READ_QUEUE
-        which = channel[c, WRITE_MODE]
-        at, later = _find_column(bank, group, channel, requests, c, which, edge)
-        if at == NOTHING:
-            opened = _open_row(timing, bank, group, channel, requests, counters, log, c, edge)
-            channel[c, NEXT_TRY] = min(soonest, later, opened)
-            return NOTHING, NOTHING
-        _touch(requests, c, which, at, counters, HITS)
-    b, write = requests[c, which, at, BANK], requests[c, which, at, IS_WRITE]
-    column(timing, bank, group, channel, (c, requests[c, which, at, GROUP], b), write, edge)
-    record(log, edge, LOG_RD + write, b, requests[c, which, at, ROW])
-    counters[READS + write] += 1
-    channel[c, NEXT_TRY] = edge + 1
-    return which, at
+    soonest, best = NEVER, NOTHING
+    for at in range(lists[of, HEAD], lists[of, TAIL]):
+        bank = queue[of, BANK, at]
+        if bank == HOLE:
+            continue
+        command = RD + queue[of, IS_WRITE, at]
+        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command])
+        if half:
+            ready = max(ready, edge) | 1
+        if ready > edge:
+            soonest = min(soonest, ready)
+        elif best == NOTHING or queue[of, ARRIVED, at] < queue[of, ARRIVED, best]:
+            best = at
+    return (NOTHING, soonest) if best == NOTHING else (best, edge)

@@ -1,90 +1,109 @@
-"""When DRAM commands are legal: JEDEC timing constraints of one rank a channel, open page.
+"""When DRAM commands are legal: a table of JEDEC constraints, applied to the earliest edge of each command.
 
-Per command, in memory clock cycles, after the JEDEC rules as Ramulator 2.1 writes them (python/ramulator/dram/ddr4.py,
-MIT): same bank ACT→ACT nRC, ACT→RD/WR nRCD, ACT→PRE nRAS, PRE→ACT nRP, RD→PRE nRTP, WR→PRE nCWL + nBL + nWR; same bank
-group nRRD_L, nCCD_L, WR→RD nCWL + nBL + nWTR_L; same rank nRRD_S, nCCD_S, WR→RD nCWL + nBL + nWTR_S,
-RD→WR nCL + nBL + 2 - nCWL; at most four ACTs in any nFAW.
+A rule says: after `preceding` at edge m, `following` is legal from m + latency on, within a scope: the same bank, the
+same bank group, the rank (all its stacks), the channel, the channel's other ranks, or the rank's other stacks. "Rank"
+stands for the pseudo-channel of HBM, "stack" for HBM3's stack identifier (SID); a stack of a rank is called a unit.
+Which rules a memory obeys is data (`model.dram_rules`). One rule has a window and is written here: at most four ACTs a
+rank in any nFAW.
 
 Worked example (DDR4-2400R): ACT at edge 1 makes its RD legal at 1 + nRCD = 17 and not at 16; a PRE at 1 + nRAS = 40.
 
-State, int64, numbered through all channels:
+State, int64, numbered through all channels, so that bank b lies in unit b >> UNIT_SHIFT:
 
-    bank    [banks, 5]          earliest ACT, PRE, RD, WR, and the open row (CLOSED if none)
-    group   [bank groups, 4]    earliest ACT, -, RD, WR
-    channel [channels, ≥ 8]     earliest ACT, -, RD, WR; edges at which the last four ACTs leave nFAW, oldest first
+    units [units, COMMANDS]       earliest edge of each command as far as rank, stack and channel are concerned
+    banks [banks, BANK_FIELDS]    the same for bank group and bank, and the open row (CLOSED if none)
+    ranks [ranks, RANK_FIELDS]    banks with an open row, activated requests, the last four ACTs
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-NAMES = (
-    ("nBL", "nCL", "nRCD", "nRP", "nRAS", "nRC", "nWR", "nRTP", "nCWL")
-    + ("nCCDS", "nCCDL", "nWTRS", "nWTRL", "nRRDS", "nRRDL", "nFAW")
-)  # fmt: skip
-"""Order of the timing parameters in the kernel's `timing` array, as named in the preset file."""
-BL, CL, RCD, RP, RAS, RC, WR, RTP, CWL, CCDS, CCDL, WTRS, WTRL, RRDS, RRDL, FAW = range(16)
+ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
+"""Commands. PRE_ALL and REF concern a whole rank; LPDDR5's ACT-1 counts as ACT."""
+IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS = 0, 1, 2, 3, 4, 5
+"""Scopes of a rule."""
 
-CLOSED = -1
-ACT, PRE, RD, WRITE, OPEN_ROW = 0, 1, 2, 3, 4
-FAW_FIRST, FAW_LAST = 4, 7
+# fields of `banks` after the commands: open row, activated requests waiting for it, the last scan that saw a row hit
+OPEN_ROW, HELD, HIT_SEEN, BANK_FIELDS = 6, 7, 8, 9
+CLOSED, OPENING = -1, -2
+"""OPEN_ROW of a precharged bank, and of one between LPDDR5's ACT-1 and ACT-2."""
+# fields of `ranks`: FIRST_ACT .. FIRST_ACT + 3 are the edges of the last four ACTs, OLDEST_ACT which is the oldest
+OPEN_BANKS, HELD_BANKS, OLDEST_ACT, FIRST_ACT, RANK_FIELDS = 0, 1, 2, 3, 7
 
+# scalars that describe the memory, in `fixed`
+(
+    CHANNELS, RANKS, STACKS, GROUPS, BANKS, UNIT_SHIFT, GROUP_SHIFT, BL, CL, CWL, FAW, REFI,
+    SLOTS, HALF_TICKS, CLOSED_PAGE, AAD, WCK_EXTRA, FIXED,
+) = range(18)  # fmt: skip
+"""Ranks a channel, stacks a rank, groups a stack, banks a group; log2 of banks a unit and a group; timings in ticks;
+REFI is 0 without refresh; SLOTS is one of ONE_SLOT .. ; HALF_TICKS 1 if a tick is half a clock cycle."""
+ONE_SLOT, ROW_AND_COLUMN, SPLIT_ACTIVATE = 0, 1, 2
+"""Command buses: one command a tick; a column and a row command a tick (HBM); one, ACT in two and CAS (LPDDR5)."""
+
+LONG_AGO = -(1 << 40)
 Ints = NDArray[np.int64]
 
 
 @njit(cache=True)
-def earliest(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], command: int) -> int:
-    """First edge at which `command` (PRE, RD or WRITE) is legal; `at` is (channel, bank group, bank)."""
-    return int(max(bank[at[2], command], group[at[1], command], channel[at[0], command]))
+def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> int:
+    """First edge at which ACT, PRE, RD or WR is legal for a bank."""
+    return int(max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command]))
 
 
 @njit(cache=True)
-def earliest_activate(bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int]) -> int:
-    """First edge at which the closed bank may be activated."""
-    return int(max(earliest(bank, group, channel, at, ACT), channel[at[0], FAW_FIRST]))
+def _hold(table: Ints, first: int, last: int, command: int, edge: int) -> None:
+    for at in range(first, last):
+        table[at, command] = max(table[at, command], edge)
 
 
 @njit(cache=True)
-def _hold(table: Ints, row: int, command: int, edge: int) -> None:
-    table[row, command] = max(table[row, command], edge)
-
-
-@njit(cache=True)
-def activate(
-    timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], row: int, edge: int
+def obey(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, bank: int, command: int, edge: int
 ) -> None:
-    """Open `row` at `edge`."""
-    bank[at[2], OPEN_ROW] = row
-    _hold(bank, at[2], ACT, edge + timing[RC])
-    _hold(bank, at[2], PRE, edge + timing[RAS])
-    _hold(bank, at[2], RD, edge + timing[RCD])
-    _hold(bank, at[2], WRITE, edge + timing[RCD])
-    _hold(group, at[1], ACT, edge + timing[RRDL])
-    _hold(channel, at[0], ACT, edge + timing[RRDS])
-    for older in range(FAW_FIRST, FAW_LAST):
-        channel[at[0], older] = channel[at[0], older + 1]
-    channel[at[0], FAW_LAST] = edge + timing[FAW]
+    """Apply the rules [rules, 3] (following, scope, latency) of a command issued at `edge`.
+
+    `rules_of` [COMMANDS + 1] says where each command's rules begin.
+    """
+    unit = bank >> fixed[UNIT_SHIFT]
+    rank = unit // fixed[STACKS] * fixed[STACKS]
+    for at in range(rules_of[command], rules_of[command + 1]):
+        following, scope, until = rules[at, 0], rules[at, 1], edge + rules[at, 2]
+        if scope == IN_BANK:
+            banks[bank, following] = max(banks[bank, following], until)
+        elif scope == IN_GROUP:
+            group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
+            _hold(banks, group, group + fixed[BANKS], following, until)
+        elif scope == IN_RANK:
+            _hold(units, rank, rank + fixed[STACKS], following, until)
+        elif scope == IN_OTHER_STACKS:
+            _hold(units, rank, unit, following, until)
+            _hold(units, unit + 1, rank + fixed[STACKS], following, until)
+        else:
+            size = fixed[RANKS] * fixed[STACKS]
+            channel = unit // size * size
+            if scope == IN_CHANNEL:
+                _hold(units, channel, channel + size, following, until)
+            else:
+                _hold(units, channel, rank, following, until)
+                _hold(units, rank + fixed[STACKS], channel + size, following, until)
 
 
 @njit(cache=True)
-def precharge(timing: Ints, bank: Ints, at: tuple[int, int, int], edge: int) -> None:
-    """Close the bank at `edge`."""
-    bank[at[2], OPEN_ROW] = CLOSED
-    _hold(bank, at[2], ACT, edge + timing[RP])
+def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) -> None:
+    """Let the rank's fifth ACT wait for nFAW after the first of the last four."""
+    rank = (bank >> fixed[UNIT_SHIFT]) // fixed[STACKS]
+    oldest = ranks[rank, OLDEST_ACT]
+    ranks[rank, FIRST_ACT + oldest] = edge
+    oldest = (oldest + 1) & 3
+    ranks[rank, OLDEST_ACT] = oldest
+    first = rank * fixed[STACKS]
+    _hold(units, first, first + fixed[STACKS], ACT, ranks[rank, FIRST_ACT + oldest] + fixed[FAW])
 
 
 @njit(cache=True)
-def column(
-    timing: Ints, bank: Ints, group: Ints, channel: Ints, at: tuple[int, int, int], write: int, edge: int
-) -> None:
-    """Read (`write` = 0) or write (1) a burst of the open row at `edge`."""
-    _hold(group, at[1], RD + write, edge + timing[CCDL])
-    _hold(channel, at[0], RD + write, edge + timing[CCDS])
-    if write:
-        data_end = edge + timing[CWL] + timing[BL]
-        _hold(bank, at[2], PRE, data_end + timing[WR])
-        _hold(group, at[1], RD, data_end + timing[WTRL])
-        _hold(channel, at[0], RD, data_end + timing[WTRS])
-    else:
-        _hold(bank, at[2], PRE, edge + timing[RTP])
-        _hold(channel, at[0], WRITE, edge + timing[CL] + timing[BL] + 2 - timing[CWL])
+def set_row(fixed: Ints, banks: Ints, ranks: Ints, bank: int, row: int) -> None:
+    """Open a row, or close the bank with CLOSED; a bank that is opening counts as open."""
+    was_open, is_open = banks[bank, OPEN_ROW] != CLOSED, row != CLOSED
+    ranks[(bank >> fixed[UNIT_SHIFT]) // fixed[STACKS], OPEN_BANKS] += int(is_open) - int(was_open)
+    banks[bank, OPEN_ROW] = row

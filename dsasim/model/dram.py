@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import ArchConfig, DramConfig
 from dsasim.kernels import dram as kernel
+from dsasim.kernels import dram_channel as controller
 from dsasim.kernels import dram_queue as queue
-from dsasim.kernels.dram_timing import CLOSED, OPEN_ROW
-from dsasim.model.dram_preset import DramPreset, load_presets
+from dsasim.model.dram_memory import MemoryUse, new_memory
+from dsasim.model.dram_preset import load_presets
 
 AFTER_EVERYTHING = EventPriority(2)
 """Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
@@ -81,10 +82,9 @@ class Dram:
     def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, log_commands: int = 0) -> None:
         self.env = env
         self.preset = load_presets()[arch.dram.preset]
-        self.channels = arch.dram.channels
-        core_cycles_per_edge = Fraction(self.preset.tck_ps) * Fraction(arch.clock_ghz) / 1000
-        self._ratio = core_cycles_per_edge
-        self.state = _new_state(arch, self.preset, num_streams, core_cycles_per_edge, log_commands)
+        self.core_cycles_per_edge = self.preset.tick_ps * Fraction(arch.clock_ghz) / 1000
+        self.memory = new_memory(self.preset, memory_use(arch.dram), log_commands)
+        self.state = _new_state(arch, num_streams, self.core_cycles_per_edge)
         self.open_intervals: list[tuple[int, int]] = []
         """[post, ready) of every finished transfer, in core cycles."""
         self._posts: list[tuple[int, int, Transfer, Event]] = []
@@ -99,10 +99,20 @@ class Dram:
         self._wake(0)
         return done
 
-    def counters(self) -> list[int]:
-        """The controller's counters, with all data that is still on a bus counted (see `kernels.dram`)."""
-        kernel.catch_up(self.state, int(self.state.scalars[kernel.LAST_DATA]) + 1)
-        return [int(count) for count in self.state.counters]
+    def finish(self, cycles: int) -> None:
+        """Let the memory, idle by now, come to the end of a run of `cycles`, so that its counts are the run's."""
+        kernel.catch_up(self.memory, self.state, ceil(cycles / self.core_cycles_per_edge))
+        controller.close_books(self.memory.channel, self.memory.counters, int(self.state.scalars[kernel.EDGE]))
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Counters of each channel [channels, COUNTERS], see `kernels.dram_channel`."""
+        return self.memory.counters
+
+    @property
+    def busy_cycles(self) -> int:
+        """Core cycles that meet a memory cycle in which a data bus moves."""
+        return int(self.state.scalars[kernel.BUSY_CORE])
 
     def _wake(self, delay: int) -> None:
         at = int(self.env.now) + delay
@@ -123,12 +133,12 @@ class Dram:
         for stream, _order, transfer, done in sorted(self._posts, key=lambda post: post[:2]):
             self._open[self._enqueue(stream, transfer)] = (now, done)
         self._posts.clear()
-        first = ceil(now / self._ratio)
+        first = ceil(now / self.core_cycles_per_edge)
         upcoming = self.env.peek()
-        last = ceil(int(upcoming) / self._ratio) if upcoming != float("inf") else queue.NEVER
-        completions, remaining = kernel.advance(self.state, first, last, self._finished)
+        last = ceil(int(upcoming) / self.core_cycles_per_edge) if upcoming != float("inf") else queue.NEVER
+        completions, remaining = kernel.advance(self.memory, self.state, first, last, self._finished)
         for index, end_edge in self._finished[:completions].tolist():
-            ready = ceil(end_edge * self._ratio)
+            ready = ceil(end_edge * self.core_cycles_per_edge)
             posted, done = self._open.pop(index)
             self.open_intervals.append((posted, ready))
             done._ok = True
@@ -162,29 +172,19 @@ class Dram:
             self.state = self.state._replace(runs=wider)
 
 
-def _new_state(
-    arch: ArchConfig, preset: DramPreset, num_streams: int, core_cycles_per_edge: Fraction, log_commands: int
-) -> kernel.DramState:
-    channels, groups = arch.dram.channels, arch.dram.channels * preset.bank_groups
+def memory_use(config: DramConfig) -> MemoryUse:
+    """How a design uses its memory."""
+    return MemoryUse(config.mapping, config.channels, config.ranks, config.refresh, config.page)
+
+
+def _new_state(arch: ArchConfig, num_streams: int, core_cycles_per_edge: Fraction) -> kernel.DramState:
     scalars = np.zeros(kernel.SCALARS, np.int64)
     scalars[kernel.OUTSTANDING_LIMIT] = arch.dma.outstanding_bursts
     scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_edge.as_integer_ratio()
-    scalars[[kernel.GROUPS, kernel.BANKS]] = preset.bank_groups, preset.banks_per_group
-    bank = np.zeros((groups * preset.banks_per_group, OPEN_ROW + 1), np.int64)
-    bank[:, OPEN_ROW] = CLOSED
-    room = max(queue.QUEUE_SLOTS, num_streams * arch.dma.outstanding_bursts)
     return kernel.DramState(
         scalars=scalars,
-        timing=preset.timing(),
-        mapping=preset.mapping(arch.dram.mapping, channels),
-        bank=bank,
-        group=np.zeros((groups, OPEN_ROW), np.int64),
-        channel=np.zeros((channels, queue.CHANNEL_FIELDS), np.int64),
-        requests=np.zeros((channels, queue.LISTS, room, queue.FIELDS), np.int64),
         transfers=np.zeros((num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS), np.int64),
         runs=np.zeros((num_streams * arch.dma.open_transfers, 1, 2), np.int64),
         streams=np.zeros((num_streams, kernel.STREAM_FIELDS), np.int64),
         ring=np.zeros((num_streams + 2, kernel.RING), np.int64),
-        counters=np.zeros(queue.COUNTERS, np.int64),
-        log=np.zeros((log_commands, 4), np.int64),
     )

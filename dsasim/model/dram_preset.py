@@ -1,52 +1,72 @@
-"""DRAM presets and address mappings as the controller kernel wants them: names become numbers once."""
+"""DRAM presets: the organisation of one channel and its timings, with their sources (dram_presets.yaml)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from dsasim.kernels.dram import FIELD_BANK, FIELD_BANKGROUP, FIELD_CHANNEL, FIELD_COLUMN, FIELD_ROW
-from dsasim.kernels.dram_timing import NAMES
+from dsasim.kernels.dram_timing import ACT, ONE_SLOT, RD, ROW_AND_COLUMN, SPLIT_ACTIVATE, WR
+
+BUSES = {"one": ONE_SLOT, "row_and_column": ROW_AND_COLUMN, "split_activate": SPLIT_ACTIVATE}
+COMMANDS = {"ACT": ACT, "RD": RD, "WR": WR}
 
 
 @dataclass(frozen=True)
 class DramPreset:
-    """Organisation and timing of one channel; timings in memory clock cycles, sources in dram_presets.yaml."""
+    """One channel; timings in memory clock cycles.
 
-    timing_preset: str
+    The controller counts ticks, which it calls edges: `ticks_per_cycle` a clock cycle (2 for HBM3, whose row commands
+    may start at half cycles).
+    """
+
+    standard: str
+    source: str
     tck_ps: int
-    access_bytes: int
+    data_width_bits: int
+    burst_length: int
     bank_groups: int
     banks_per_group: int
     rows: int
     columns: int
     timing_cycles: dict[str, int]
+    pseudo_channels: int = 1
+    stacks: int = 1
+    bus: str = "one"
+    ticks_per_cycle: int = 1
+    command_ticks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def access_bytes(self) -> int:
+        """Bytes of a burst, the unit of every access."""
+        return self.data_width_bits * self.burst_length // 8
+
+    @property
+    def bursts_per_row(self) -> int:
+        """Bursts in a row of one bank; a column is one beat of the data bus."""
+        return self.columns // self.burst_length
 
     @property
     def channel_bytes(self) -> int:
-        """Capacity of one channel; a column is one eighth of a burst (burst length 8)."""
-        return self.bank_groups * self.banks_per_group * self.rows * self.columns * self.access_bytes // 8
+        """Capacity of one channel with one rank."""
+        banks = self.pseudo_channels * self.stacks * self.bank_groups * self.banks_per_group
+        return banks * self.rows * self.columns * self.data_width_bits // 8
 
-    def timing(self) -> NDArray[np.int64]:
-        """The timing parameters in the kernel's order."""
-        return np.array([self.timing_cycles[name] for name in NAMES], np.int64)
+    @property
+    def tick_ps(self) -> Fraction:
+        """Picoseconds between two edges of the controller."""
+        return Fraction(self.tck_ps, self.ticks_per_cycle)
 
-    def mapping(self, order: str, channels: int) -> NDArray[np.int64]:
-        """Fields (kernel number, size) of a burst address from least to most significant.
+    @property
+    def ticks(self) -> dict[str, int]:
+        """The timings in ticks."""
+        return {name: cycles * self.ticks_per_cycle for name, cycles in self.timing_cycles.items()}
 
-        `order` names them from most to least significant, such as row-bank-column-bankgroup-channel.
-        """
-        sizes = {
-            "channel": (FIELD_CHANNEL, channels),
-            "bankgroup": (FIELD_BANKGROUP, self.bank_groups),
-            "bank": (FIELD_BANK, self.banks_per_group),
-            "column": (FIELD_COLUMN, self.columns // 8),
-            "row": (FIELD_ROW, self.rows),
-        }
-        return np.array([sizes[field] for field in reversed(order.split("-"))], np.int64)
+    @property
+    def bytes_per_tick(self) -> Fraction:
+        """Peak of one channel: a burst every nBL on each of its data buses."""
+        return Fraction(self.access_bytes * self.pseudo_channels, self.ticks["nBL"])
 
 
 @cache

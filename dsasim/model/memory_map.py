@@ -92,7 +92,7 @@ class MemoryMap:
 
     def __init__(self, arch: ArchConfig) -> None:
         self._interleaved = arch.dram.layout == "token_interleaved"
-        self._capacity = load_presets()[arch.dram.preset].channel_bytes * arch.dram.channels
+        self._capacity = load_presets()[arch.dram.preset].channel_bytes * arch.dram.channels * arch.dram.ranks
         self._next = 0
 
     def place(self, heads: int, rows: int, vector_bytes: int) -> Region:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dsasim.config.schema import PREDICTED, ArchConfig
-from dsasim.kernels import dram_queue as controller
+from dsasim.kernels import dram_channel as controller
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dram import Dram
 from dsasim.model.predictor import array_shape
@@ -45,7 +45,7 @@ def _report(units: Sequence[Unit], cycles: int, utilisation_ratio: float | None 
 
 def _dram_report(dram: Dram, cycles: int) -> UnitReport:
     """A core cycle is busy if it meets a memory cycle in which a data bus moves; else dram if a transfer is open."""
-    busy = dram.counters()[controller.BUSY_CORE]
+    busy = dram.busy_cycles
     open_cycles, last = 0, 0
     for opened, ended in sorted(dram.open_intervals):
         open_cycles += max(0, ended - max(opened, last))
@@ -58,18 +58,21 @@ def _dram_report(dram: Dram, cycles: int) -> UnitReport:
 
 
 def dram_counters(dram: Dram) -> dict[str, int]:
-    """The memory's counters by name; bytes are whole bursts."""
-    counts = dram.counters()
+    """The memory's counters by name, over all channels; bytes are whole bursts that the device moved."""
+    counts = dram.counts.sum(axis=0).tolist()
     access = dram.preset.access_bytes
     return {
         "dram_read_bytes": counts[controller.READS] * access,
         "dram_write_bytes": counts[controller.WRITES] * access,
         "dram_read_bursts": counts[controller.READS],
         "dram_write_bursts": counts[controller.WRITES],
+        "dram_forwarded_reads": counts[controller.FORWARDED],
+        "dram_merged_writes": counts[controller.MERGED],
         "dram_activates": counts[controller.ACTIVATES],
-        "dram_precharges": counts[controller.PRECHARGES],
+        "dram_precharges": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
         "dram_row_hits": counts[controller.HITS],
         "dram_row_misses": counts[controller.MISSES],
         "dram_row_conflicts": counts[controller.CONFLICTS],
-        "dram_refreshes": 0,
+        "dram_refreshes": counts[controller.REFRESHES],
+        "dram_open_edges": counts[controller.OPEN_EDGES],
     }

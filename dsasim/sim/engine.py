@@ -50,6 +50,7 @@ def run_machine(
     record = _Record()
     access_bytes = machine.dram.preset.access_bytes
     cycles = machine.run(_works(arch, trace, selection, record, access_bytes, observe, progress, scope))
+    machine.dram.finish(cycles)
     counters = dict(record.counters) | books.dram_counters(machine.dram)
     units = books.unit_reports(arch, machine, cycles, counters)
     layers = tuple(_layer_reports(record.works, machine.ends))

@@ -147,7 +147,9 @@ def test_dram(benchmark: Any, pattern: str) -> None:
         finished = np.empty((16, 2), np.int64)
         remaining = 1
         while remaining:
-            _, remaining = kernel.advance(dram.state, int(dram.state.scalars[kernel.EDGE]), queue.NEVER, finished)
+            _, remaining = kernel.advance(
+                dram.memory, dram.state, int(dram.state.scalars[kernel.EDGE]), queue.NEVER, finished
+            )
 
     timed(benchmark, work, requests=requests)
 

@@ -88,4 +88,5 @@ def every_counter() -> tuple[str, ...]:
         *(f"{name}_buffer_{way}_bytes" for name in buffers for way in ("read", "write")),
         *("dram_read_bytes", "dram_write_bytes", "dram_read_bursts", "dram_write_bursts", "dram_activates"),
         *("dram_precharges", "dram_row_hits", "dram_row_misses", "dram_row_conflicts", "dram_refreshes"),
+        *("dram_forwarded_reads", "dram_merged_writes", "dram_open_edges"),
     )

@@ -1,6 +1,8 @@
 """Every example runs as a user would run it, and the README's picture is what its script draws of the golden run."""
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +40,34 @@ def test_the_picture_is_of_the_golden_run(tmp_path: Path) -> None:
     drawn = tmp_path / "run.svg"
     subprocess.run([sys.executable, EXAMPLES / "plot_run.py", golden, drawn], check=True)
     assert drawn.read_bytes() == (EXAMPLES / "default_run.svg").read_bytes()
+
+
+needs_amaranth = pytest.mark.skipif(importlib.util.find_spec("amaranth") is None, reason="amaranth is not installed")
+
+
+@needs_amaranth
+def test_verilog_of_the_hardware_is_written_and_missing_yosys_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "synthesise.py", tmp_path],
+        env=os.environ | {"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "no yosys here; the cells need it: apt install yosys\n")
+    for name in ("scheduler", "mask_generator", "pe_lane"):
+        assert f"module {name}(" in (tmp_path / f"{name}.v").read_text(encoding="utf-8")
+
+
+@needs_amaranth
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+def test_the_hardware_synthesises(tmp_path: Path) -> None:
+    """ID queues of 2 x 3 x 8 entries of 8 bits are 384 of the scheduler's flip-flops."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "synthesise.py", tmp_path], capture_output=True, text=True, check=True
+    )
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[2:])
+    cells, flip_flops, sram_blocks = rows["scheduler"].replace(",", "").split()
+    assert int(cells) > int(flip_flops) > 384
+    assert int(sram_blocks) == 2
+    assert len(rows) == 7

@@ -10,12 +10,14 @@ from simpy import Environment
 
 from dsasim.config.loader import load_arch
 from dsasim.kernels import dram as kernel
+from dsasim.kernels import dram_channel as controller
 from dsasim.kernels import dram_queue as queue
+from dsasim.kernels import dram_timing as timing
 from dsasim.model.dram import Dram, Transfer
 
 GOLDEN = Path(__file__).parent / "dram"
 TRACES = sorted(path.stem for path in (GOLDEN / "commands").glob("*.csv"))
-NAMES = {queue.LOG_ACT: "ACT", queue.LOG_PRE: "PREpb", queue.LOG_RD: "RD", queue.LOG_WR: "WR"}
+NAMES = {timing.ACT: "ACT", timing.PRE: "PREpb", timing.RD: "RD", timing.WR: "WR"}
 AS_RAMULATOR = (
     "clock_ghz=1",
     "dram.preset=DDR4_2400",
@@ -48,7 +50,7 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
         remaining = 1
         while remaining and int(dram.state.scalars[kernel.EDGE]) < last:
             first = int(dram.state.scalars[kernel.EDGE])
-            completions, remaining = kernel.advance(dram.state, first, last, finished)
+            completions, remaining = kernel.advance(dram.memory, dram.state, first, last, finished)
             ends.extend(finished[:completions, 1].tolist())
 
     for request in requests:
@@ -61,18 +63,18 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 @pytest.mark.parametrize("name", TRACES)
 def test_commands_and_totals(name: str) -> None:
     dram, ends = replay(rows_of(GOLDEN / "requests" / f"{name}.csv.gz"))
-    log = dram.state.log[1 : dram.state.log[0, 0] + 1].tolist()
+    log = dram.memory.log[1 : dram.memory.log[0, 0] + 1].tolist()
     found = [(edge, NAMES[command], bank // 4, bank % 4) for edge, command, bank, _ in log]
-    rows = [row for _, command, _, row in log if command != queue.LOG_PRE]
+    rows = [row for _, command, _, row in log if command != timing.PRE]
     golden = rows_of(GOLDEN / "commands" / f"{name}.csv")
     assert found == [(int(g["clock"]), g["command"], int(g["BankGroup"]), int(g["Bank"])) for g in golden]
     assert rows == [int(g["Row"]) for g in golden if g["command"] != "PREpb"]
     totals = {total["trace"]: total for total in rows_of(GOLDEN / "totals.csv")}[name]
     assert max(ends) == int(totals["cycles_drained"])
-    counts = dram.counters()
-    assert counts[queue.HITS] == int(totals["row_hits"])
-    assert counts[queue.MISSES] == int(totals["row_misses"])
-    assert counts[queue.CONFLICTS] == int(totals["row_conflicts"])
+    counts = dram.counts[0]
+    assert counts[controller.HITS] == int(totals["row_hits"])
+    assert counts[controller.MISSES] == int(totals["row_misses"])
+    assert counts[controller.CONFLICTS] == int(totals["row_conflicts"])
 
 
 def test_all_twelve_are_here() -> None:

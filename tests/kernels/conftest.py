@@ -1,7 +1,6 @@
 """A memory that a test can fill: the controller's own state, without the event machinery around it."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -29,9 +28,3 @@ def make_dram() -> Callable[..., Dram]:
         return Dram(env or Environment(), arch, **({"num_streams": 3, "log_commands": 4000} | options))
 
     return make
-
-
-@pytest.fixture
-def core_cycles_per_edge() -> Callable[[Dram, str], Fraction]:
-    """Core cycles in a memory cycle, exactly: of a memory and a clock in GHz."""
-    return lambda dram, clock_ghz: Fraction(dram.preset.tck_ps, 1000) * Fraction(clock_ghz)

@@ -1,108 +1,112 @@
 """When commands become legal: the worked example, and each constraint at its edge and one before."""
 
-import numpy as np
 import pytest
 
 from dsasim.kernels import dram_timing as timing
-from dsasim.kernels.dram_timing import ACT, CLOSED, OPEN_ROW, PRE, RD, WRITE
+from dsasim.kernels.dram_timing import ACT, PRE, PRE_ALL, RD, REF, WR
+from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import load_presets
 
 DDR4_2400 = load_presets()["DDR4_2400"]
 T = DDR4_2400.timing_cycles
-HERE, SAME_GROUP, OTHER_GROUP = (0, 0, 0), (0, 0, 1), (0, 1, 4)
-"""(channel, bank group, bank)."""
+HERE, SAME_GROUP, OTHER_GROUP, OTHER_RANK = 0, 1, 4, 16
+"""Banks."""
 
 
-class Rank:
-    """One channel of 4 x 4 banks, all closed, and the first edge at which a command is legal."""
+class Memory:
+    """One channel of two ranks of 4 x 4 banks, all closed, and the first edge at which a command is legal."""
 
-    def __init__(self) -> None:
-        self.times = DDR4_2400.timing()
-        self.bank = np.zeros((16, 5), np.int64)
-        self.bank[:, OPEN_ROW] = CLOSED
-        self.group = np.zeros((4, 4), np.int64)
-        self.channel = np.zeros((1, 8), np.int64)
+    def __init__(self, preset: str = "DDR4_2400", ranks: int = 2) -> None:
+        self.state = new_memory(load_presets()[preset], MemoryUse("row-bank-bankgroup-rank-column", 1, ranks))
 
-    def activate(self, at: tuple[int, int, int], edge: int) -> None:
-        timing.activate(self.times, self.bank, self.group, self.channel, at, 7, edge)
-
-    def precharge(self, at: tuple[int, int, int], edge: int) -> None:
-        timing.precharge(self.times, self.bank, at, edge)
-
-    def column(self, at: tuple[int, int, int], write: int, edge: int) -> None:
-        timing.column(self.times, self.bank, self.group, self.channel, at, write, edge)
-
-    def first(self, command: int, at: tuple[int, int, int]) -> int:
+    def issue(self, command: int, bank: int, edge: int) -> None:
+        m = self.state
+        timing.obey(m.fixed, m.rules, m.rules_of, m.units, m.banks, bank, command, edge)
         if command == ACT:
-            return int(timing.earliest_activate(self.bank, self.group, self.channel, at))
-        return int(timing.earliest(self.bank, self.group, self.channel, at, command))
+            timing.count_activate(m.fixed, m.units, m.ranks, bank, edge)
+
+    def first(self, command: int, bank: int) -> int:
+        if command in (PRE_ALL, REF):
+            return int(self.state.units[bank // 16, command])
+        return int(timing.earliest(self.state.fixed, self.state.units, self.state.banks, bank, command))
 
 
 def test_worked_example() -> None:
     """ACT at edge 1: RD legal at 17 and not at 16, PRE at 40."""
-    rank = Rank()
-    rank.activate(HERE, 1)
-    assert rank.bank[0, OPEN_ROW] == 7
-    assert rank.first(RD, HERE) == 17
-    assert rank.first(PRE, HERE) == 40
+    memory = Memory()
+    memory.issue(ACT, HERE, 1)
+    assert memory.first(RD, HERE) == 17
+    assert memory.first(PRE, HERE) == 40
 
 
-@pytest.mark.parametrize(("at", "distance"), [(HERE, T["nRC"]), (SAME_GROUP, T["nRRDL"]), (OTHER_GROUP, T["nRRDS"])])
-def test_activate_after_activate(at: tuple[int, int, int], distance: int) -> None:
-    rank = Rank()
-    rank.activate(HERE, 10)
-    assert rank.first(ACT, at) == 10 + distance
+WRITTEN = T["nCWL"] + T["nBL"]
+
+
+@pytest.mark.parametrize(
+    ("command", "then", "bank", "distance"),
+    [
+        (ACT, ACT, HERE, T["nRC"]),
+        (ACT, ACT, SAME_GROUP, T["nRRDL"]),
+        (ACT, ACT, OTHER_GROUP, T["nRRDS"]),
+        (ACT, ACT, OTHER_RANK, -100),
+        (ACT, PRE_ALL, HERE, T["nRAS"]),
+        (ACT, REF, HERE, T["nRC"]),
+        (PRE, ACT, HERE, T["nRP"]),
+        (PRE, REF, HERE, T["nRP"]),
+        (PRE_ALL, ACT, OTHER_GROUP, T["nRP"]),
+        (REF, ACT, OTHER_GROUP, T["nRFC"]),
+        (REF, ACT, OTHER_RANK, -100),
+        (RD, RD, SAME_GROUP, T["nCCDL"]),
+        (RD, RD, OTHER_GROUP, T["nCCDS"]),
+        (RD, RD, OTHER_RANK, T["nBL"] + T["nCS"]),
+        (RD, WR, OTHER_GROUP, T["nCL"] + T["nBL"] + 2 - T["nCWL"]),
+        (RD, WR, OTHER_RANK, T["nBL"] + T["nCS"]),
+        (RD, PRE, HERE, T["nRTP"]),
+        (WR, WR, SAME_GROUP, T["nCCDL"]),
+        (WR, WR, OTHER_GROUP, T["nCCDS"]),
+        (WR, WR, OTHER_RANK, T["nBL"]),
+        (WR, RD, SAME_GROUP, WRITTEN + T["nWTRL"]),
+        (WR, RD, OTHER_GROUP, WRITTEN + T["nWTRS"]),
+        (WR, RD, OTHER_RANK, T["nCL"] + T["nBL"] + T["nCS"] - T["nCWL"]),
+        (WR, PRE, HERE, WRITTEN + T["nWR"]),
+    ],
+)
+def test_distances_of_ddr4(command: int, then: int, bank: int, distance: int) -> None:
+    memory = Memory()
+    memory.issue(command, HERE, 100)
+    assert memory.first(then, bank) == 100 + distance
 
 
 def test_a_fifth_activate_waits_for_the_window_of_four() -> None:
     """ACTs every nRRD_S = 4: the fifth is legal 26 after the first, not 16."""
-    rank = Rank()
+    memory = Memory()
     for group in range(4):
-        rank.activate((0, group, 4 * group), 4 * group)
-    assert rank.first(ACT, (0, 0, 1)) == T["nFAW"]
+        memory.issue(ACT, 4 * group, 4 * group)
+    assert memory.first(ACT, SAME_GROUP) == T["nFAW"]
+    assert memory.first(ACT, OTHER_RANK) == 0
 
 
-def test_activate_after_precharge() -> None:
-    rank = Rank()
-    rank.activate(HERE, 0)
-    rank.precharge(HERE, 100)
-    assert rank.bank[0, OPEN_ROW] == CLOSED
-    assert rank.first(ACT, HERE) == 100 + T["nRP"]
+def test_a_command_of_two_edges_counts_from_its_last() -> None:
+    """HBM2, ACT takes two: RD nRCDRD + 1 = 15 after it, ACT nRP - 1 = 13 after a PRE, and no row command at once."""
+    memory = Memory("HBM2", ranks=1)
+    memory.issue(ACT, HERE, 100)
+    assert memory.first(RD, HERE) == 115
+    assert memory.first(PRE, OTHER_RANK) == 102
+    memory = Memory("HBM2", ranks=1)
+    memory.issue(PRE, HERE, 100)
+    assert memory.first(ACT, HERE) == 113
 
 
-@pytest.mark.parametrize(
-    ("command", "at", "distance"),
-    [
-        (RD, SAME_GROUP, T["nCCDL"]),
-        (RD, OTHER_GROUP, T["nCCDS"]),
-        (WRITE, OTHER_GROUP, T["nCL"] + T["nBL"] + 2 - T["nCWL"]),
-        (PRE, HERE, T["nRTP"]),
-    ],
-)
-def test_after_a_read(command: int, at: tuple[int, int, int], distance: int) -> None:
-    rank = Rank()
-    rank.column(HERE, 0, 200)
-    assert rank.first(command, at) == 200 + distance
-
-
-@pytest.mark.parametrize(
-    ("command", "at", "distance"),
-    [
-        (WRITE, SAME_GROUP, T["nCCDL"]),
-        (WRITE, OTHER_GROUP, T["nCCDS"]),
-        (RD, SAME_GROUP, T["nCWL"] + T["nBL"] + T["nWTRL"]),
-        (RD, OTHER_GROUP, T["nCWL"] + T["nBL"] + T["nWTRS"]),
-        (PRE, HERE, T["nCWL"] + T["nBL"] + T["nWR"]),
-    ],
-)
-def test_after_a_write(command: int, at: tuple[int, int, int], distance: int) -> None:
-    rank = Rank()
-    rank.column(HERE, 1, 200)
-    assert rank.first(command, at) == 200 + distance
+def test_stacks_of_hbm3_keep_their_distance() -> None:
+    """Reads of the other SID follow after nCCDR = 3 cycles = 6 ticks, of the other pseudo-channel after the bus's 2."""
+    memory = Memory("HBM3", ranks=1)
+    memory.issue(RD, HERE, 100)
+    assert memory.first(RD, 16) == 106
+    assert memory.first(RD, 32) == 102
 
 
 def test_a_later_command_never_makes_another_legal_earlier() -> None:
-    rank = Rank()
-    rank.column(HERE, 1, 200)
-    rank.column(HERE, 0, 201)
-    assert rank.first(PRE, HERE) == 200 + T["nCWL"] + T["nBL"] + T["nWR"]
+    memory = Memory()
+    memory.issue(WR, HERE, 200)
+    memory.issue(RD, HERE, 201)
+    assert memory.first(PRE, HERE) == 200 + WRITTEN + T["nWR"]

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 
-import numpy as np
 import pytest
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.kernels import dram_queue as queue
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_preset import load_presets
 
@@ -61,7 +59,8 @@ def test_one_outstanding_burst_pays_the_whole_latency_each_time(make_arch: Calla
 def test_busy_core_cycles_are_those_in_which_a_bus_moves(make_arch: Callable[..., ArchConfig]) -> None:
     """Data of edges 33 .. 36 at 0.833 core cycles an edge lie in core cycles 27 (27.489) to 30 (30.821): four."""
     _, dram = ready_times(make_arch(*ONE_CHANNEL, "clock_ghz=1"), [(0, 0, Transfer.run(False, 0, 64))])
-    assert dram.counters()[queue.BUSY_CORE] == 4
+    dram.finish(100)
+    assert dram.busy_cycles == 4
     assert dram.open_intervals == [(0, 31)]
 
 
@@ -74,12 +73,22 @@ def test_channels_work_side_by_side(make_arch: Callable[..., ArchConfig]) -> Non
     assert ready == [ceil(37 * Fraction(833, 1000))]
 
 
-def test_presets_hold_what_jedec_devices_hold() -> None:
-    for preset in load_presets().values():
-        assert preset.channel_bytes == 8 << 30
-        assert preset.timing_cycles["nRC"] == preset.timing_cycles["nRAS"] + preset.timing_cycles["nRP"]
+PACKAGE_BYTES = {
+    "DDR4_2400": 8 << 30,
+    "DDR4_3200": 8 << 30,
+    "LPDDR5_6400": 2 << 30,
+    "GDDR6": 512 << 20,
+    "HBM2": 2 << 30,
+    "HBM3": 1 << 30,
+}
+"""Of one channel with one rank: eight 8 Gb devices; one of 16 Gb; half of one of 8 Gb; shares of a stack."""
+PEAK_GBPS = {"DDR4_2400": 19.2, "DDR4_3200": 25.6, "LPDDR5_6400": 12.8, "GDDR6": 28.0, "HBM2": 32.0, "HBM3": 51.2}
 
 
-def test_a_mapping_lists_fields_from_the_least_significant() -> None:
-    mapping = load_presets()["DDR4_2400"].mapping("row-bank-column-bankgroup-channel", 3)
-    assert np.array_equal(mapping[:, 1], [3, 4, 128, 4, 65536])
+@pytest.mark.parametrize("name", PACKAGE_BYTES)
+def test_presets_hold_and_move_what_such_devices_do(name: str) -> None:
+    preset = load_presets()[name]
+    assert preset.channel_bytes == PACKAGE_BYTES[name]
+    assert float(preset.bytes_per_tick / preset.tick_ps * 1000) == pytest.approx(PEAK_GBPS[name], rel=0.003)
+    t = preset.timing_cycles
+    assert abs(t["nRC"] - t["nRAS"] - t["nRP"]) <= 1

@@ -100,3 +100,6 @@ def test_peak_and_serial_bounds_by_hand(tiny: Callable[..., ArchConfig]) -> None
     assert peak_bytes_per_cycle(tiny("dram.channels=2")) == 32
     assert core_cycles_per_edge(tiny("clock_ghz=0.8")) == Fraction(1, 2)
     assert serial_cycles(tiny(), [DEMAND, DEMAND]) == 2 * (100 + 6 * 167 + 6 * 2)
+    # of each nREFI = 12480 edges a refresh may cost nRFC = 576 and a burst's 167; one may be due at once
+    one = 100 + 6 * 167 + 6 * 2
+    assert serial_cycles(tiny("dram.refresh=true"), [DEMAND]) == Fraction(one + 743) * 12480 / (12480 - 743)

@@ -61,7 +61,8 @@ def designs(draw: st.DrawFn) -> tuple[str, ...]:
         "clock_ghz": draw(st.sampled_from(["0.7", "1", "1.3", "1.6", "2.9"])),
         "dma.open_transfers": draw(st.integers(1, 4)),
         "dma.outstanding_bursts": draw(st.sampled_from([1, 3, 64])),
-        "dram.preset": draw(st.sampled_from(["DDR4_2400", "DDR4_3200"])),
+        "dram.preset": draw(st.sampled_from(["DDR4_2400", "DDR4_3200", "LPDDR5_6400", "HBM2", "HBM3"])),
+        "dram.refresh": draw(st.sampled_from(["true", "false"])),
         "dram.channels": draw(st.integers(1, 3)),
         "dram.mapping": draw(
             st.sampled_from(["row-bank-column-bankgroup-channel", "row-bank-bankgroup-column-channel"])

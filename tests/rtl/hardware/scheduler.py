@@ -103,7 +103,12 @@ class Scheduler(Component):
         def place(of: Signal, rows: Signal, entry: Signal) -> object:
             return of * half + (rows - 1) * entries + entry
 
-        m.submodules.queues = queues = Memory(shape=issuer.queued_key.shape(), depth=2 * half, init=[])
+        m.submodules.queues = queues = Memory(
+            shape=issuer.queued_key.shape(),
+            depth=2 * half,
+            init=[],
+            attrs={"logic_block": 1},  # registers, not SRAM
+        )
         for put in classifier.puts:
             port = queues.write_port()
             m.d.comb += [port.en.eq(put.valid), port.data.eq(put.key)]

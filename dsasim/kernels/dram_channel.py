@@ -1,0 +1,403 @@
+"""One channel of the memory controller: which commands it issues at an edge.
+
+As Ramulator 2.1 decides (CMU-SAFARI/ramulator2, commit c5b1c3a478b6), at each edge and first of:
+
+    a. an activated request whose column command is legal;
+    b. if a refresh is due (every nREFI edges one a rank, taken in turn): its command, PRE_ALL while the rank has an
+       open row and then REF, once legal and no activated request is to use the rank; the queues are closed until all
+       that are due are done;
+    c. the first ready request of the queue of the mode (`dram_queue.first_ready`). The mode is looked at only when this
+       point is reached: write mode begins when writes > 0.8 * 32 or there are no reads, and ends when writes < 0.2 * 32
+       and there are reads.
+
+An ACT moves its request to the activated list. HBM has a column bus and a row bus, each with a command an edge, in that
+order. LPDDR5 activates in two steps and wakes its data clock (`_tick_split`). Each request counts once, at its first
+command: as a row hit, a miss (bank closed) or a conflict (another row open). A read of a burst in the write queue is
+forwarded and a write to one is merged: both are over one edge later.
+
+With a closed page every column command precharges its bank behind itself.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dsasim.kernels.dram_queue import (
+    ACTIVATED,
+    ANY,
+    ARRIVED,
+    BANK,
+    COLUMN_ONLY,
+    HEAD,
+    IS_WRITE,
+    LENGTH,
+    LISTS,
+    NEVER,
+    NO_ACT,
+    NOTHING,
+    OPENING_LIST,
+    QUEUE_SLOTS,
+    READ_QUEUE,
+    ROW,
+    ROW_ONLY,
+    TAG,
+    TAIL,
+    TOUCHED,
+    WRITE_QUEUE,
+    append,
+    first_activated,
+    first_ready,
+    holds_burst,
+    move,
+    next_command,
+    remove,
+)
+from dsasim.kernels.dram_timing import (
+    AAD,
+    ACT,
+    BL,
+    CL,
+    CLOSED,
+    CLOSED_PAGE,
+    CWL,
+    HALF_TICKS,
+    HELD,
+    HELD_BANKS,
+    OPEN_BANKS,
+    OPEN_ROW,
+    OPENING,
+    PRE,
+    PRE_ALL,
+    RANKS,
+    RD,
+    REF,
+    REFI,
+    ROW_AND_COLUMN,
+    SLOTS,
+    SPLIT_ACTIVATE,
+    STACKS,
+    UNIT_SHIFT,
+    WCK_EXTRA,
+    count_activate,
+    earliest,
+    obey,
+    set_row,
+)
+
+WRITE_HIGH = 0.8 * QUEUE_SLOTS
+WRITE_LOW = 0.2 * QUEUE_SLOTS
+
+# fields of a channel: next edge worth a try; write mode; next refresh, how many are due and done; open banks and since
+# when; LPDDR5: edge up to which the data clock runs, and the (list, position) whose CAS has been issued
+(
+    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN,
+    WCK_UNTIL, CAS_LIST, CAS_AT, CHANNEL_FIELDS,
+) = range(12)  # fmt: skip
+# counters of a channel; OPEN_EDGES are edges with a row open in any of its banks
+(
+    READS, WRITES, ACTIVATES, PRECHARGES, PRECHARGE_ALLS, REFRESHES, HITS, MISSES, CONFLICTS, FORWARDED, MERGED,
+    OPEN_EDGES, COUNTERS,
+) = range(13)  # fmt: skip
+LOG_ACT2 = 6
+"""Logged beside the commands of `dram_timing`."""
+REFUSED, QUEUED, SHORTCUT = 0, 1, 2
+"""What becomes of a request that is offered."""
+
+Ints = NDArray[np.int64]
+
+
+@njit(cache=True)
+def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
+    """Append to `log` [room, 4] while it has room; log[0, 0] counts."""
+    if len(log) > 0:
+        log[0, 0] += 1
+        at = log[0, 0]
+        if at < len(log):
+            log[at, 0], log[at, 1], log[at, 2], log[at, 3] = edge, command, bank, row
+
+
+@njit(cache=True)
+def _change_row(
+    fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, counters: Ints, c: int, bank: int, row: int, edge: int
+) -> None:
+    """Open or close a row; keep count of the edges at which the channel has one open."""
+    opens = banks[bank, OPEN_ROW] == CLOSED and row != CLOSED
+    closes = banks[bank, OPEN_ROW] != CLOSED and row == CLOSED
+    set_row(fixed, banks, ranks, bank, row)
+    if opens:
+        if channel[c, OPEN] == 0:
+            channel[c, OPEN_SINCE] = edge
+        channel[c, OPEN] += 1
+    elif closes:
+        channel[c, OPEN] -= 1
+        if channel[c, OPEN] == 0:
+            counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
+
+
+@njit(cache=True)
+def _set_mode(channel: Ints, lists: Ints, c: int) -> int:
+    """Switch between reads and writes if it is time; the list of the mode."""
+    reads, writes = lists[c * LISTS + READ_QUEUE, LENGTH], lists[c * LISTS + WRITE_QUEUE, LENGTH]
+    if channel[c, WRITE_MODE]:
+        if writes < WRITE_LOW and reads > 0:
+            channel[c, WRITE_MODE] = 0
+    elif writes > WRITE_HIGH or reads == 0:
+        channel[c, WRITE_MODE] = 1
+    return int(c * LISTS + channel[c, WRITE_MODE])
+
+
+@njit(cache=True)
+def _hold_bank(fixed: Ints, banks: Ints, ranks: Ints, bank: int, change: int) -> None:
+    """Count an activated request in or out of its bank."""
+    banks[bank, HELD] += change
+    ranks[(bank >> fixed[UNIT_SHIFT]) // fixed[STACKS], HELD_BANKS] += change
+
+
+@njit(cache=True)
+def _access(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
+    lists: Ints, counters: Ints, log: Ints, c: int, of: int, at: int, edge: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Issue a request's column command and let it go; (tag, is write, arrived)."""
+    bank, write, tag = queue[of, BANK, at], queue[of, IS_WRITE, at], queue[of, TAG, at]
+    obey(fixed, rules, rules_of, units, banks, bank, RD + write, edge)
+    _record(log, edge, RD + write, bank, queue[of, ROW, at])
+    counters[c, READS + write] += 1
+    if queue[of, TOUCHED, at] == 0:
+        counters[c, HITS] += 1
+    if of == c * LISTS + ACTIVATED:
+        _hold_bank(fixed, banks, ranks, bank, -1)
+    if fixed[CLOSED_PAGE]:
+        _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
+    arrived = queue[of, ARRIVED, at]
+    remove(queue, lists, of, at)
+    return tag, write, arrived
+
+
+@njit(cache=True)
+def _prepare(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
+    lists: Ints, counters: Ints, log: Ints, c: int, of: int, at: int, edge: int,
+) -> None:  # fmt: skip
+    """Issue a request's ACT or PRE."""
+    bank, row = queue[of, BANK, at], queue[of, ROW, at]
+    command = next_command(banks, bank, row, 0)
+    obey(fixed, rules, rules_of, units, banks, bank, command, edge)
+    touched = queue[of, TOUCHED, at]
+    queue[of, TOUCHED, at] = 1
+    if command == PRE:
+        counters[c, CONFLICTS] += 1 - touched
+        counters[c, PRECHARGES] += 1
+        _record(log, edge, PRE, bank, banks[bank, OPEN_ROW])
+        _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
+        return
+    counters[c, MISSES] += 1 - touched
+    counters[c, ACTIVATES] += 1
+    count_activate(fixed, units, ranks, bank, edge)
+    _record(log, edge, ACT, bank, row)
+    _hold_bank(fixed, banks, ranks, bank, 1)
+    if fixed[SLOTS] == SPLIT_ACTIVATE:
+        _change_row(fixed, banks, ranks, channel, counters, c, bank, OPENING, edge)
+        move(queue, lists, of, at, c * LISTS + OPENING_LIST)
+        queue[c * LISTS + OPENING_LIST, TOUCHED, lists[c * LISTS + OPENING_LIST, TAIL] - 1] = 1 + edge + fixed[AAD]
+    else:
+        _change_row(fixed, banks, ranks, channel, counters, c, bank, row, edge)
+        move(queue, lists, of, at, c * LISTS + ACTIVATED)
+
+
+@njit(cache=True)
+def _refresh(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints,
+    counters: Ints, log: Ints, c: int, edge: int,
+) -> int:  # fmt: skip
+    """Rule b: issue the command that the oldest due refresh needs; `edge` if it was, else when it may be."""
+    rank = c * fixed[RANKS] + channel[c, REFRESHED] % fixed[RANKS]
+    if ranks[rank, HELD_BANKS] > 0:
+        return NEVER
+    unit = rank * fixed[STACKS]
+    command = PRE_ALL if ranks[rank, OPEN_BANKS] > 0 else REF
+    ready = units[unit, command]
+    if fixed[HALF_TICKS] and command == REF:
+        ready = max(ready, edge) | 1
+    if ready > edge:
+        return int(ready)
+    first, last = unit << fixed[UNIT_SHIFT], (unit + fixed[STACKS]) << fixed[UNIT_SHIFT]
+    obey(fixed, rules, rules_of, units, banks, first, command, edge)
+    _record(log, edge, command, first, NOTHING)
+    if command == PRE_ALL:
+        counters[c, PRECHARGE_ALLS] += 1
+        for bank in range(first, last):
+            _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
+    else:
+        counters[c, REFRESHES] += 1
+        channel[c, REFRESHED] += 1
+        channel[c, REFRESH_DUE] -= 1
+    return edge
+
+
+@njit(cache=True)
+def tick(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
+    lists: Ints, counters: Ints, log: Ints, c: int, edge: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
+
+    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue.
+    """
+    if edge == channel[c, REFRESH_AT]:
+        channel[c, REFRESH_AT] += fixed[REFI]
+        channel[c, REFRESH_DUE] += fixed[RANKS]
+    if fixed[SLOTS] == SPLIT_ACTIVATE:
+        return _tick_split(
+            fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, edge
+        )  # fmt: skip
+    half, two_buses = fixed[HALF_TICKS], fixed[SLOTS] == ROW_AND_COLUMN
+    of = c * LISTS + ACTIVATED
+    at, soonest = first_activated(fixed, units, banks, queue, lists, of, edge, half)
+    if at == NOTHING and channel[c, REFRESH_DUE] == 0:
+        of = _set_mode(channel, lists, c)
+        channel[c, SCAN] += 1
+        bus = COLUMN_ONLY if two_buses else ANY
+        at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, bus, half, channel[c, SCAN])
+        soonest = min(soonest, ready)
+    done = (NOTHING, 0, 0)
+    if at != NOTHING:
+        soonest = edge
+        if of == c * LISTS + ACTIVATED or banks[queue[of, BANK, at], OPEN_ROW] == queue[of, ROW, at]:
+            done = _access(
+                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+            )  # fmt: skip
+        else:
+            _prepare(
+                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+            )  # fmt: skip
+    if channel[c, REFRESH_DUE] > 0:
+        if two_buses or at == NOTHING:
+            ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
+            soonest = min(soonest, ready)
+    elif two_buses:
+        of = _set_mode(channel, lists, c)
+        channel[c, SCAN] += 1
+        at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, ROW_ONLY, half, channel[c, SCAN])
+        soonest = min(soonest, ready)
+        if at != NOTHING:
+            _prepare(
+                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+            )  # fmt: skip
+    channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
+    return done
+
+
+@njit(cache=True)
+def _tick_split(
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
+    lists: Ints, counters: Ints, log: Ints, c: int, edge: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """LPDDR5's edge: ACT-2 follows ACT-1 within nAAD, and a column command a CAS when the data clock has stopped.
+
+    An ACT-2 is legal at once, and until it is issued no other ACT-1 is. It takes an edge that is otherwise unused, or
+    the last one allowed to it (before all else), or that of a CAS whose column command would take that last one. The
+    data clock (WCK) runs until latency + nBL + nWCKPST after a column command; later ones need a CAS an edge before.
+    """
+    opening = c * LISTS + OPENING_LIST
+    channel[c, NEXT_TRY] = min(edge + 1, channel[c, REFRESH_AT])
+    second, deadline = _next_second_act(queue, lists, opening)
+    if deadline <= edge:
+        _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
+        return NOTHING, 0, 0
+    of, at = channel[c, CAS_LIST], channel[c, CAS_AT]
+    if at == NOTHING:
+        of = c * LISTS + ACTIVATED
+        at, soonest = first_activated(fixed, units, banks, queue, lists, of, edge, 0)
+        if at == NOTHING and channel[c, REFRESH_DUE] > 0:
+            ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
+            if ready <= edge:
+                return NOTHING, 0, 0
+            soonest = min(soonest, ready)
+        elif at == NOTHING:
+            of = _set_mode(channel, lists, c)
+            channel[c, SCAN] += 1
+            bus = ANY if second == NOTHING else NO_ACT
+            at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, bus, 0, channel[c, SCAN])
+            soonest = min(soonest, ready)
+        if at == NOTHING:
+            if second != NOTHING:
+                _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
+            else:
+                channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
+            return NOTHING, 0, 0
+        if banks[queue[of, BANK, at], OPEN_ROW] != queue[of, ROW, at]:
+            _prepare(
+                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+            )  # fmt: skip
+            return NOTHING, 0, 0
+        if edge >= channel[c, WCK_UNTIL]:
+            if deadline <= edge + 1:
+                _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
+            else:
+                channel[c, CAS_LIST], channel[c, CAS_AT] = of, at
+            return NOTHING, 0, 0
+    channel[c, CAS_AT] = NOTHING
+    latency = fixed[CWL] if queue[of, IS_WRITE, at] else fixed[CL]
+    channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], edge + latency + fixed[BL] + fixed[WCK_EXTRA])
+    return _access(
+        fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _next_second_act(queue: Ints, lists: Ints, of: int) -> tuple[int, int]:
+    """The request that waits for ACT-2, and its last edge for it; TOUCHED holds 1 + that edge."""
+    if lists[of, LENGTH] == 0:
+        return NOTHING, NEVER
+    return lists[of, HEAD], queue[of, TOUCHED, lists[of, HEAD]] - 1
+
+
+@njit(cache=True)
+def _second_act(
+    fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints, log: Ints,
+    c: int, at: int, edge: int,
+) -> None:  # fmt: skip
+    opening = c * LISTS + OPENING_LIST
+    bank, row = queue[opening, BANK, at], queue[opening, ROW, at]
+    _record(log, edge, LOG_ACT2, bank, row)
+    _change_row(fixed, banks, ranks, channel, counters, c, bank, row, edge)
+    move(queue, lists, opening, at, c * LISTS + ACTIVATED)
+
+
+@njit(cache=True)
+def admit(
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints,
+    c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
+) -> int:  # fmt: skip
+    """Offer channel c a request at `edge`, to be considered from the next on: REFUSED, QUEUED or SHORTCUT.
+
+    A read of a burst that the write queue holds, and a write to one, is SHORTCUT: over at edge + 1. A full queue
+    refuses.
+    """
+    writes = c * LISTS + WRITE_QUEUE
+    if lists[writes, LENGTH] > 0 and holds_burst(queue, lists, writes, burst):
+        counters[c, FORWARDED + write] += 1
+        return SHORTCUT
+    of = c * LISTS + write
+    if lists[of, LENGTH] == QUEUE_SLOTS:
+        return REFUSED
+    append(queue, lists, of, bank, row, edge, tag, burst, write)
+    length = lists[of, LENGTH]
+    if (write == 0 and length == 1) or (write == 1 and length > WRITE_HIGH):
+        channel[c, NEXT_TRY] = edge + 1
+    elif write == channel[c, WRITE_MODE] and channel[c, NEXT_TRY] > edge + 1:
+        command = next_command(banks, bank, row, write)
+        if command != NOTHING:
+            ready = max(edge + 1, earliest(fixed, units, banks, bank, command))
+            channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
+    return QUEUED
+
+
+@njit(cache=True)
+def close_books(channel: Ints, counters: Ints, edge: int) -> None:
+    """Count OPEN_EDGES up to `edge`."""
+    for c in range(len(channel)):
+        if channel[c, OPEN] > 0:
+            counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
+            channel[c, OPEN_SINCE] = edge

@@ -1,0 +1,103 @@
+"""Replay of a request trace: an unlimited source in front of the controller, as golden/dram drives the references.
+
+Before each edge up to W requests are offered in trace order, each not before its cycle; the first that its channel
+refuses is offered again before the next edge (head-of-line blocking). So at edge e commands come first, then what is
+accepted at e, for edge e + 1 on. A read's latency runs from its acceptance to the end of its data.
+
+Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dsasim.kernels.dram import MemoryState
+from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_mapping import locate
+from dsasim.kernels.dram_queue import NEVER, NOTHING
+from dsasim.kernels.dram_timing import BL, CL, CWL
+
+# scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
+# of read latencies
+EDGE, TAKEN, QUEUED, LAST_READ, LAST_DATA, LATENCY, SCALARS = range(7)
+BINS = 48
+"""Of the latency histogram: bin b counts reads of 2**b to 2**(b+1) - 1 cycles."""
+
+Ints = NDArray[np.int64]
+
+
+@njit(cache=True)
+def _log2(value: int) -> int:
+    bits = 0
+    while value > 1:
+        value >>= 1
+        bits += 1
+    return bits
+
+
+@njit(cache=True)
+def replay(
+    memory: MemoryState, scalars: Ints, histogram: Ints, bursts: Ints, writes: NDArray[np.uint8], not_before: Ints,
+    per_edge: int, last_part: bool,
+) -> None:  # fmt: skip
+    """Take the next requests [n] of a trace, and finish all of them if they are its `last_part`.
+
+    `bursts` are addresses / access bytes. `scalars` [SCALARS] and `histogram` [BINS] carry over between parts, which
+    may be cut anywhere.
+    """
+    fixed, rules, rules_of, log, lists = memory.fixed, memory.rules, memory.rules_of, memory.log, memory.lists
+    units, banks, ranks, channel, queue = memory.units, memory.banks, memory.ranks, memory.channel, memory.queue
+    counters, pieces, hashes = memory.counters, memory.pieces, memory.hashes
+    edge, at = scalars[EDGE], 0
+    c, bank, row = 0, 0, 0
+    located = NOTHING
+    while True:
+        blocked = NEVER
+        while at < len(bursts):
+            if scalars[TAKEN] == per_edge:
+                blocked = max(edge + 1, not_before[at])
+                break
+            if not_before[at] > edge:
+                blocked = not_before[at]
+                break
+            if located != at:
+                c, bank, row = locate(fixed, pieces, hashes, bursts[at])
+                located = at
+            write = int(writes[at])
+            answer = admit(
+                fixed, units, banks, channel, queue, lists, counters, c, bank, row, write, at, bursts[at], edge
+            )  # fmt: skip
+            if answer == REFUSED:
+                break
+            if answer == SHORTCUT:
+                if write == 0:
+                    scalars[LAST_READ] = max(scalars[LAST_READ], edge + 1)
+                    scalars[LATENCY] += 1
+                    histogram[0] += 1
+            else:
+                scalars[QUEUED] += 1
+            scalars[TAKEN] += 1
+            at += 1
+        if at == len(bursts) and (not last_part or scalars[QUEUED] == 0):
+            break
+        upcoming = blocked
+        for other in range(len(channel)):
+            upcoming = min(upcoming, channel[other, NEXT_TRY])
+        edge = max(edge + 1, upcoming)
+        scalars[TAKEN] = 0
+        for other in range(len(channel)):
+            if edge < channel[other, NEXT_TRY]:
+                continue
+            tag, write, arrived = tick(
+                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, other, edge
+            )  # fmt: skip
+            if tag == NOTHING:
+                continue
+            scalars[QUEUED] -= 1
+            end = edge + fixed[BL] + (fixed[CWL] if write else fixed[CL])
+            scalars[LAST_DATA] = max(scalars[LAST_DATA], end)
+            if write == 0:
+                scalars[LAST_READ] = max(scalars[LAST_READ], end)
+                scalars[LATENCY] += end - arrived
+                histogram[_log2(end - arrived)] += 1
+    scalars[EDGE] = edge

@@ -1,0 +1,86 @@
+"""An idle memory for the controller kernels, from a preset and how it is used: names become numbers once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dsasim.errors import ConfigError
+from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_queue as queue
+from dsasim.kernels import dram_timing as timing
+from dsasim.kernels.dram import MemoryState
+from dsasim.model.dram_mapping import mapping_tables
+from dsasim.model.dram_preset import BUSES, COMMANDS, DramPreset
+from dsasim.model.dram_rules import constraints, table
+
+Page = Literal["open", "closed"]
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """How a memory of a preset is put together and driven."""
+
+    mapping: str
+    channels: int = 1
+    ranks: int = 1
+    refresh: bool = False
+    page: Page = "open"
+
+
+def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> MemoryState:
+    """All channels with every bank closed; ConfigError for a mapping or a number of ranks that the preset has not."""
+    if use.ranks > 1 and "nCS" not in preset.timing_cycles:
+        raise ConfigError(f"{preset.standard} has one rank a channel, not {use.ranks}")
+    pieces, hashes = mapping_tables(preset, use.mapping, use.channels, use.ranks)
+    closed_page = use.page == "closed"
+    command_ticks = {COMMANDS[name]: ticks for name, ticks in preset.command_ticks.items()}
+    rules, rules_of = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))
+    ranks = use.channels * use.ranks * preset.pseudo_channels
+    units = ranks * preset.stacks
+    banks = np.zeros((units * preset.bank_groups * preset.banks_per_group, timing.BANK_FIELDS), np.int64)
+    banks[:, timing.OPEN_ROW] = timing.CLOSED
+    last_acts = np.zeros((ranks, timing.RANK_FIELDS), np.int64)
+    last_acts[:, timing.FIRST_ACT :] = timing.LONG_AGO
+    channel = np.zeros((use.channels, controller.CHANNEL_FIELDS), np.int64)
+    channel[:, controller.REFRESH_AT] = preset.ticks["nREFI"] if use.refresh else queue.NEVER
+    channel[:, controller.CAS_AT] = queue.NOTHING
+    return MemoryState(
+        fixed=_fixed(preset, use),
+        rules=rules,
+        rules_of=rules_of,
+        pieces=pieces,
+        hashes=hashes,
+        units=np.zeros((units, timing.COMMANDS), np.int64),
+        banks=banks,
+        ranks=last_acts,
+        channel=channel,
+        queue=np.full((use.channels * queue.LISTS, queue.FIELDS, queue.WINDOW), queue.HOLE, np.int64),
+        lists=np.zeros((use.channels * queue.LISTS, queue.LIST_FIELDS), np.int64),
+        counters=np.zeros((use.channels, controller.COUNTERS), np.int64),
+        log=np.zeros((log_commands, 4), np.int64),
+    )
+
+
+def _fixed(preset: DramPreset, use: MemoryUse) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    ticks = preset.ticks
+    values = {
+        timing.CHANNELS: use.channels,
+        timing.RANKS: use.ranks * preset.pseudo_channels,
+        timing.STACKS: preset.stacks,
+        timing.GROUPS: preset.bank_groups,
+        timing.BANKS: preset.banks_per_group,
+        timing.UNIT_SHIFT: (preset.bank_groups * preset.banks_per_group).bit_length() - 1,
+        timing.GROUP_SHIFT: preset.banks_per_group.bit_length() - 1,
+        timing.BL: ticks["nBL"],
+        timing.CL: ticks["nCL"],
+        timing.CWL: ticks["nCWL"],
+        timing.FAW: ticks["nFAW"],
+        timing.REFI: ticks["nREFI"] if use.refresh else 0,
+        timing.SLOTS: BUSES[preset.bus],
+        timing.HALF_TICKS: preset.ticks_per_cycle - 1,
+        timing.CLOSED_PAGE: use.page == "closed",
+        timing.AAD: ticks.get("nAAD", 0),
+        timing.WCK_EXTRA: ticks.get("nWCKPST", 0),
+    }
+    return np.array([values.get(at, 0) for at in range(timing.FIXED)], np.int64)
