@@ -1,8 +1,9 @@
 """Random small machines on random small traces, as dictionaries that a failing test prints and a person can paste.
 
-    {"design": {"pe_array.lanes": 2, ...}, "layers": [{"shape": {...}, "keep": [["0110", ...] a head]}, ...]}
+    {"design": {"pe_array.lanes": 2, ...}, "timing": {"nREFI": 400, ...}, "layers": [{"shape": ..., "heads": ...}, ...]}
 
-A layer with `keep` is a mask trace; one with `seed` has random tensors and a random predictor.
+`timing` replaces cycles of the DRAM preset, so that short runs meet refreshes. A layer that has `keep` (rows as text,
+for each head) is a layer of a mask trace; one with a `seed` has random tensors and a random predictor.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ MAPPINGS = (
     "row-bank-bankgroup-column-channel",
     "row-channel-column-bank-bankgroup",
     "column-row-bankgroup-channel-bank",
+    "row-bank-rank-column-bankgroup-channel",
+    "rank-row-bank-bankgroup-column",
+    "mop4",
 )
 
 
@@ -119,14 +123,16 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 def random_case(rng: Random, method: str) -> Case:
     """A design and a trace for `given`, `dsa2021` or `dense`."""
     masks = method == "given" or (method == "dense" and rng.random() < 0.3)
-    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 2, 3]))]
-    return {"design": _design(rng, method, layers), "layers": layers}
+    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
+    return {"design": _design(rng, method, layers), "timing": often, "layers": layers}
 
 
 def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     T, lanes = rng.randint(1, 5), rng.randint(1, 4)
     systolic = method == "dense" and rng.random() < 0.6
-    heads_apart = not systolic and rng.random() < 0.25
+    # a pool knows a kv head that it holds again only where bundles leave no gap between theirs (twin finding 2)
+    heads_apart = not systolic and all(map(_gapless, layers)) and rng.random() < 0.4
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
@@ -153,6 +159,9 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
         "dram.preset": rng.choice(["DDR4_2400", "DDR4_3200"]),
         "dram.channels": rng.randint(1, 3),
+        "dram.ranks": rng.choice([1, 1, 2]),
+        "dram.refresh": rng.random() < 0.6,
+        "dram.page": "open",  # closed pages: an activated burst may find its row closed (twin finding 3)
         "dram.mapping": rng.choice(MAPPINGS),
         "dram.layout": rng.choice(["head_contiguous", "token_interleaved"]),
     }
@@ -173,6 +182,13 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
     if method == "dsa2021":
         design |= _prediction(rng)
     return design
+
+
+def _gapless(layer: dict[str, Any]) -> bool:
+    """Whether the kv heads of the selected heads follow each other."""
+    heads = len(layer["keep"]) if "keep" in layer else layer["shape"]["kv_heads"] * layer["shape"]["sharing"]
+    used = sorted({head // (heads // layer["shape"]["kv_heads"]) for head in layer["heads"]})
+    return used == list(range(used[0], used[0] + len(used)))
 
 
 def _bytes(rng: Random, name: str) -> int:
@@ -211,7 +227,7 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
         "causal": causal,
     }
     heads = kv_heads * sharing
-    some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 6))))
+    some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 4))))
     if masks:
         keep = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
         return {"shape": shape, "heads": some, "keep": keep}

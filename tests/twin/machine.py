@@ -4,7 +4,7 @@ Time t is the boundary before cycle t: all completions at t, then all starts, th
 jobs in order; a job starts when the one before it has ended, its operands are ready and its output has a slot.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -59,9 +59,9 @@ class Job:
 
     def waits_for(self, layer: int) -> str | None:
         """The first reason why it cannot start (design rule "Who owns a cycle"), or None."""
-        missing = [need for need in self.needs if need.ended is None]
         if self.layer > layer:
             return "dependency"
+        missing = [need for need in self.needs if need.ended is None]
         if (self.slot is not None and self.slot.free == 0) or not self.room():
             return "output_full"
         if any(need.is_transfer and need.is_open for need in missing):
@@ -81,13 +81,13 @@ class Unit:
     waiting: deque[Job] = field(default_factory=deque)
     begun: list[Job] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
-    books: dict[str, Counter[str]] = field(default_factory=dict)
+    books: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def book(self, cycle: int, layer: int) -> None:
         """Give cycle `cycle` its owner, in every part."""
         owners = self._owners(cycle, layer)
         for part, owner in zip(self.parts, owners, strict=True):
-            self.books.setdefault(part, Counter())[owner] += 1
+            self.books[part][owner] += 1
 
     def _owners(self, cycle: int, layer: int) -> tuple[str, ...]:
         if self.running:
