@@ -14,6 +14,25 @@ Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 
+class Mask(Protocol):
+    """Kept keys of every query row, to be had a block of rows at a time."""
+
+    @property
+    def num_keys(self) -> int:
+        """L_k."""
+
+    @property
+    def nnz(self) -> int:
+        """Kept positions."""
+
+    @property
+    def row_counts(self) -> Int64:
+        """Kept keys of each row, int64 [L_q]."""
+
+    def block(self, first: int, num_rows: int, /) -> "KeepMask":
+        """The mask of `num_rows` rows from `first`."""
+
+
 @dataclass(frozen=True)
 class KeepMask:
     """Kept keys of every query row, as CSR: row i keeps indices[indptr[i]:indptr[i + 1]], ascending.
@@ -89,22 +108,22 @@ class Selection:
     for a mask that is free of charge.
     """
 
-    keep: KeepMask
+    keep: Mask
     row_cycles: Int64
     comparisons: int
     entries_read: int = 0
     entries_written: int = 0
 
     @classmethod
-    def free(cls, keep: KeepMask) -> "Selection":
+    def free(cls, keep: Mask) -> "Selection":
         """A mask that no unit had to select."""
-        return cls(keep, np.zeros(len(keep.indptr) - 1, dtype=np.int64), 0)
+        return cls(keep, np.zeros(len(keep.row_counts), dtype=np.int64), 0)
 
     @classmethod
     def join(cls, blocks: Sequence["Selection"], num_keys: int) -> "Selection":
         """The selection of a head from those of consecutive blocks of its rows."""
         return cls(
-            KeepMask.join([block.keep for block in blocks], num_keys),
+            KeepMask.join([block.keep.block(0, len(block.row_cycles)) for block in blocks], num_keys),
             np.concatenate([block.row_cycles for block in blocks]),
             sum(block.comparisons for block in blocks),
             sum(block.entries_read for block in blocks),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dsasim.errors import InvariantError
 from dsasim.kernels.attention import masked_softmax, weighted_values
 from dsasim.predictors import KeepMask
+from dsasim.predictors.base import Mask
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
@@ -116,7 +117,7 @@ class QualityMeter:
     _kept: int = 0
     _allowed: int = 0
 
-    def add(self, layer: LayerTrace, head: int, keep: KeepMask) -> None:
+    def add(self, layer: LayerTrace, head: int, keep: Mask) -> None:
         """Measure the mask of a query head; TraceError for a layer without q, k, v."""
         blocks = list(_block_figures(layer, head, keep))
         for name, figures in zip(MASKS, zip(*blocks, strict=True), strict=True):
@@ -132,7 +133,7 @@ class QualityMeter:
         return Quality(**means, density=self._kept / self._allowed)
 
 
-def _block_figures(layer: LayerTrace, head: int, keep: KeepMask) -> Iterator[list[Float64]]:
+def _block_figures(layer: LayerTrace, head: int, keep: Mask) -> Iterator[list[Float64]]:
     """The rows' figures under each of MASKS, a block at a time."""
     score, values = exact_scorer(layer, head), layer.v(layer.kv_head(head)).astype(np.float64)
     for block in layer.row_blocks():

@@ -1,97 +1,100 @@
-"""One bundle of query heads: select its masks, plan them, and let each unit's rule say how long each tile takes."""
+"""One bundle of query heads: select its masks, plan them, and let each unit's rule say how long each tile takes.
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Masks are those of whole heads; plans and what follows from them are made for a run of tiles at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.config.schema import ArchConfig, BufferConfig
-from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan, group_spills, make_plan
-from dsasim.dataflow.residency import Parts, Pool, fetches, plan_parts
-from dsasim.dataflow.work import ArrayWork
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.model import mask_generator, predictor, softmax_unit
 from dsasim.model.dram import Transfer
-from dsasim.model.memory_map import Region
 from dsasim.model.spill import spill_of
-from dsasim.model.work import ArrayJob, Bundle, Fetch, HeadCounts, Job, Part, Spill, TileWork
-from dsasim.predictors.base import KeepMask, LayerPredictor, Selection
+from dsasim.model.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
+from dsasim.predictors.base import KeepMask, Selection
 from dsasim.sim import counters
-from dsasim.sim.placement import Placement
+from dsasim.sim.context import Context
+from dsasim.sim.products import products
 from dsasim.sim.shape import LayerShape
-from dsasim.trace.attention import LayerTrace
-
-Observer = Callable[[LayerTrace, int, KeepMask], None]
-"""Told each head's keep mask as it is made: (layer, query head, mask)."""
 
 
-@dataclass(frozen=True)
-class Context:
-    """What all heads of a layer share while its work is built."""
+class _Rows(NamedTuple):
+    """The rows of one head in a run of tiles: their mask, and the cycles that a selector needs for each."""
 
-    arch: ArchConfig
-    layer: LayerTrace
-    predictor: LayerPredictor
-    shape: LayerShape
-    placement: Placement
-    counters: Counter[str]
-    observe: Observer | None
+    keep: KeepMask
+    selector_cycles: NDArray[np.int64]
 
 
-@dataclass
-class Pools:
-    """The pools of K and V vectors as the parts so far have left them; None where whole kv heads are kept."""
+class _Counts(NamedTuple):
+    """Loads and steps [groups] of a plan."""
 
-    k: Pool | None
-    v: Pool | None
-
-    @classmethod
-    def empty(cls, shape: LayerShape) -> "Pools":
-        """The pools at the start of a layer."""
-        k, v = (None if kept.pool_vectors is None else Pool(kept.pool_vectors) for kept in (shape.k, shape.v))
-        return cls(k, v)
+    loads: NDArray[np.int64]
+    steps: NDArray[np.int64]
 
 
-def bundle_work(context: Context, kv_heads: Sequence[int], heads: Sequence[int], pools: Pools) -> Bundle:
+def bundle_work(context: Context, kv_heads: Sequence[int], heads: Sequence[int]) -> Bundle:
     """Select, plan and time the query heads `heads`, whose K and V are those of `kv_heads`."""
-    arch, layer, shape = context.arch, context.layer, context.shape
     selections = [_select(context, head) for head in heads]
-    places = [kv_heads.index(layer.kv_head(head)) for head in heads]
-    keep = shape.interleaving.keep([selection.keep for selection in selections], places)
-    plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
-    sddmm, spmm = (_product(context, plan, name, kv_heads, pools) for name in ("k", "v"))
-    context.counters.update(counters.attention_counters(arch, layer, len(heads), keep.nnz, sddmm.work, spmm.work))
-    if arch.predictor.method != "dense":
-        context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads))))
-    return Bundle(
-        heads=tuple(_head_counts(context, heads, selections, plan)),
-        tiles=_tiles(context, heads, selections, plan, sddmm.tiles, spmm.tiles),
-    )
+    tiles: list[TileWork] = []
+    runs = []
+    for run in context.shape.runs():
+        rows = [_rows_of(selection, run) for selection in selections]
+        counts, its_tiles = _run_work(replace(context, shape=run), kv_heads, heads, rows)
+        runs.append(counts)
+        tiles += its_tiles
+    return Bundle(tuple(_head_counts(context, heads, selections, runs)), tuple(tiles))
 
 
 def _select(context: Context, head: int) -> Selection:
     selection = context.predictor.select(head)
     if context.observe is not None:
         context.observe(context.layer, head, selection.keep)
+    work = context.predictor.work
+    if work is not None:
+        score_size = predictor.score_bytes(work)
+        context.counters.update(counters.selection_counters(selection, context.shape.groups, score_size))
     return selection
 
 
+def _rows_of(selection: Selection, run: LayerShape) -> _Rows:
+    rows = slice(run.first_row, run.first_row + len(run.row_spans))
+    return _Rows(selection.keep.block(rows.start, len(run.row_spans)), selection.row_cycles[rows])
+
+
+def _run_work(
+    context: Context, kv_heads: Sequence[int], heads: Sequence[int], rows: Sequence[_Rows]
+) -> tuple[_Counts, tuple[TileWork, ...]]:
+    """Plan and time a run of tiles; returns the loads and steps of its groups, and its tiles."""
+    arch, layer, shape = context.arch, context.layer, context.shape
+    places = [kv_heads.index(layer.kv_head(head)) for head in heads]
+    keep = shape.interleaving.keep([head.keep for head in rows], places)
+    plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
+    sddmm, spmm = products(context, plan, kv_heads)
+    queries = len(heads) * len(shape.row_spans)
+    context.counters.update(counters.attention_counters(arch, layer, queries, keep.nnz, sddmm.work, spmm.work))
+    if arch.predictor.method != "dense":
+        context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads))))
+    counts = _Counts(plan.group_loads(), np.diff(plan.step_ptr))
+    return counts, _tiles(context, heads, rows, plan, sddmm.tiles, spmm.tiles)
+
+
 def _head_counts(
-    context: Context, heads: Sequence[int], selections: Sequence[Selection], plan: Plan
+    context: Context, heads: Sequence[int], selections: Sequence[Selection], runs: Sequence[_Counts]
 ) -> list[HeadCounts]:
-    """Each head's share of the plan: its groups stand `width` places apart."""
+    """Each head's share of the plans: its groups stand `width` places apart."""
     width = context.shape.interleaving.width
-    loads, steps = plan.group_loads(), np.diff(plan.step_ptr)
     return [
         HeadCounts(
             head=head,
             nnz=selection.keep.nnz,
             allowed=context.shape.allowed,
-            k_loads=int(loads[place::width].sum()),
-            plan_steps=int(steps[place::width].sum()),
+            k_loads=sum(int(run.loads[place::width].sum()) for run in runs),
+            plan_steps=sum(int(run.steps[place::width].sum()) for run in runs),
         )
         for place, (head, selection) in enumerate(zip(heads, selections, strict=True))
     ]
@@ -103,105 +106,40 @@ def _groups(shape: LayerShape, num_heads: int) -> counters.Groups:
     return counters.Groups(lay([shape.groups.rows] * num_heads), lay([shape.groups.spans] * num_heads))
 
 
-@dataclass(frozen=True)
-class _Product:
-    """SDDMM or SpMM of a bundle: the parts of each tile, and what they take together."""
-
-    tiles: list[list[Part]]
-    work: ArrayWork
-
-
-def _product(context: Context, plan: Plan, name: str, kv_heads: Sequence[int], pools: Pools) -> _Product:
-    """SDDMM (`name` k) or SpMM (v) of a bundle; its fetches change the pool."""
-    pool: Pool | None = getattr(pools, name)
-    parts = None if pool is None else _parts(context, plan, pool.capacity)
-    work = _array_work(context, plan, name, parts)
-    jobs = _array_jobs(work)
-    if parts is None or pool is None:
-        return _Product([[Part(job)] for job in jobs], work)
-    fetched, after = _fetches(context, name, kv_heads, pool, parts)
-    setattr(pools, name, after)
-    tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
-    for tile, job, fetch in zip(parts.tile.tolist(), jobs, fetched, strict=True):
-        tiles[tile].append(Part(job, fetch))
-    return _Product(tiles, work)
-
-
-def _parts(context: Context, plan: Plan, capacity: int) -> Parts:
-    """The parts of each tile whose keys fit a pool of `capacity` vectors."""
-    shape = context.shape
-    if context.arch.pe_array.dataflow == "systolic":
-        return systolic.key_parts(shape.row_spans, shape.tile_rows, capacity)
-    return plan_parts(plan, shape.groups_per_tile, capacity)
-
-
-def _array_work(context: Context, plan: Plan, name: str, parts: Parts | None) -> ArrayWork:
-    """What one product asks of the array under the design's dataflow, a job a tile or a part."""
-    arch, d_head, shape = context.arch, context.layer.d_head, context.shape
-    if arch.pe_array.dataflow == "systolic":
-        product = systolic.score_work if name == "k" else systolic.output_work
-        return product(arch, shape.row_spans, shape.tile_rows, d_head, parts)
-    buffer: BufferConfig = getattr(arch.buffers, name)
-    return token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, buffer, parts)
-
-
-def _array_jobs(work: ArrayWork) -> list[ArrayJob]:
-    return [
-        ArrayJob(cycles, tuple(busy), tuple(conflict))
-        for cycles, busy, conflict in zip(
-            work.cycles.tolist(), work.busy_cycles.tolist(), work.conflict_cycles.tolist(), strict=True
-        )
-    ]
-
-
-def _fetches(
-    context: Context, name: str, kv_heads: Sequence[int], pool: Pool, parts: Parts
-) -> tuple[list[Fetch], Pool]:
-    """What each part brings into the pool; keys of kv head n of a bundle are numbered from n * L_k."""
-    region: Region = getattr(context.placement, name)
-    L_k = context.layer.L_k
-    found, after = fetches(pool, parts, kv_heads[0] * L_k)
-    made = []
-    for part in range(len(parts)):
-        place, key = np.divmod(found.keys(part), L_k)
-        transfer = Transfer.joined([region.gather(kv_head, key[place == at]) for at, kv_head in enumerate(kv_heads)])
-        context.counters[f"{name}_buffer_write_bytes"] += transfer.num_bytes
-        made.append(Fetch(transfer, int(found.must_have_ended[part])))
-    return made, after
-
-
 def _tiles(
     context: Context,
     heads: Sequence[int],
-    selections: Sequence[Selection],
+    rows: Sequence[_Rows],
     plan: Plan,
     sddmm: Sequence[Sequence[Part]],
     spmm: Sequence[Sequence[Part]],
 ) -> tuple[TileWork, ...]:
     arch, shape, placement = context.arch, context.shape, context.placement
     scheduling = _scheduling(context, plan, len(heads))
-    selecting = _mask_generations(context, selections)
-    counts = shape.interleaving.rows([selection.keep.row_counts for selection in selections])
+    selecting = _mask_generations(context, rows)
+    kept = shape.interleaving.rows([head.keep.row_counts for head in rows])
     work, element = context.predictor.work, arch.pe_array.bits // 8
     predicted_bytes = 0 if work is None else predictor.score_bytes(work)
-    names = ", ".join(map(str, heads))
+    names, per_head = ", ".join(map(str, heads)), shape.tile_rows // shape.interleaving.width
     return tuple(
         TileWork(
-            name=f"layer {context.layer.number} head {names} tile {at}",
-            q_read=Transfer.joined([placement.q.transfer(head, first, rows) for head in heads]),
-            prediction=_prediction(context, len(heads), rows, span),
+            name=f"layer {context.layer.number} head {names} tile {first // per_head}",
+            q_read=Transfer.joined([placement.q.transfer(head, first, count) for head in heads]),
+            prediction=_prediction(context, len(heads), count, span),
             mask_generation=selecting[at],
             scheduling=scheduling[at],
             sddmm=tuple(sddmm[at]),
-            softmax=softmax_unit.tile_job(arch.softmax, _of_tile(shape, counts, at)),
+            softmax=softmax_unit.tile_job(arch.softmax, _of_tile(shape, kept, at)),
             spmm=tuple(spmm[at]),
             output_write=Transfer.joined(
-                [placement.output.transfer(head, first, rows, is_write=True) for head in heads]
+                [placement.output.transfer(head, first, count, is_write=True) for head in heads]
             ),
-            predicted_spill=_spill(context, "predictor", at, len(heads) * rows * span * predicted_bytes),
-            score_spill=_spill(context, "score", at, int(_of_tile(shape, counts, at).sum()) * element),
+            predicted_spill=_spill(
+                context, "predictor", first // per_head, len(heads) * count * span * predicted_bytes
+            ),
+            score_spill=_spill(context, "score", first // per_head, int(_of_tile(shape, kept, at).sum()) * element),
         )
-        for at, (first, rows, span) in enumerate(shape.tiles)
+        for at, (first, count, span) in enumerate(shape.tiles)
     )
 
 
@@ -248,13 +186,11 @@ def _prediction(context: Context, num_heads: int, rows: int, span: int) -> Job |
     return predictor.tile_job(arch, work, rows, span).times(num_heads)
 
 
-def _mask_generations(context: Context, selections: Sequence[Selection]) -> Sequence[Job | None]:
+def _mask_generations(context: Context, rows: Sequence[_Rows]) -> Sequence[Job | None]:
     """The mask generator's jobs of a bundle."""
     config, work, shape = context.arch.mask_generator, context.predictor.work, context.shape
     if work is None or config is None:
         return [None] * len(shape.tiles)
-    for selection in selections:
-        context.counters.update(counters.selection_counters(selection, shape.groups, predictor.score_bytes(work)))
-    cycles = shape.interleaving.rows([selection.row_cycles for selection in selections])
+    cycles = shape.interleaving.rows([head.selector_cycles for head in rows])
     tiles = [_of_tile(shape, cycles, at) for at in range(len(shape.tiles))]
     return [mask_generator.tile_job(row_cycles, config.num_selectors) for row_cycles in tiles]

@@ -59,12 +59,12 @@ class Groups:
 
 
 def attention_counters(
-    arch: ArchConfig, layer: LayerTrace, num_heads: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
+    arch: ArchConfig, layer: LayerTrace, num_queries: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
 ) -> Counter[str]:
-    """SDDMM, softmax and SpMM of `num_heads` heads that keep `nnz` positions between them."""
+    """SDDMM, softmax and SpMM of `num_queries` rows that keep `nnz` positions between them."""
     element = arch.pe_array.bits // 8
     vector = layer.d_head * element
-    queries = num_heads * layer.L_q * vector
+    queries = num_queries * vector
     counts = Counter(
         macs_sddmm=nnz * layer.d_head,
         macs_spmm=nnz * layer.d_head,

@@ -11,7 +11,7 @@ from dsasim.model.accelerator import Accelerator
 from dsasim.model.dense_phase import DenseWork
 from dsasim.model.work import LayerWork
 from dsasim.sim import books
-from dsasim.sim.bundle import Observer
+from dsasim.sim.context import Observer
 from dsasim.sim.dense_phase import Scope, counters_of, phases_after, phases_before
 from dsasim.sim.invariants import LayerDemand, check, demand_of, dense_demand
 from dsasim.sim.result import HeadReport, LayerReport, MachineResult

@@ -1,6 +1,7 @@
 """A layer's rows as the machine sees them: tiles, groups, and how far along the keys each may look."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
 
 
+RUN_POSITIONS = 1 << 22
+"""Positions planned at a time: 4 M, whose plan takes 60 MB at most."""
+
+
 @dataclass(frozen=True)
 class LayerShape:
     """Tiles and groups of a layer, the same for all its bundles of heads.
@@ -37,6 +42,8 @@ class LayerShape:
     slots: SlotCounts
     k: Residency
     v: Residency
+    first_row: int = 0
+    """Of a run of tiles: the head's row that it begins with."""
 
     @property
     def tile_rows(self) -> int:
@@ -54,7 +61,22 @@ class LayerShape:
         rows = self.tile_rows // self.interleaving.width
         starts = range(0, len(self.row_spans), rows)
         spans = [self.row_spans[start : start + rows] for start in starts]
-        return [(start, len(span), int(span.max())) for start, span in zip(starts, spans, strict=True)]
+        return [(self.first_row + start, len(span), int(span.max())) for start, span in zip(starts, spans, strict=True)]
+
+    def runs(self) -> Iterator["LayerShape"]:
+        """The layer's tiles in runs of at most RUN_POSITIONS positions, or of one tile."""
+        rows = self.tile_rows // self.interleaving.width
+        longest = max(1, int(self.row_spans.max()))
+        step = max(1, RUN_POSITIONS // (longest * self.tile_rows)) * rows
+        per_group = self.interleaving.group_rows
+        for first in range(0, len(self.row_spans), step):
+            groups = slice(first // per_group, -(-(first + step) // per_group))
+            yield replace(
+                self,
+                first_row=first,
+                row_spans=self.row_spans[first : first + step],
+                groups=Groups(self.groups.rows[groups], self.groups.spans[groups]),
+            )
 
 
 def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int) -> LayerShape:

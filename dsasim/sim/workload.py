@@ -14,7 +14,8 @@ from dsasim.model.work import Job, KVHeadWork, LayerWork
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import PredictionWork
 from dsasim.sim import counters
-from dsasim.sim.bundle import Context, Observer, Pools, bundle_work
+from dsasim.sim.bundle import bundle_work
+from dsasim.sim.context import Context, Observer, Pools
 from dsasim.sim.placement import place_layer
 from dsasim.sim.shape import layer_shape
 from dsasim.trace.attention import LayerTrace
@@ -35,12 +36,11 @@ def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], obser
     shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
     counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
     placement = place_layer(arch, layer, chosen.work, shape.slots, shape.tiling)
-    context = Context(arch, layer, chosen, shape, placement, counts, observe)
+    context = Context(arch, layer, chosen, shape, placement, counts, Pools.empty(shape), observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
     projection_read = None if placement.predictor is None else placement.predictor.projection.transfer(0, 0, 1)
     counts["predictor_buffer_write_bytes"] += projection_read.num_bytes if projection_read else 0
-    pools = Pools.empty(shape)
-    kv_heads = tuple(_kv_heads(context, numbers, bundles, pools) for numbers, bundles in sharing)
+    kv_heads = tuple(_kv_heads(context, numbers, bundles) for numbers, bundles in sharing)
     return LayerWork(
         layer=layer.number,
         tile_rows=shape.tile_rows,
@@ -86,9 +86,7 @@ def _projections(context: Context, work: PredictionWork) -> tuple[tuple[Transfer
     return tuple(reads), tuple(jobs)
 
 
-def _kv_heads(
-    context: Context, numbers: tuple[int, ...], bundles: Sequence[tuple[int, ...]], pools: Pools
-) -> KVHeadWork:
+def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tuple[int, ...]]) -> KVHeadWork:
     """The kv heads `numbers`, on chip together, and the bundles that use them."""
     layer, placement, shape = context.layer, context.placement, context.shape
     weights, keys = _weights_and_keys(context, numbers)
@@ -100,7 +98,7 @@ def _kv_heads(
         context.counters[f"{name}_buffer_write_bytes"] += read.num_bytes if read else 0
     return KVHeadWork(
         name=f"layer {layer.number} kv head {', '.join(map(str, numbers))}",
-        bundles=tuple(bundle_work(context, numbers, bundle, pools) for bundle in bundles),
+        bundles=tuple(bundle_work(context, numbers, bundle) for bundle in bundles),
         k_read=whole_k,
         v_read=whole_v,
         weights_read=weights,

@@ -63,7 +63,7 @@ def test_dense_keeps_what_is_allowed(make_arch: MakeArch, make_arrays: MakeArray
     layer = layer_of(make_arrays(allowed=allowed))
     selection = load_predictor(make_arch("predictor.method=dense"), layer).select(1)
     assert_free(selection)
-    assert np.array_equal(selection.keep.to_dense(), allowed & np.tri(24, dtype=np.bool_))
+    assert np.array_equal(selection.keep.block(0, 24).to_dense(), allowed & np.tri(24, dtype=np.bool_))
 
 
 def test_given_keeps_the_stored_mask(make_arch: MakeArch, make_arrays: MakeArrays) -> None:
@@ -91,7 +91,7 @@ def test_a_trace_of_masks_is_given_and_dense_where_it_is_the_baseline(make_arch:
     predictor = load_predictor(arch, layer)
     assert predictor.work is None
     expected = np.ones_like(keep[0]) if method == "dense" else keep[0]
-    assert np.array_equal(predictor.select(0).keep.to_dense(), expected)
+    assert np.array_equal(predictor.select(0).keep.block(0, 6).to_dense(), expected)
 
 
 def test_an_oracle_needs_queries_and_keys(make_arch: MakeArch, make_arrays: MakeArrays) -> None:

@@ -1,0 +1,92 @@
+"""SDDMM and SpMM of a bundle's rows on the array: one job a tile, or parts where K or V is fetched into a pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsasim.config.schema import BufferConfig
+from dsasim.dataflow import systolic, token_parallel
+from dsasim.dataflow.plan import Plan
+from dsasim.dataflow.residency import Parts, Pool, fetches, plan_parts
+from dsasim.dataflow.work import ArrayWork
+from dsasim.model.dram import Transfer
+from dsasim.model.memory_map import Region
+from dsasim.model.work import ArrayJob, Fetch, Part
+from dsasim.sim.context import Context
+
+SDDMM, SPMM = "k", "v"
+"""The products, by what they read."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """SDDMM or SpMM of some rows: the parts of each tile, and what they take together."""
+
+    tiles: list[list[Part]]
+    work: ArrayWork
+
+
+def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[Product, Product]:
+    """Both products; their fetches change the pools. They walk the same plan, so only once if K and V are alike."""
+    arch, shape, d_head = context.arch, context.shape, context.layer.d_head
+    parts = {name: _parts(context, plan, getattr(context.pools, name)) for name in (SDDMM, SPMM)}
+    if arch.pe_array.dataflow == "systolic":
+        sddmm = systolic.score_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SDDMM])
+        spmm = systolic.output_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SPMM])
+    else:
+        sddmm = token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, arch.buffers.k, parts[SDDMM])
+        spmm = sddmm
+        if not _alike(context):
+            spmm = token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, arch.buffers.v, parts[SPMM])
+    return (
+        _product(context, SDDMM, sddmm, parts[SDDMM], kv_heads),
+        _product(context, SPMM, spmm, parts[SPMM], kv_heads),
+    )
+
+
+def _alike(context: Context) -> bool:
+    """Whether K and V are read alike: the same timing of a vector and the same parts."""
+    buffers: tuple[BufferConfig, BufferConfig] = (context.arch.buffers.k, context.arch.buffers.v)
+    timings = {token_parallel.vector_timing(context.arch, context.layer.d_head, buffer) for buffer in buffers}
+    return len(timings) == 1 and context.shape.k.pool_vectors == context.shape.v.pool_vectors
+
+
+def _parts(context: Context, plan: Plan, pool: Pool | None) -> Parts | None:
+    """The parts of each tile whose keys fit the pool; None where whole kv heads are kept."""
+    shape = context.shape
+    if pool is None:
+        return None
+    if context.arch.pe_array.dataflow == "systolic":
+        return systolic.key_parts(shape.row_spans, shape.tile_rows, pool.capacity)
+    return plan_parts(plan, shape.groups_per_tile, pool.capacity)
+
+
+def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]) -> Product:
+    jobs = [
+        ArrayJob(cycles, tuple(busy), tuple(conflict))
+        for cycles, busy, conflict in zip(
+            work.cycles.tolist(), work.busy_cycles.tolist(), work.conflict_cycles.tolist(), strict=True
+        )
+    ]
+    if parts is None:
+        return Product([[Part(job)] for job in jobs], work)
+    tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
+    for tile, job, fetch in zip(parts.tile.tolist(), jobs, _fetches(context, name, kv_heads, parts), strict=True):
+        tiles[tile].append(Part(job, fetch))
+    return Product(tiles, work)
+
+
+def _fetches(context: Context, name: str, kv_heads: Sequence[int], parts: Parts) -> list[Fetch]:
+    """What each part brings into the pool; keys of kv head n of a bundle are numbered from n * L_k."""
+    region: Region = getattr(context.placement, name)
+    L_k = context.layer.L_k
+    found, after = fetches(getattr(context.pools, name), parts, kv_heads[0] * L_k)
+    setattr(context.pools, name, after)
+    made = []
+    for part in range(len(parts)):
+        place, key = np.divmod(found.keys(part), L_k)
+        transfer = Transfer.joined([region.gather(kv_head, key[place == at]) for at, kv_head in enumerate(kv_heads)])
+        context.counters[f"{name}_buffer_write_bytes"] += transfer.num_bytes
+        made.append(Fetch(transfer, int(found.must_have_ended[part])))
+    return made
