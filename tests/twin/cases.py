@@ -1,8 +1,9 @@
 """Random small machines on random small traces, as dictionaries that a failing test prints and a person can paste.
 
-    {"design": {"pe_array.lanes": 2, ...}, "layers": [{"shape": {...}, "keep": [["0110", ...] a head]}, ...]}
+    {"design": {"pe_array.lanes": 2, ...}, "timing": {"nREFI": 400, ...}, "layers": [{"shape": ..., "heads": ...}, ...]}
 
-A layer with `keep` is a mask trace; one with `seed` has random tensors and a random predictor.
+`timing` replaces cycles of the DRAM preset, so that short runs meet refreshes. A layer that has `keep` (rows as text,
+for each head) is a layer of a mask trace; one with a `seed` has random tensors and a random predictor.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ MAPPINGS = (
     "row-bank-bankgroup-column-channel",
     "row-channel-column-bank-bankgroup",
     "column-row-bankgroup-channel-bank",
+    "row-bank-rank-column-bankgroup-channel",
+    "rank-row-bank-bankgroup-column",
+    "mop4",
 )
 
 
@@ -118,16 +122,17 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 # ----------------------------------------------------------------------------------------------------- random choice
 def random_case(rng: Random, method: str) -> Case:
     """A design and a trace for `given`, `dsa2021` or `dense`."""
-    design = _design(rng, method)
     masks = method == "given" or (method == "dense" and rng.random() < 0.3)
-    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 2, 3]))]
-    return {"design": design, "layers": layers}
+    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
+    return {"design": _design(rng, method, layers), "timing": often, "layers": layers}
 
 
-def _design(rng: Random, method: str) -> dict[str, Any]:
+def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
     T, lanes = rng.randint(1, 5), rng.randint(1, 4)
     systolic = method == "dense" and rng.random() < 0.6
-    heads_apart = not systolic and rng.random() < 0.25
+    # a pool knows a kv head that it holds again only where bundles leave no gap between theirs (twin finding 2)
+    heads_apart = not systolic and all(map(_gapless, layers)) and rng.random() < 0.4
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
@@ -140,6 +145,7 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
         "pe_array.organisation": rng.choice(["decoupled", "coupled"]),
         "pe_array.switch_cycles": rng.choice([0, 1, 7]),
         "pe_array.lanes": lanes,
+        "pe_array.lane_sync": "lock_step" if systolic else rng.choice(["lock_step", "independent"]),
         "pe_array.lane_split": "heads" if heads_apart else "groups",
         "pe_array.macs_per_row": rng.randint(1, 5),
         "pe_array.bits": rng.choice([8, 16, 32]),
@@ -153,6 +159,9 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
         "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
         "dram.preset": rng.choice(["DDR4_2400", "DDR4_3200"]),
         "dram.channels": rng.randint(1, 3),
+        "dram.ranks": rng.choice([1, 1, 2]),
+        "dram.refresh": rng.random() < 0.6,
+        "dram.page": "open",  # closed pages: an activated burst may find its row closed (twin finding 3)
         "dram.mapping": rng.choice(MAPPINGS),
         "dram.layout": rng.choice(["head_contiguous", "token_interleaved"]),
     }
@@ -165,21 +174,32 @@ def _design(rng: Random, method: str) -> dict[str, Any]:
             f"buffers.{name}.double_buffered": slots > 1,
             f"buffers.{name}.num_slots": slots,
         }
+    vector_bytes = max(layer["shape"]["d_head"] for layer in layers) * design["pe_array.bits"] // 8
     for name in ("k", "v"):
         design[f"buffers.{name}.residency"] = rng.choice(["auto", "auto", "pool"])
+        if rng.random() < 0.3:
+            design[f"buffers.{name}.bytes"] = vector_bytes * (T + rng.randint(0, 8))
     if method == "dsa2021":
         design |= _prediction(rng)
     return design
 
 
+def _gapless(layer: dict[str, Any]) -> bool:
+    """Whether the kv heads of the selected heads follow each other."""
+    heads = len(layer["keep"]) if "keep" in layer else layer["shape"]["kv_heads"] * layer["shape"]["sharing"]
+    used = sorted({head // (heads // layer["shape"]["kv_heads"]) for head in layer["heads"]})
+    return used == list(range(used[0], used[0] + len(used)))
+
+
 def _bytes(rng: Random, name: str) -> int:
-    """From hardly enough for one group, at times, to plenty."""
-    low = {"q": 6, "k": 8, "v": 8, "predictor": 8, "mask": 4, "score": 6, "output": 6}[name]
-    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < 0.15 else 2 ** (low + 6)
+    """From hardly enough for one group, at times, to plenty; scores may be larger than their buffers."""
+    low = {"q": 6, "k": 8, "v": 8, "predictor": 6, "mask": 4, "score": 3, "output": 6}[name]
+    tight = 0.3 if name in ("predictor", "score") else 0.1
+    return int(2 ** rng.uniform(low, low + 4)) if rng.random() < tight else 2 ** (low + 7)
 
 
 def _prediction(rng: Random) -> dict[str, Any]:
-    selection = rng.choice(["top_k", "top_k", "threshold"])
+    selection, unit = rng.choice(["top_k", "top_k", "threshold"]), rng.choice(["quick_select", "bitonic"])
     return {
         "predictor.sigma": "0.5",
         "predictor.bits": rng.choice([2, 4, 8]),
@@ -189,7 +209,8 @@ def _prediction(rng: Random) -> dict[str, Any]:
         "mask_generator.density": rng.choice(["0.1", "0.35", "0.5", "1"]) if selection == "top_k" else None,
         "mask_generator.threshold": rng.choice([-1.0, 0.0, 1.5]) if selection == "threshold" else None,
         "mask_generator.num_selectors": rng.randint(1, 4),
-        "mask_generator.comparators": rng.randint(1, 4),
+        "mask_generator.top_k_unit": unit,
+        "mask_generator.comparators": rng.choice([1, 2, 4]) if unit == "bitonic" else rng.randint(1, 4),
     }
 
 
@@ -197,7 +218,7 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
     """Any lengths, GQA or not, causal or not; some of the heads."""
     causal = rng.random() < 0.4
     L_k = rng.randint(1, 14)
-    kv_heads, sharing = rng.randint(1, 3), rng.randint(1, 3)
+    kv_heads, sharing = rng.randint(1, 4), rng.randint(1, 3)
     shape = {
         "L_q": rng.choice([L_k, rng.randint(1, L_k if causal else 16)]),
         "L_k": L_k,
@@ -206,7 +227,7 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
         "causal": causal,
     }
     heads = kv_heads * sharing
-    some = sorted(rng.sample(range(heads), rng.randint(1, heads)))
+    some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 4))))
     if masks:
         keep = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
         return {"shape": shape, "heads": some, "keep": keep}

@@ -1,9 +1,17 @@
 """Both simulators on a case, and where they differ."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pprint import pformat
+from random import Random
 from typing import Any
 
+import pytest
+
 from dsasim.errors import ConfigError
+from dsasim.model.accelerator import Accelerator
+from dsasim.model.dram_preset import load_presets
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
 from twin.cases import Case, arch_of, selection_of, trace_of
@@ -25,14 +33,18 @@ def outcome_of(result: MachineResult, counters: Any) -> Outcome:
     return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters})
 
 
-def differences(case: Case) -> list[str] | None:
-    """What the two say differently about a case, a line each; None where both refuse it."""
+def differences(case: Case, disturbed: Random | None = None) -> list[str] | None:
+    """What the two say differently about a case, a line each; None where both refuse it.
+
+    `disturbed`: dsasim's processes are created in another order, and other events are on its calendar.
+    """
     arch, trace, selection = arch_of(case), trace_of(case), selection_of(case)
     try:
+        twin = run_twin(arch, trace, selection, case["timing"])
+    except DoesNotFitError:
+        return _refused_too(case)
+    with _other_timing(arch.dram.preset, case["timing"]), _disturbance(disturbed, twin.cycles):
         theirs = run_machine(arch, trace, selection)
-    except ConfigError as error:
-        return _refused(case, str(error))
-    twin = run_twin(arch, trace, selection)
     fast = outcome_of(theirs, twin.counts)
     found = [
         f"{field}: dsasim {getattr(fast, field)}, twin {getattr(twin, field)}"
@@ -47,15 +59,51 @@ def differences(case: Case) -> list[str] | None:
     ]
 
 
-def _refused(case: Case, error: str) -> list[str] | None:
+@contextmanager
+def _other_timing(preset: str, timing: Mapping[str, int]) -> Iterator[None]:
+    """Let a preset have other timings for a while."""
+    presets = load_presets()
+    plain = presets[preset]
+    presets[preset] = replace(plain, timing_cycles=plain.timing_cycles | timing)
     try:
-        run_twin(arch_of(case), trace_of(case), selection_of(case))
-    except DoesNotFitError:
+        yield
+    finally:
+        presets[preset] = plain
+
+
+@contextmanager
+def _disturbance(rng: Random | None, cycles: int) -> Iterator[None]:
+    """Create the processes of every layer in another order, and put events that concern nobody on the calendar."""
+    if rng is None:
+        yield
+        return
+    ordered, plain = Accelerator._processes, Accelerator.run
+
+    def shuffled(machine: Accelerator, layer: Any) -> Iterator[Any]:
+        processes = list(ordered(machine, layer))
+        rng.shuffle(processes)
+        return iter(processes)
+
+    def crowded(machine: Accelerator, works: Any) -> int:
+        for _ in range(10):
+            machine.env.timeout(rng.randint(0, cycles))
+        return plain(machine, works)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accelerator, "_processes", shuffled)
+        patch.setattr(Accelerator, "run", crowded)
+        yield
+
+
+def _refused_too(case: Case) -> list[str] | None:
+    try:
+        run_machine(arch_of(case), trace_of(case), selection_of(case))
+    except ConfigError:
         return None
-    return [f"dsasim refuses: {error}; the twin does not"]
+    return ["the twin refuses, dsasim does not"]
 
 
-def assert_same(case: Case) -> None:
+def assert_same(case: Case, disturbed: Random | None = None) -> None:
     """Fail with the case, ready to paste, and every difference."""
-    found = differences(case)
+    found = differences(case, disturbed)
     assert not found, "\n".join([*found, "case = " + pformat(case, width=120, compact=True, sort_dicts=False)])

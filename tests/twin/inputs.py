@@ -12,7 +12,7 @@ from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import exact_scorer
 from twin.layout import Prediction
 from twin.plan import Row
-from twin.select import quick_select_cycles, threshold_cycles, top_k, wanted
+from twin.select import bitonic_cycles, quick_select_cycles, threshold_cycles, top_k, wanted
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,12 @@ def _selected(arch: Any, allowed: Any, scores: Any) -> Kept:
     rows, cycles = [], []
     generator = arch.mask_generator
     density = Fraction(*generator.density.as_integer_ratio())
+    passes = {"quick_select": quick_select_cycles, "bitonic": bitonic_cycles}[generator.top_k_unit]
     for may, row_scores in zip(allowed, scores, strict=True):
         scored = [(key, row_scores[key].item()) for key in np.flatnonzero(may).tolist()]
         count = wanted(density, len(scored))
         rows.append(top_k(scored, count))
-        cycles.append(quick_select_cycles(scored, count, generator.comparators))
+        cycles.append(passes(scored, count, generator.comparators))
     return Kept(rows, cycles)
 
 

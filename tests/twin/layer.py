@@ -12,7 +12,7 @@ from twin.machine import Job, Slots
 from twin.plan import scheduler_cycles, spilled_keys
 from twin.pool import Groups, Part, Pool, keys_of, parts_of
 from twin.select import tile_cycles
-from twin.space import BUFFERS, Space, Tile
+from twin.space import Space, Tile
 
 
 class LayerJobs:
@@ -24,8 +24,8 @@ class LayerJobs:
         self.arch, self.number, self.access_bytes = arch, number, access_bytes
         self.space = Space(arch, layer, heads)
         self.tiles, self.work = self.space.tiles, self.space.work
-        names = [*(name for name in BUFFERS if name != "predictor"), "inputs", "weights", "predicted"]
-        self.slots = {name: Slots(self.space.slots.get(name, self.space.slots["predictor"])) for name in names}
+        self.slots = {name: Slots(count) for name, count in self.space.slots.items()}
+        self.slots |= {name: Slots(self.space.slots.get("predictor", 0)) for name in ("inputs", "weights", "predicted")}
         self.pools = {n: Pool(self.space.pool_vectors(n)) for n in ("k", "v") if self.space.pooled(n)}
         self.whole: dict[str, Job] = {}
         """The read of the current kv head's K and V, where they fit."""
@@ -42,7 +42,7 @@ class LayerJobs:
         for tile in self.tiles:
             needs, frees = [tile.made["output"]], [self.slots["output"]]
             tile.made["written"] = self._move(
-                "dma_output", self.space.output_at, tile.queries, needs=needs, frees=frees
+                "dma_output", self.space.output_at, tile.queries, needs=needs, frees=frees, is_write=True
             )
 
     # ------------------------------------------------------------------------------------------- one job
@@ -91,6 +91,8 @@ class LayerJobs:
             tile.made["predicted"] = self._job("predictor", cycles, [], slot=self.slots["predicted"], frees=frees)
             yield [*jobs, tile.made["predicted"]]
             jobs = []
+            scores = len(tile.queries) * tile.span * work.score_bytes
+            tile.made["to_select"] = self._spilled("predictor", "dma_predictor", scores, tile.made["predicted"])
 
     def _product(self, rows: int, inner: int, columns: int, row_bits: int, column_bits: int) -> Cycles:
         """One product of the predictor: on its own array, or (coupled) on the PE array split for narrow operands."""
@@ -113,7 +115,7 @@ class LayerJobs:
         if self.work is not None:
             selectors = self.arch.mask_generator.num_selectors
             cycles = tile_cycles([row.selector_cycles for row in tile.rows], selectors)
-            freed, made = [self.slots["predicted"]], [tile.made["predicted"]]
+            freed, made = [self.slots["predicted"]], [tile.made["to_select"]]
             needs = [self._job("mask_generator", [("busy",)] * cycles, made, slot=slot, frees=freed)]
             slot = None
         config = self.arch.scheduler
@@ -156,8 +158,20 @@ class LayerJobs:
         for row in tile.rows:
             kept = len(row.keys)
             cycles += ceil_div(kept, config.exp_per_cycle) + ceil_div(kept, config.div_per_cycle)
-        made = self._job("softmax", [("busy",)] * max(1, cycles), [tile.made["scores"]])
-        tile.made["probabilities"] = made
+        scores = sum(len(row.keys) for row in tile.rows) * self.space.element
+        operand = self._spilled("score", "dma_score", scores, tile.made["scores"])
+        made = self._job("softmax", [("busy",)] * max(1, cycles), [operand])
+        tile.made["probabilities"] = self._spilled("score", "dma_score", scores, made)
+
+    def _spilled(self, buffer: str, engine: str, score_bytes: int, made: Job) -> Job:
+        """Scores beyond their slot go to DRAM and come back; returns what their reader waits for (rule "Spill")."""
+        if buffer not in self.space.held_scores:
+            return made
+        beyond = max(0, score_bytes - self.space.held_scores[buffer])
+        runs = [(self.space.spilled_at[buffer].base, beyond)] if beyond else []
+        bursts = bursts_of(runs, self.access_bytes)
+        out = self._job(engine, [], [made], bursts=lambda: bursts, is_write=True)
+        return self._job(engine, [], [out], bursts=lambda: bursts)
 
     def _spmm(self, tile: Tile) -> Iterator[Job]:
         """The end of the last part frees the scores and the plan, and V after its kv head's last tile."""

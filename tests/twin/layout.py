@@ -1,6 +1,6 @@
 """Where tensors lie in DRAM, what a transfer moves, and how many rows a tile has (rules "Memory map", "Tiles")."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -124,30 +124,76 @@ def mask_row_bytes(order: str, group_rows: int, keys: int, kept: int) -> int:
     return max(bits, ceil_div(min(keys, group_rows * kept) * entry_bytes, group_rows))
 
 
-def predictor_bytes(rows: int, slots: int, keys: int, kv_heads: int, work: Prediction) -> int:
-    """The predictor buffer with tiles of `rows`: P, XP, K~ and weights of `kv_heads`, and tiles of X, Q~ and S~."""
-    resident = (
+class Need(NamedTuple):
+    """What a buffer must hold: `resident` bytes always, and in each slot so much a row, of which scores may spill."""
+
+    buffer: str
+    size: int
+    slots: int
+    row_bytes: int
+    score_bytes: int = 0
+    resident: int = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes of a slot."""
+        return max(0, self.size - self.resident) // self.slots
+
+    def holds(self, rows: int) -> bool:
+        """Whether a slot holds so many rows with their scores."""
+        return rows * (self.row_bytes + self.score_bytes) <= self.room
+
+    def held_scores(self, rows: int) -> int:
+        """Bytes of scores that a slot holds beside all else of so many rows; without it the design is refused."""
+        held = self.room - rows * self.row_bytes
+        if held < 0 or not self.score_bytes:
+            raise DoesNotFitError(self.buffer)
+        return held
+
+
+def slots_for(wanted: int, room: int, least: int) -> int:
+    """As many slots as wanted if each holds the smallest tile; as many as do else, and one at least."""
+    while wanted > 1 and wanted * least > room:
+        wanted -= 1
+    return wanted
+
+
+def predictor_need(buffer: Any, least_rows: int, keys: int, kv_heads: int, work: Prediction) -> Need:
+    """P, XP, K~ and slots of weights of `kv_heads` always; X, Q~ and S~ in slots of tiles."""
+    slots = slots_of(buffer)
+    bits = (
         work.d_model * work.k * TERNARY_BITS
         + sum(work.input_rows) * work.columns * work.bits
         + kv_heads * keys * work.rank * work.bits
         + slots * kv_heads * work.columns * work.rank * (work.sharing + 1) * work.bits
     )
-    a_row = slots * (work.d_model * INPUT_BITS + 8 * keys * work.score_bytes) + work.rank * work.bits
-    return ceil_div(resident, 8) + rows * ceil_div(a_row, 8)
+    resident = ceil_div(bits, 8)
+    row = work.d_model * INPUT_BITS // 8 + ceil_div(work.rank * work.bits, 8)
+    scores = keys * work.score_bytes
+    slots = slots_for(slots, buffer.bytes - resident, least_rows * (row + scores))
+    return Need("predictor", buffer.bytes, slots, row, scores, resident)
 
 
-def tile_rows(arch: Any, fits: Callable[[int], bool]) -> int:
+def slots_of(buffer: Any) -> int:
+    """Slots that a buffer is said to have."""
+    slots: int = buffer.num_slots or (2 if buffer.double_buffered else 1)
+    return slots
+
+
+def smallest_tile(arch: Any) -> int:
+    """One group, or one of every head side by side."""
+    group: int = arch.scheduler.token_parallelism
+    return group * arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else group
+
+
+def tile_rows(arch: Any, needs: list[Need]) -> int:
     """The most whole groups, up to `scheduler.tile_rows`, that fit; if fewer, the same number for every lane.
 
-    Where lanes are split over heads a tile has a group of each.
+    Where a buffer does not hold the smallest tile's scores, that tile it is, and they spill.
     """
-    group, most = arch.scheduler.token_parallelism, arch.scheduler.tile_rows
-    a_lane_each = group * arch.pe_array.lanes
-    unit = a_lane_each if arch.pe_array.lane_split == "heads" else group
-    if fits(most):
+    unit, most = smallest_tile(arch), arch.scheduler.tile_rows
+    if all(need.holds(most) for need in needs):
         return most
-    fitting = [rows for rows in range(unit, most, unit) if fits(rows)]
-    if not fitting:
-        raise DoesNotFitError("not one group fits")
-    even = [rows for rows in fitting if rows % a_lane_each == 0]
+    fitting = [rows for rows in range(unit, most, unit) if all(need.holds(rows) for need in needs)] or [unit]
+    even = [rows for rows in fitting if rows % (arch.scheduler.token_parallelism * arch.pe_array.lanes) == 0]
     return max(even or fitting)

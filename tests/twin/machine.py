@@ -4,7 +4,7 @@ Time t is the boundary before cycle t: all completions at t, then all starts, th
 jobs in order; a job starts when the one before it has ended, its operands are ready and its output has a slot.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -12,7 +12,7 @@ from math import ceil
 from twin.memory import Memory
 
 REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
-STREAMS = ("predictor", "q", "k", "v", "output")
+STREAMS = ("predictor", "q", "k", "v", "score", "output")
 """The DMA engines, in the order in which the memory takes simultaneous posts."""
 
 
@@ -42,6 +42,7 @@ class Job:
     at_end: Callable[[], None] = lambda: None
     bursts: Callable[[], list[int]] = list
     """Transfers: the bursts they move, asked for when they start."""
+    is_write: bool = False
     started: int | None = None
     ended: int | None = None
     ends_at: int | None = None
@@ -58,9 +59,9 @@ class Job:
 
     def waits_for(self, layer: int) -> str | None:
         """The first reason why it cannot start (design rule "Who owns a cycle"), or None."""
-        missing = [need for need in self.needs if need.ended is None]
         if self.layer > layer:
             return "dependency"
+        missing = [need for need in self.needs if need.ended is None]
         if (self.slot is not None and self.slot.free == 0) or not self.room():
             return "output_full"
         if any(need.is_transfer and need.is_open for need in missing):
@@ -80,13 +81,13 @@ class Unit:
     waiting: deque[Job] = field(default_factory=deque)
     begun: list[Job] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
-    books: dict[str, Counter[str]] = field(default_factory=dict)
+    books: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def book(self, cycle: int, layer: int) -> None:
         """Give cycle `cycle` its owner, in every part."""
         owners = self._owners(cycle, layer)
         for part, owner in zip(self.parts, owners, strict=True):
-            self.books.setdefault(part, Counter())[owner] += 1
+            self.books[part][owner] += 1
 
     def _owners(self, cycle: int, layer: int) -> tuple[str, ...]:
         if self.running:
@@ -179,7 +180,7 @@ class Machine:
         if bursts:
             self.posted.append(job)
             stream = STREAMS.index(job.unit.removeprefix("dma_"))
-            self.memory.post(job, stream, bursts, is_write=job.unit == "dma_output")
+            self.memory.post(job, stream, bursts, is_write=job.is_write)
         else:
             job.ends_at = cycle + 1
 

@@ -1,27 +1,36 @@
 """The memory, edge by edge: bursts of open transfers in, legal commands out (rules "Transfers" and "Memory").
 
-At an edge: bursts whose data ended leave; every channel issues at most one command; then one burst a channel is
-admitted, streams round robin. A channel decides as Ramulator 2.1 does (FR-FCFS, row hits first):
+At an edge: bursts whose data ended leave; every channel issues at most one command; then as many bursts as there are
+channels are admitted, streams round robin. A channel decides as Ramulator 2.1 does, first of:
 
     a. an activated request whose column command is legal, oldest first;
-    b. else a request of the mode's queue whose row is open and whose column command is legal, oldest first;
-    c. else the oldest of that queue whose closed bank may be activated, or whose bank holds another row that may be
-       precharged and that no activated request and none of this queue wants.
+    b. while a rank is to be refreshed: precharge all its banks if one is open, then refresh, as soon as that is legal
+       and no activated request is to use the rank; nothing else but a. happens meanwhile;
+    c. the oldest request of the mode's queue whose next command (column, activate or precharge) is legal; a precharge
+       waits for activated requests of its bank and for those of the queue, not younger, that hit the open row.
 
-Writes have their turn while they fill more than 0.8 of their queue or there are no reads, until they are below 0.2.
+Writes have their turn from when they fill more than 0.8 of their queue or there are no reads, until they are below 0.2
+and there are reads. A read of a burst in the write queue is forwarded, a write to one is merged: over an edge later.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 QUEUE = 32
 NEVER = -(10**9)
-Bank = tuple[int, int, int]
-"""Channel, bank group in the channel, bank in the group."""
+
+
+class Place(NamedTuple):
+    """A bank; `rank` and `group` are numbered within what holds them."""
+
+    channel: int
+    rank: int
+    group: int
+    bank: int
 
 
 @dataclass(eq=False)
@@ -38,184 +47,302 @@ class Moving:
 class Burst:
     """One access: whose it is and where it goes."""
 
+    number: int
     stream: int
     transfer: Moving
-    bank: Bank
+    place: Place
     row: int
+    arrived: int = 0
     touched: bool = False
+
+
+@dataclass
+class Channel:
+    """What a channel's controller remembers."""
+
+    reads: list[Burst] = field(default_factory=list)
+    writes: list[Burst] = field(default_factory=list)
+    activated: list[Burst] = field(default_factory=list)
+    ranks_due: list[int] = field(default_factory=list)
+    writing: bool = False
+
+
+class Use(NamedTuple):
+    """How a memory is put together and driven."""
+
+    channels: int
+    ranks: int
+    mapping: str
+    refresh: bool
+    closed_page: bool
+    outstanding: int
+    streams: int
 
 
 class Memory:
     """All channels; edge m is at core time m * ratio."""
 
-    def __init__(
-        self, preset: dict[str, Any], channels: int, mapping: str, outstanding: int, ratio: Fraction, streams: int
-    ) -> None:
-        self.channels, self.outstanding, self.ratio = channels, outstanding, ratio
-        sizes = {
-            "channel": channels,
-            "bankgroup": preset["bank_groups"],
-            "bank": preset["banks_per_group"],
-            "column": preset["columns"] // 8,
-            "row": preset["rows"],
-        }
-        self.fields = [(name, sizes[name]) for name in reversed(mapping.split("-"))]
+    def __init__(self, preset: dict[str, Any], use: Use, ratio: Fraction) -> None:
+        self.preset, self.use, self.ratio = preset, use, ratio
         self.t: dict[str, int] = preset["timing_cycles"]
-        self.spacing = _spacing(self.t)
+        self.spacing = spacing(self.t, closed_page=use.closed_page)
         self.next_edge = 0
         self.pointer = 0
-        self.to_admit: list[list[Burst]] = [[] for _ in range(streams)]
-        self.reads: list[list[Burst]] = [[] for _ in range(channels)]
-        self.writes: list[list[Burst]] = [[] for _ in range(channels)]
-        self.activated: list[list[Burst]] = [[] for _ in range(channels)]
-        self.writing = [False] * channels
-        self.open_rows: dict[Bank, int] = {}
+        self.to_admit: list[list[Burst]] = [[] for _ in range(use.streams)]
+        self.channels = [Channel() for _ in range(use.channels)]
+        self.open_rows: dict[Place, int] = {}
         self.last: dict[tuple[str, Hashable], int] = defaultdict(lambda: NEVER)
-        self.activates: list[list[int]] = [[] for _ in range(channels)]
-        self.flying: list[tuple[int, Burst]] = []
-        """(end edge, burst) of data that has not all moved."""
+        self.activates: dict[Hashable, list[int]] = defaultdict(list)
+        self.flying: list[tuple[int, int]] = []
+        """(end edge, stream) of bursts that are not over."""
         self.busy_cycles: set[int] = set()
         """Core cycles that meet a memory cycle in which a data bus moves."""
         self.finished: list[Moving] = []
         self.counts: Counter[str] = Counter()
 
+    # ------------------------------------------------------------------------------------------ the machine's side
     def post(self, owner: Any, stream: int, bursts: Iterable[int], *, is_write: bool) -> None:
-        """Take a transfer; its owner turns up in `finished` when its last column command has been issued."""
+        """Take a transfer; it turns up in `finished` as soon as its end is known."""
         numbers = list(bursts)
         transfer = Moving(owner, is_write, len(numbers))
         for number in numbers:
-            place, rest = {}, number
-            for name, size in self.fields:
-                place[name], rest = rest % size, rest // size
-            bank = (place["channel"], place["bankgroup"], place["bank"])
-            self.to_admit[stream].append(Burst(stream, transfer, bank, place["row"]))
+            place, row = self._place(number)
+            self.to_admit[stream].append(Burst(number, stream, transfer, place, row))
 
     def advance(self, cycle: int) -> None:
         """All edges in core cycle `cycle`: those at or after its start and before its end."""
-        while self.next_edge * self.ratio < cycle + 1:
+        while self.next_edge * self.ratio.numerator < (cycle + 1) * self.ratio.denominator:
             self._edge(self.next_edge)
             self.next_edge += 1
 
-    @property
-    def has_work(self) -> bool:
-        """Whether a burst waits to be issued."""
-        return any(self.to_admit) or any(map(any, (self.reads, self.writes, self.activated)))
-
     def _edge(self, edge: int) -> None:
-        if not self.has_work:
-            return
-        self.flying = [(end, burst) for end, burst in self.flying if end > edge]
-        for channel in range(self.channels):
-            self._command(channel, edge)
-        for _ in range(self.channels):
-            self._admit()
+        self.flying = [(end, stream) for end, stream in self.flying if end > edge]
+        for number, channel in enumerate(self.channels):
+            if self.use.refresh and edge > 0 and edge % self.t["nREFI"] == 0:
+                channel.ranks_due += range(self.use.ranks)
+            self._command(number, channel, edge)
+        for _ in self.channels:
+            self._admit(edge)
 
-    def _admit(self) -> None:
+    def _admit(self, edge: int) -> None:
         """One burst of the next stream that has one, is under its limit and finds its queue open."""
-        for turn in range(len(self.to_admit)):
-            stream = (self.pointer + turn) % len(self.to_admit)
-            if not self.to_admit[stream] or self._in_memory(stream) >= self.outstanding:
-                continue
-            burst = self.to_admit[stream][0]
-            queue = (self.writes if burst.transfer.is_write else self.reads)[burst.bank[0]]
-            if len(queue) < QUEUE:
-                queue.append(self.to_admit[stream].pop(0))
-                self.pointer = (stream + 1) % len(self.to_admit)
-                return
+        for turn in range(self.use.streams):
+            stream = (self.pointer + turn) % self.use.streams
+            if self.to_admit[stream] and self._in_memory(stream) < self.use.outstanding:
+                burst = self.to_admit[stream][0]
+                if self._enter(burst, edge):
+                    self.to_admit[stream].pop(0)
+                    self.pointer = (stream + 1) % self.use.streams
+                    return
+
+    def _enter(self, burst: Burst, edge: int) -> bool:
+        channel, write = self.channels[burst.place.channel], burst.transfer.is_write
+        if any(other.number == burst.number for other in channel.writes):
+            self.counts["merged" if write else "forwarded"] += 1
+            self._over(burst, edge + 1)
+            return True
+        queue = channel.writes if write else channel.reads
+        if len(queue) == QUEUE:
+            return False
+        burst.arrived = edge
+        queue.append(burst)
+        return True
 
     def _in_memory(self, stream: int) -> int:
         """Bursts of the stream that are queued or whose data has not all moved."""
-        queued = [burst for lines in (self.reads, self.writes, self.activated) for line in lines for burst in line]
-        return sum(burst.stream == stream for burst in [*queued, *(burst for _, burst in self.flying)])
+        queued = [burst for c in self.channels for line in (c.reads, c.writes, c.activated) for burst in line]
+        return sum(burst.stream == stream for burst in queued) + sum(owner == stream for _, owner in self.flying)
 
-    def _command(self, channel: int, edge: int) -> None:
-        """At most one command of the channel."""
-        reads, writes, activated = self.reads[channel], self.writes[channel], self.activated[channel]
-        if any(self._column(activated, burst, edge) for burst in activated):
-            return
-        if len(writes) > 0.8 * QUEUE or not reads:
-            self.writing[channel] = True
-        elif len(writes) < 0.2 * QUEUE:
-            self.writing[channel] = False
-        queue = writes if self.writing[channel] else reads
-        if any(self._column(queue, burst, edge) for burst in queue):
-            return
-        any(self._open_row(queue, burst, edge) for burst in queue)
+    def _place(self, number: int) -> tuple[Place, int]:
+        """Where a burst lies, and its row."""
+        preset = self.preset
+        sizes = {
+            "channel": self.use.channels,
+            "rank": self.use.ranks,
+            "bankgroup": preset["bank_groups"],
+            "bank": preset["banks_per_group"],
+            "column": preset["columns"] // preset["burst_length"],
+            "row": preset["rows"],
+        }
+        at = {}
+        if self.use.mapping == "mop4":
+            order = ["channel", "low column", "rank", "bankgroup", "bank", "column", "row"]
+            sizes |= {"low column": 4, "column": sizes["column"] // 4}
+        else:
+            order = self.use.mapping.split("-")[::-1]
+            order = [name for name in ("channel", "rank") if name not in order] + order
+        for name in order:
+            at[name], number = number % sizes[name], number // sizes[name]
+        if self.use.mapping == "mop4":
+            column = at["low column"] + 4 * at["column"]
+            for name in ("rank", "bankgroup", "bank", "row"):
+                at[name] ^= column % sizes[name]
+                column //= sizes[name]
+        return Place(at["channel"], at["rank"], at["bankgroup"], at["bank"]), at["row"]
 
-    def _column(self, line: list[Burst], burst: Burst, edge: int) -> bool:
-        """Read or write the burst if its row is open and that is legal now."""
+    # --------------------------------------------------------------------------------------------- the controller
+    def _command(self, number: int, channel: Channel, edge: int) -> None:
+        """At most one command of a channel."""
+        for burst in sorted(channel.activated, key=lambda burst: burst.arrived):
+            command = self._next(burst)
+            assert command in ("RD", "WR"), f"edge {edge}: an activated burst finds its row closed"
+            if self._legal(command, burst.place, edge):
+                self._column(channel.activated, burst, edge)
+                return
+        if channel.ranks_due:
+            self._refresh(number, channel, edge)
+            return
+        if len(channel.writes) > 0.8 * QUEUE or not channel.reads:
+            channel.writing = True
+        elif len(channel.writes) < 0.2 * QUEUE:
+            channel.writing = False
+        queue = channel.writes if channel.writing else channel.reads
+        for burst in queue:
+            command = self._next(burst)
+            if self._legal(command, burst.place, edge) and not (
+                command == "PRE" and self._row_is_wanted(channel, queue, burst)
+            ):
+                self._issue(channel, queue, burst, command, edge)
+                return
+
+    def _next(self, burst: Burst) -> str:
+        """What a request needs next."""
+        row = self.open_rows.get(burst.place)
+        if row is None:
+            return "ACT"
+        if row != burst.row:
+            return "PRE"
+        return "WR" if burst.transfer.is_write else "RD"
+
+    def _row_is_wanted(self, channel: Channel, queue: list[Burst], burst: Burst) -> bool:
+        older = [other for other in queue if other.arrived <= burst.arrived and self._next(other) in ("RD", "WR")]
+        return any(other.place == burst.place for other in channel.activated + older)
+
+    def _issue(self, channel: Channel, queue: list[Burst], burst: Burst, command: str, edge: int) -> None:
+        if command in ("RD", "WR"):
+            self._column(queue, burst, edge)
+            return
+        self._touch(burst, "misses" if command == "ACT" else "conflicts")
+        self._record(command, burst.place, edge)
+        if command == "PRE":
+            del self.open_rows[burst.place]
+            return
+        self.open_rows[burst.place] = burst.row
+        self.activates[burst.place[:2]].append(edge)
+        queue.remove(burst)
+        channel.activated.append(burst)
+
+    def _column(self, line: list[Burst], burst: Burst, edge: int) -> None:
+        """Read or write a burst of an open row; with a closed page that closes it again."""
         command = "WR" if burst.transfer.is_write else "RD"
-        if self.open_rows.get(burst.bank) != burst.row or not self._legal(command, burst.bank, edge):
-            return False
         self._touch(burst, "hits")
-        self._record(command, burst.bank, edge)
-        line[:] = [other for other in line if other is not burst]
+        self._record(command, burst.place, edge)
+        line.remove(burst)
         first = edge + self.t["nCWL" if command == "WR" else "nCL"]
         end = first + self.t["nBL"]
-        self.flying.append((end, burst))
         for cycle in range(first, end):
             self.busy_cycles.update(range(floor(cycle * self.ratio), ceil((cycle + 1) * self.ratio)))
+        self._over(burst, end)
+        if self.use.closed_page:
+            del self.open_rows[burst.place]
+
+    def _over(self, burst: Burst, end: int) -> None:
+        """The burst ends at edge `end`."""
+        self.flying.append((end, burst.stream))
         burst.transfer.unissued -= 1
         burst.transfer.end_edge = max(burst.transfer.end_edge, end)
         if burst.transfer.unissued == 0:
             self.finished.append(burst.transfer)
-        return True
 
-    def _open_row(self, queue: list[Burst], burst: Burst, edge: int) -> bool:
-        """Activate the burst's row, or precharge what nobody here wants any more."""
-        row = self.open_rows.get(burst.bank)
-        if row is None and self._legal("ACT", burst.bank, edge):
-            self._touch(burst, "misses")
-            self._record("ACT", burst.bank, edge)
-            self.open_rows[burst.bank] = burst.row
-            self.activates[burst.bank[0]].append(edge)
-            queue[:] = [other for other in queue if other is not burst]
-            self.activated[burst.bank[0]].append(burst)
-            return True
-        wanted = any(o.bank == burst.bank and o.row == row for o in [*queue, *self.activated[burst.bank[0]]])
-        if row not in (None, burst.row) and not wanted and self._legal("PRE", burst.bank, edge):
-            self._touch(burst, "conflicts")
-            self._record("PRE", burst.bank, edge)
-            del self.open_rows[burst.bank]
-            return True
-        return False
+    def _refresh(self, number: int, channel: Channel, edge: int) -> None:
+        """The next command that the first rank due needs, if it may be issued now."""
+        rank = (number, channel.ranks_due[0])
+        open_banks = [place for place in self.open_rows if place[:2] == rank]
+        command = "PREA" if open_banks else "REF"
+        in_use = any(burst.place[:2] == rank for burst in channel.activated)
+        if in_use or not self._legal(command, rank, edge):
+            return
+        self._record(command, rank, edge)
+        for place in open_banks:
+            del self.open_rows[place]
+        if command == "REF":
+            channel.ranks_due.pop(0)
 
     def _touch(self, burst: Burst, kind: str) -> None:
         """A request counts once, at its first command."""
         self.counts[kind] += not burst.touched
         burst.touched = True
 
-    def _record(self, command: str, bank: Bank, edge: int) -> None:
+    def _record(self, command: str, place: tuple[int, ...], edge: int) -> None:
+        """Remember the command for its bank, group, rank and channel."""
         self.counts[command] += 1
-        for scope in (bank, bank[:2], bank[:1]):
-            self.last[command, scope] = edge
+        for depth in range(1, len(place) + 1):
+            self.last[command, place[:depth]] = edge
 
-    def _legal(self, command: str, bank: Bank, edge: int) -> bool:
-        """Whether every earlier command of the bank, its group and its channel lies far enough back."""
-        for earlier, depth, distance in self.spacing[command]:
-            if edge - self.last[earlier, bank[:depth]] < distance:
+    def _legal(self, command: str, place: tuple[int, ...], edge: int) -> bool:
+        """Whether every earlier command that stands in the way lies far enough back."""
+        for earlier, scope, distance in self.spacing[command]:
+            if scope == OTHER_RANKS:
+                others = [(place[0], rank) for rank in range(self.use.ranks) if rank != place[1]]
+                latest = max((self.last[earlier, other] for other in others), default=NEVER)
+            else:
+                latest = self.last[earlier, place[:scope]]
+            if edge - latest < distance:
                 return False
-        recent = self.activates[bank[0]][-4:]
+        recent = self.activates[place[:2]][-4:]
         return command != "ACT" or len(recent) < 4 or edge - recent[0] >= self.t["nFAW"]
 
 
-def _spacing(t: dict[str, int]) -> dict[str, list[tuple[str, int, int]]]:
-    """For each command: (earlier command, scope, least distance); scope 3 = same bank, 2 = group, 1 = channel."""
+CHANNEL, RANK, GROUP, BANK, OTHER_RANKS = 1, 2, 3, 4, 0
+"""Scopes: how many fields of two places must agree; or the channel alone does and the rank does not."""
+
+
+def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str, int, int]]]:
+    """For each command: (earlier command, scope, least distance in memory clock cycles), after JEDEC.
+
+    A closed page precharges itself behind each access.
+    """
     written = t["nCWL"] + t["nBL"]
+    closes = {"RD": t["nRTP"], "WR": written + t["nWR"]}
+    itself = [(earlier, after + t["nRP"]) for earlier, after in closes.items() if closed_page]
+    column = [("ACT", BANK, t["nRCD"]), ("RD", OTHER_RANKS, t["nBL"] + t["nCS"])]
     return {
-        "ACT": [("ACT", 3, t["nRC"]), ("PRE", 3, t["nRP"]), ("ACT", 2, t["nRRDL"]), ("ACT", 1, t["nRRDS"])],
-        "PRE": [("ACT", 3, t["nRAS"]), ("RD", 3, t["nRTP"]), ("WR", 3, written + t["nWR"])],
+        "ACT": [
+            ("ACT", BANK, t["nRC"]),
+            ("ACT", GROUP, t["nRRDL"]),
+            ("ACT", RANK, t["nRRDS"]),
+            ("PRE", BANK, t["nRP"]),
+            ("PREA", RANK, t["nRP"]),
+            ("REF", RANK, t["nRFC"]),
+            *((earlier, BANK, after) for earlier, after in itself),
+        ],
+        "PRE": [("ACT", BANK, t["nRAS"]), *((earlier, BANK, after) for earlier, after in closes.items())],
+        "PREA": [
+            ("ACT", RANK, t["nRAS"]),
+            ("REF", RANK, t["nRFC"]),
+            *((earlier, RANK, after) for earlier, after in closes.items()),
+        ],
+        "REF": [
+            ("ACT", RANK, t["nRC"]),
+            ("PRE", RANK, t["nRP"]),
+            ("PREA", RANK, t["nRP"]),
+            ("REF", RANK, t["nRFC"]),
+            *((earlier, RANK, after) for earlier, after in itself),
+        ],
         "RD": [
-            ("ACT", 3, t["nRCD"]),
-            ("RD", 2, t["nCCDL"]),
-            ("RD", 1, t["nCCDS"]),
-            ("WR", 2, written + t["nWTRL"]),
-            ("WR", 1, written + t["nWTRS"]),
+            *column,
+            ("RD", GROUP, t["nCCDL"]),
+            ("RD", RANK, t["nCCDS"]),
+            ("RD", CHANNEL, t["nBL"]),
+            ("WR", GROUP, written + t["nWTRL"]),
+            ("WR", RANK, written + t["nWTRS"]),
+            ("WR", OTHER_RANKS, t["nCL"] + t["nBL"] + t["nCS"] - t["nCWL"]),
         ],
         "WR": [
-            ("ACT", 3, t["nRCD"]),
-            ("WR", 2, t["nCCDL"]),
-            ("WR", 1, t["nCCDS"]),
-            ("RD", 1, t["nCL"] + t["nBL"] + 2 - t["nCWL"]),
+            *column,
+            ("WR", GROUP, t["nCCDL"]),
+            ("WR", RANK, t["nCCDS"]),
+            ("WR", CHANNEL, t["nBL"]),
+            ("RD", RANK, t["nCL"] + t["nBL"] + 2 - t["nCWL"]),
         ],
     }

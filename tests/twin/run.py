@@ -13,7 +13,7 @@ import dsasim
 from dsasim.trace.attention import AttentionTrace
 from twin.layer import LayerJobs
 from twin.machine import STREAMS, Machine
-from twin.memory import Memory
+from twin.memory import Memory, Use
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,30 @@ def presets() -> dict[str, Any]:
     return table
 
 
-def run_twin(arch: Any, trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Outcome:
-    """Every core cycle of the run."""
+def run_twin(
+    arch: Any, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], timing: Mapping[str, int] | None = None
+) -> Outcome:
+    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset."""
     preset = presets()[arch.dram.preset]
+    preset["timing_cycles"] |= timing or {}
+    access_bytes = preset["data_width_bits"] * preset["burst_length"] // 8
     ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
-    memory = Memory(preset, arch.dram.channels, arch.dram.mapping, arch.dma.outstanding_bursts, ratio, len(STREAMS))
+    dram = arch.dram
+    use = Use(
+        channels=dram.channels,
+        ranks=dram.ranks,
+        mapping=dram.mapping,
+        refresh=dram.refresh,
+        closed_page=dram.page == "closed",
+        outstanding=arch.dma.outstanding_bursts,
+        streams=len(STREAMS),
+    )
+    memory = Memory(preset, use, ratio)
     machine = Machine(arch.pe_array.lanes, arch.dma.open_transfers, memory)
     layers: list[LayerJobs] = []
     for number, heads in sorted(selection.items()):
         before = layers[-1].sequence[-1] if layers else None
-        layers.append(LayerJobs(arch, trace.layer(number), len(layers), list(heads), preset["access_bytes"], before))
+        layers.append(LayerJobs(arch, trace.layer(number), len(layers), list(heads), access_bytes, before))
         machine.add(layers[-1].jobs)
     cycles = machine.run()
     counts: Counter[str] = sum((layer.counts for layer in layers), Counter())
@@ -52,7 +66,10 @@ def run_twin(arch: Any, trace: AttentionTrace, selection: Mapping[int, Sequence[
         "dram_read_bursts": memory.counts["RD"],
         "dram_write_bursts": memory.counts["WR"],
         "dram_activates": memory.counts["ACT"],
-        "dram_precharges": memory.counts["PRE"],
+        "dram_precharges": memory.counts["PRE"] + memory.counts["PREA"],
+        "dram_refreshes": memory.counts["REF"],
+        "dram_forwarded_reads": memory.counts["forwarded"],
+        "dram_merged_writes": memory.counts["merged"],
         "dram_row_hits": memory.counts["hits"],
         "dram_row_misses": memory.counts["misses"],
         "dram_row_conflicts": memory.counts["conflicts"],

@@ -45,6 +45,27 @@ def quick_select_cycles(row: Scored, count: int, comparators: int) -> int:
     return cycles
 
 
+def bitonic_cycles(row: Scored, count: int, width: int) -> int:
+    """Chunks of `width` scores are sorted in a pipeline, then merged into the best blocks, one block a cycle.
+
+    A chunk stops at an empty block, which takes it, and after the blocks that the wanted ones need.
+    """
+    if count == 0:
+        return 0
+    stages, sorted_run = 0, 1
+    while sorted_run < width:
+        sorted_run *= 2
+        stages += sum(1 for exponent in range(1, 64) if 2**exponent <= sorted_run)
+    blocks_needed, blocks, steps = len(range(0, count, width)), 0, 0
+    for _chunk in range(0, len(row), width):
+        for block in range(blocks_needed):
+            steps += 1
+            if block == blocks:
+                blocks += 1
+                break
+    return stages + steps
+
+
 def threshold_cycles(row: Scored, comparators: int) -> int:
     """Every allowed score is compared once."""
     return len(range(0, len(row), comparators))

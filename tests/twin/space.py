@@ -1,15 +1,24 @@
-"""What a layer takes of every buffer and of DRAM, and the tiles it is cut into (rules "Buffers", "Tiles", "Bundles")."""
+"""What a layer takes of buffers and of DRAM, and the tiles it is cut into (rules "Buffers", "Tiles", "Bundles")."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dsasim.trace.attention import LayerTrace
 from twin.inputs import kept_keys, most_kept, prediction_of, row_spans
-from twin.layout import DoesNotFitError, Tensor, mask_row_bytes, place, predictor_bytes, tile_rows
+from twin.layout import (
+    DoesNotFitError,
+    Need,
+    Tensor,
+    mask_row_bytes,
+    place,
+    predictor_need,
+    slots_for,
+    slots_of,
+    smallest_tile,
+    tile_rows,
+)
 from twin.machine import Job
 from twin.plan import Step, plan
-
-BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
 
 
 class Row(NamedTuple):
@@ -68,8 +77,18 @@ class Space:
         self.T = arch.scheduler.token_parallelism
         self.bundles = self._bundles(sorted(heads))
         self.kv_together = max(len(kv_heads) for kv_heads, _ in self.bundles)
-        self.slots = {name: self._slots(name) for name in BUFFERS}
-        self.tile_rows = tile_rows(arch, self._fits)
+        self.needs = {need.buffer: need for need in self._needs()}
+        self.slots = {need.buffer: need.slots for need in self.needs.values()}
+        self.slots |= {name: self._whole_slots(name) for name in ("k", "v")}
+        if self.dense:
+            self.slots["mask"] = 2  # a dense machine puts nothing there: enough not to hold the array back
+        self.tile_rows = tile_rows(arch, list(self.needs.values()))
+        self.held_scores = {
+            name: need.held_scores(smallest_tile(arch))
+            for name, need in self.needs.items()
+            if not need.holds(smallest_tile(arch))
+        }
+        """Bytes of scores that a slot holds, of the buffers that do not hold the smallest tile's."""
         self.tiles = self._tiles(heads)
         self._place()
 
@@ -96,31 +115,29 @@ class Space:
             raise DoesNotFitError(f"{name} of a step")
         return vectors
 
-    def _slots(self, name: str) -> int:
-        """Slots of a buffer; those of `predictor` hold X, weights and S~ alike."""
+    def _whole_slots(self, name: str) -> int:
+        """Slots of whole kv heads; a pool has none."""
         buffer = getattr(self.arch.buffers, name)
-        if name == "mask" and self.dense:
-            return 2  # a dense machine puts nothing there: enough not to hold the array back
-        if buffer is None:
-            return 1
-        slots: int = buffer.num_slots or (2 if buffer.double_buffered else 1)
-        if name not in ("k", "v") or self.pooled(name):
-            return slots
-        return min(slots, buffer.bytes // (self.kv_together * self.layer.L_k * self.vector_bytes))
+        if self.pooled(name):
+            return 0
+        return min(slots_of(buffer), buffer.bytes // (self.kv_together * self.layer.L_k * self.vector_bytes))
 
-    def _fits(self, rows: int) -> bool:
-        """Whether tiles of `rows` fit every buffer: slots times the worst case of each row."""
-        keys, slots, kept = self.layer.L_k, self.slots, most_kept(self.arch, self.layer)
-        needs = {
-            "q": slots["q"] * rows * self.vector_bytes,
-            "output": slots["output"] * rows * self.vector_bytes,
-            "score": slots["score"] * rows * kept * self.element,
-        }
+    def _needs(self) -> list[Need]:
+        """What every buffer must hold: slots times the worst case of each row."""
+        buffers, keys, kept = self.arch.buffers, self.layer.L_k, most_kept(self.arch, self.layer)
+        least, score = smallest_tile(self.arch), kept * self.element
+        score_slots = slots_for(slots_of(buffers.score), buffers.score.bytes, least * score)
+        needs = [
+            Need("q", buffers.q.bytes, slots_of(buffers.q), self.vector_bytes),
+            Need("score", buffers.score.bytes, score_slots, 0, score),
+            Need("output", buffers.output.bytes, slots_of(buffers.output), self.vector_bytes),
+        ]
         if not self.dense:
-            needs["mask"] = slots["mask"] * rows * mask_row_bytes(self.arch.scheduler.order, self.T, keys, kept)
+            row_bytes = mask_row_bytes(self.arch.scheduler.order, self.T, keys, kept)
+            needs.append(Need("mask", buffers.mask.bytes, slots_of(buffers.mask), row_bytes))
         if self.work is not None:
-            needs["predictor"] = predictor_bytes(rows, slots["predictor"], keys, self.kv_together, self.work)
-        return all(size <= getattr(self.arch.buffers, name).bytes for name, size in needs.items())
+            needs.append(predictor_need(buffers.predictor, least, keys, self.kv_together, self.work))
+        return needs
 
     def _place(self) -> None:
         """Tensors in the order of their first use."""
@@ -128,9 +145,14 @@ class Space:
         queries = (layer.num_heads, layer.L_q, self.vector_bytes)
         keys = (layer.num_kv_heads, layer.L_k, self.vector_bytes)
         front = self.work.tensors(layer.num_kv_heads) if self.work else []
-        tensors = place(self.arch, [*front, queries, keys, keys, queries])
-        self.q_at, self.k_at, self.v_at, self.output_at = tensors[-4:]
-        self.predictor_at: list[Tensor] = tensors[:-4]
+        least, spilled = smallest_tile(self.arch), []
+        for name in self.held_scores:
+            need = self.needs[name]
+            spilled.append((need.slots, 1, least * need.score_bytes - need.room))
+        tensors = place(self.arch, [*front, queries, keys, keys, queries, *spilled])
+        self.predictor_at: list[Tensor] = tensors[: len(front)]
+        self.q_at, self.k_at, self.v_at, self.output_at, *rest = tensors[len(front) :]
+        self.spilled_at = dict(zip(self.held_scores, rest, strict=True))
 
     def _tiles(self, heads: list[int]) -> list[Tile]:
         """Tiles of all bundles, those that use the same kv heads after each other."""
@@ -140,8 +162,8 @@ class Space:
             here = []
             for bundle in bundles:
                 rows = self._rows(bundle, kv_heads, kept, spans)
-                for first in range(0, len(rows), self.tile_rows):
-                    here.append(self._tile(bundle, kv_heads, rows[first : first + self.tile_rows]))
+                starts = range(0, len(rows), self.tile_rows)
+                here += [self._tile(bundle, kv_heads, rows[at : at + self.tile_rows]) for at in starts]
             here[0].first_with_kv = here[-1].last_with_kv = True
             tiles += here
         return tiles
