@@ -1,6 +1,7 @@
 """Parts of a plan and their fetches, head after head of a layer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,8 +31,8 @@ def test_a_second_query_head_finds_the_keys_of_the_first_and_another_kv_head_doe
     parts = plan_parts(make_plan(ROWS, "in_order", 1), 4, 6)
     first, pool = fetches(Pool(6), parts)
     sibling, pool = fetches(pool, parts)
-    other, pool = fetches(pool, parts, first_key=4)
-    assert [found.keys(0).tolist() for found in (first, sibling, other)] == [[0, 1, 2, 3], [], [0, 1, 2, 3]]
+    other, pool = fetches(pool, replace(parts, union_keys=parts.union_keys + 4))
+    assert [found.keys(0).tolist() for found in (first, sibling, other)] == [[0, 1, 2, 3], [], [4, 5, 6, 7]]
     assert [found.must_have_ended.tolist() for found in (first, sibling, other)] == [[-1], [-1], [1]]
     assert pool.keys.tolist() == [2, 3, 4, 5, 6, 7]
 
