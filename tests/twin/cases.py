@@ -92,6 +92,8 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
         causal=shape["causal"],
         scale=0.5,
         allowed=None if keys is None else np.tile(keys[::-1], (L_q, 1)),
+        d_ff=shape["d_ff"],
+        gated=shape["gated"],
         predictors=(_predictor(rng, shape, heads),),
     )
 
@@ -123,9 +125,10 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 def random_case(rng: Random, method: str) -> Case:
     """A design and a trace for `given`, `dsa2021` or `dense`."""
     masks = method == "given" or (method == "dense" and rng.random() < 0.3)
-    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    scope = "attention" if masks else rng.choice(["attention", "attention", "attention", "layer"])
+    layers = [_layer(rng, masks) for _ in range(1 if scope == "layer" else rng.choice([1, 1, 1, 2, 3]))]
     often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
-    return {"design": _design(rng, method, layers), "timing": often, "layers": layers}
+    return {"design": _design(rng, method, layers), "scope": scope, "timing": often, "layers": layers}
 
 
 def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -236,6 +239,8 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
         "d_model": rng.randint(1, 9),
         "rank": rng.randint(1, 4),
         "extra_columns": rng.randint(0, 2),
+        "d_ff": rng.randint(1, 9),
+        "gated": rng.random() < 0.5,
         "cross": rng.random() < 0.3,
         "padding": rng.choice([0, 0, rng.randint(0, L_k - 1)]),
     }

@@ -29,7 +29,10 @@ def outcome_of(result: MachineResult, counters: Any) -> Outcome:
         owners = {"busy": unit.busy_cycles, **unit.stall_cycles}
         if name not in SUMS:
             books[name] = {owner: cycles for owner, cycles in owners.items() if cycles}
-    heads = [[head.cycles for head in layer.heads] for layer in result.layers]
+    heads: list[list[int]] = []
+    for layer in result.layers:
+        dense = [[cycles] for cycles in layer.dense_cycles.values()]
+        heads += [*dense[:1], [head.cycles for head in layer.heads], *dense[1:]]
     return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters})
 
 
@@ -40,11 +43,11 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
     """
     arch, trace, selection = arch_of(case), trace_of(case), selection_of(case)
     try:
-        twin = run_twin(arch, trace, selection, case["timing"])
+        twin = run_twin(arch, trace, selection, case["scope"], case["timing"])
     except DoesNotFitError:
         return _refused_too(case)
     with _other_timing(arch.dram.preset, case["timing"]), _disturbance(disturbed, twin.cycles):
-        theirs = run_machine(arch, trace, selection)
+        theirs = run_machine(arch, trace, selection, scope=case["scope"])
     fast = outcome_of(theirs, twin.counts)
     found = [
         f"{field}: dsasim {getattr(fast, field)}, twin {getattr(twin, field)}"
@@ -97,7 +100,7 @@ def _disturbance(rng: Random | None, cycles: int) -> Iterator[None]:
 
 def _refused_too(case: Case) -> list[str] | None:
     try:
-        run_machine(arch_of(case), trace_of(case), selection_of(case))
+        run_machine(arch_of(case), trace_of(case), selection_of(case), scope=case["scope"])
     except ConfigError:
         return None
     return ["the twin refuses, dsasim does not"]
