@@ -8,6 +8,7 @@ owns an idle cycle it works out anew, from the rules in words (design/machine.md
     array     steps on lanes and banks; systolic products
     select    passes of the mask generator
     memory    bursts on channels and banks, edge by edge
+    slow_memory  other buses: tests/twin_dram.py
     layout    where tensors lie, which bursts a transfer touches, how many rows a tile has
     pool      K and V that do not fit: parts, fetches, victims
     layer     the jobs of a layer and what each waits for

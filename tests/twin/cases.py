@@ -136,6 +136,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
     systolic = method == "dense" and rng.random() < 0.6
     # a pool knows a kv head that it holds again only where bundles leave no gap between theirs (twin finding 2)
     heads_apart = not systolic and all(map(_gapless, layers)) and rng.random() < 0.4
+    preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 4 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
@@ -160,9 +161,9 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "softmax.pipeline_depth_cycles": rng.choice([0, 1, 5, 20]),
         "dma.open_transfers": rng.randint(1, 4),
         "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
-        "dram.preset": rng.choice(["DDR4_2400", "DDR4_3200"]),
+        "dram.preset": preset,
         "dram.channels": rng.randint(1, 3),
-        "dram.ranks": rng.choice([1, 1, 2]),
+        "dram.ranks": rng.choice([1, 1, 2]) if preset.startswith("DDR4") else 1,
         "dram.refresh": rng.random() < 0.6,
         "dram.page": "open",  # closed pages: an activated burst may find its row closed (twin finding 3)
         "dram.mapping": rng.choice(MAPPINGS),

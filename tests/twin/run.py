@@ -42,25 +42,29 @@ def run_twin(
     selection: Mapping[int, Sequence[int]],
     scope: str = "attention",
     timing: Mapping[str, int] | None = None,
+    memory: Any = None,
 ) -> Outcome:
-    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset."""
+    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset, `memory` the twin's own."""
     preset = presets()[arch.dram.preset]
     preset["timing_cycles"] |= timing or {}
     access_bytes = preset["data_width_bits"] * preset["burst_length"] // 8
-    ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
     dram = arch.dram
-    use = Use(
-        channels=dram.channels,
-        ranks=dram.ranks,
-        mapping=dram.mapping,
-        refresh=dram.refresh,
-        closed_page=dram.page == "closed",
-        outstanding=arch.dma.outstanding_bursts,
-        streams=len(STREAMS),
-    )
-    memory = Memory(preset, use, ratio)
+    if memory is None:
+        ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
+        use = Use(
+            channels=dram.channels,
+            ranks=dram.ranks,
+            mapping=dram.mapping,
+            refresh=dram.refresh,
+            closed_page=dram.page == "closed",
+            outstanding=arch.dma.outstanding_bursts,
+            streams=len(STREAMS),
+        )
+        memory = Memory(preset, use, ratio)
     machine = Machine(arch.pe_array.lanes, arch.dma.open_transfers, memory)
-    peak = Fraction(access_bytes * dram.channels, preset["timing_cycles"]["nBL"]) / ratio
+    burst_edges = preset["timing_cycles"]["nBL"] * preset.get("ticks_per_cycle", 1)
+    buses = dram.channels * preset.get("pseudo_channels", 1)
+    peak = Fraction(access_bytes * buses, burst_edges) / memory.ratio
     works: list[LayerJobs | DensePhase] = []
 
     def take(work: LayerJobs | DensePhase) -> None:
