@@ -136,7 +136,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
     systolic = method == "dense" and rng.random() < 0.6
     # a pool knows a kv head that it holds again only where bundles leave no gap between theirs (twin finding 2)
     heads_apart = not systolic and all(map(_gapless, layers)) and rng.random() < 0.4
-    preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 4 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
+    preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 10 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
