@@ -8,9 +8,11 @@ owns an idle cycle it works out anew, from the rules in words (design/machine.md
     array     steps on lanes and banks; systolic products
     select    passes of the mask generator
     memory    bursts on channels and banks, edge by edge
+    slow_memory  other buses: tests/twin_dram.py
     layout    where tensors lie, which bursts a transfer touches, how many rows a tile has
     pool      K and V that do not fit: parts, fetches, victims
     layer     the jobs of a layer and what each waits for
+    dense     the jobs of dense products around attention
     machine   the loop over core cycles, and the books
     cases     random designs and traces, as small dictionaries
     compare   both simulators on a case

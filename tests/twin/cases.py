@@ -92,6 +92,8 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
         causal=shape["causal"],
         scale=0.5,
         allowed=None if keys is None else np.tile(keys[::-1], (L_q, 1)),
+        d_ff=shape["d_ff"],
+        gated=shape["gated"],
         predictors=(_predictor(rng, shape, heads),),
     )
 
@@ -123,9 +125,10 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 def random_case(rng: Random, method: str) -> Case:
     """A design and a trace for `given`, `dsa2021` or `dense`."""
     masks = method == "given" or (method == "dense" and rng.random() < 0.3)
-    layers = [_layer(rng, masks) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+    scope = "attention" if masks else rng.choice(["attention", "attention", "attention", "layer"])
+    layers = [_layer(rng, masks) for _ in range(1 if scope == "layer" else rng.choice([1, 1, 1, 2, 3]))]
     often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
-    return {"design": _design(rng, method, layers), "timing": often, "layers": layers}
+    return {"design": _design(rng, method, layers), "scope": scope, "timing": often, "layers": layers}
 
 
 def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,6 +136,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
     systolic = method == "dense" and rng.random() < 0.6
     # a pool knows a kv head that it holds again only where bundles leave no gap between theirs (twin finding 2)
     heads_apart = not systolic and all(map(_gapless, layers)) and rng.random() < 0.4
+    preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 10 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
@@ -157,9 +161,9 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "softmax.pipeline_depth_cycles": rng.choice([0, 1, 5, 20]),
         "dma.open_transfers": rng.randint(1, 4),
         "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
-        "dram.preset": rng.choice(["DDR4_2400", "DDR4_3200"]),
+        "dram.preset": preset,
         "dram.channels": rng.randint(1, 3),
-        "dram.ranks": rng.choice([1, 1, 2]),
+        "dram.ranks": rng.choice([1, 1, 2]) if preset.startswith("DDR4") else 1,
         "dram.refresh": rng.random() < 0.6,
         "dram.page": "open",  # closed pages: an activated burst may find its row closed (twin finding 3)
         "dram.mapping": rng.choice(MAPPINGS),
@@ -236,6 +240,8 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
         "d_model": rng.randint(1, 9),
         "rank": rng.randint(1, 4),
         "extra_columns": rng.randint(0, 2),
+        "d_ff": rng.randint(1, 9),
+        "gated": rng.random() < 0.5,
         "cross": rng.random() < 0.3,
         "padding": rng.choice([0, 0, rng.randint(0, L_k - 1)]),
     }

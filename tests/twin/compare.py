@@ -3,20 +3,25 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pprint import pformat
 from random import Random
 from typing import Any
 
 import pytest
 
+from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.model.accelerator import Accelerator
+from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import load_presets
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
 from twin.cases import Case, arch_of, selection_of, trace_of
 from twin.layout import DoesNotFitError
+from twin.machine import STREAMS
 from twin.run import Outcome, run_twin
+from twin.slow_memory import SlowMemory
 
 SUMS = ("pe_array", "dma")
 """Reports that add up others."""
@@ -29,7 +34,10 @@ def outcome_of(result: MachineResult, counters: Any) -> Outcome:
         owners = {"busy": unit.busy_cycles, **unit.stall_cycles}
         if name not in SUMS:
             books[name] = {owner: cycles for owner, cycles in owners.items() if cycles}
-    heads = [[head.cycles for head in layer.heads] for layer in result.layers]
+    heads: list[list[int]] = []
+    for layer in result.layers:
+        dense = [[cycles] for cycles in layer.dense_cycles.values()]
+        heads += [*dense[:1], [head.cycles for head in layer.heads], *dense[1:]]
     return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters})
 
 
@@ -40,11 +48,13 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
     """
     arch, trace, selection = arch_of(case), trace_of(case), selection_of(case)
     try:
-        twin = run_twin(arch, trace, selection, case["timing"])
+        with _other_timing(arch.dram.preset, case["timing"]):
+            memory = _memory(arch)
+        twin = run_twin(arch, trace, selection, case["scope"], case["timing"], memory)
     except DoesNotFitError:
         return _refused_too(case)
     with _other_timing(arch.dram.preset, case["timing"]), _disturbance(disturbed, twin.cycles):
-        theirs = run_machine(arch, trace, selection)
+        theirs = run_machine(arch, trace, selection, scope=case["scope"])
     fast = outcome_of(theirs, twin.counts)
     found = [
         f"{field}: dsasim {getattr(fast, field)}, twin {getattr(twin, field)}"
@@ -57,6 +67,16 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
         for unit in units
         if fast.books.get(unit) != twin.books.get(unit)
     ]
+
+
+def _memory(arch: ArchConfig) -> SlowMemory | None:
+    """The memory of a preset that the twin's own does not know."""
+    preset, dram = load_presets()[arch.dram.preset], arch.dram
+    if preset.bus == "one":
+        return None
+    use = MemoryUse(dram.mapping, dram.channels, dram.ranks, dram.refresh, dram.page)
+    ratio = preset.tick_ps * Fraction(arch.clock_ghz) / 1000
+    return SlowMemory(preset, use, len(STREAMS), arch.dma.outstanding_bursts, ratio)
 
 
 @contextmanager
@@ -97,7 +117,7 @@ def _disturbance(rng: Random | None, cycles: int) -> Iterator[None]:
 
 def _refused_too(case: Case) -> list[str] | None:
     try:
-        run_machine(arch_of(case), trace_of(case), selection_of(case))
+        run_machine(arch_of(case), trace_of(case), selection_of(case), scope=case["scope"])
     except ConfigError:
         return None
     return ["the twin refuses, dsasim does not"]

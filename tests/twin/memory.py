@@ -305,7 +305,7 @@ def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str
     written = t["nCWL"] + t["nBL"]
     closes = {"RD": t["nRTP"], "WR": written + t["nWR"]}
     itself = [(earlier, after + t["nRP"]) for earlier, after in closes.items() if closed_page]
-    column = [("ACT", BANK, t["nRCD"]), ("RD", OTHER_RANKS, t["nBL"] + t["nCS"])]
+    other = [("RD", OTHER_RANKS, t["nBL"] + t.get("nCS", 0))]
     return {
         "ACT": [
             ("ACT", BANK, t["nRC"]),
@@ -330,19 +330,21 @@ def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str
             *((earlier, RANK, after) for earlier, after in itself),
         ],
         "RD": [
-            *column,
+            *other,
+            ("ACT", BANK, t.get("nRCDRD", t.get("nRCD", 0))),
             ("RD", GROUP, t["nCCDL"]),
             ("RD", RANK, t["nCCDS"]),
             ("RD", CHANNEL, t["nBL"]),
             ("WR", GROUP, written + t["nWTRL"]),
             ("WR", RANK, written + t["nWTRS"]),
-            ("WR", OTHER_RANKS, t["nCL"] + t["nBL"] + t["nCS"] - t["nCWL"]),
+            ("WR", OTHER_RANKS, t["nCL"] + t["nBL"] + t.get("nCS", 0) - t["nCWL"]),
         ],
         "WR": [
-            *column,
+            *other,
+            ("ACT", BANK, t.get("nRCDWR", t.get("nRCD", 0))),
             ("WR", GROUP, t["nCCDL"]),
             ("WR", RANK, t["nCCDS"]),
             ("WR", CHANNEL, t["nBL"]),
-            ("RD", RANK, t["nCL"] + t["nBL"] + 2 - t["nCWL"]),
+            ("RD", RANK, t.get("nRTW", t["nCL"] + t["nBL"] + 2 - t["nCWL"])),
         ],
     }

@@ -11,6 +11,7 @@ import yaml
 
 import dsasim
 from dsasim.trace.attention import AttentionTrace
+from twin.dense import DensePhase, phases
 from twin.layer import LayerJobs
 from twin.machine import STREAMS, Machine
 from twin.memory import Memory, Use
@@ -22,7 +23,7 @@ class Outcome:
 
     cycles: int
     heads: list[list[int]]
-    """Cycles of each query head, layer by layer."""
+    """Cycles of each query head, layer by layer, and of each dense phase around a layer."""
     books: dict[str, dict[str, int]]
     """Cycles of each unit by owner, without zeros."""
     counts: dict[str, int]
@@ -36,32 +37,51 @@ def presets() -> dict[str, Any]:
 
 
 def run_twin(
-    arch: Any, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], timing: Mapping[str, int] | None = None
+    arch: Any,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    scope: str = "attention",
+    timing: Mapping[str, int] | None = None,
+    memory: Any = None,
 ) -> Outcome:
-    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset."""
+    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset, `memory` the twin's own."""
     preset = presets()[arch.dram.preset]
     preset["timing_cycles"] |= timing or {}
     access_bytes = preset["data_width_bits"] * preset["burst_length"] // 8
-    ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
     dram = arch.dram
-    use = Use(
-        channels=dram.channels,
-        ranks=dram.ranks,
-        mapping=dram.mapping,
-        refresh=dram.refresh,
-        closed_page=dram.page == "closed",
-        outstanding=arch.dma.outstanding_bursts,
-        streams=len(STREAMS),
-    )
-    memory = Memory(preset, use, ratio)
+    if memory is None:
+        ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
+        use = Use(
+            channels=dram.channels,
+            ranks=dram.ranks,
+            mapping=dram.mapping,
+            refresh=dram.refresh,
+            closed_page=dram.page == "closed",
+            outstanding=arch.dma.outstanding_bursts,
+            streams=len(STREAMS),
+        )
+        memory = Memory(preset, use, ratio)
     machine = Machine(arch.pe_array.lanes, arch.dma.open_transfers, memory)
-    layers: list[LayerJobs] = []
+    burst_edges = preset["timing_cycles"]["nBL"] * preset.get("ticks_per_cycle", 1)
+    buses = dram.channels * preset.get("pseudo_channels", 1)
+    peak = Fraction(access_bytes * buses, burst_edges) / memory.ratio
+    works: list[LayerJobs | DensePhase] = []
+
+    def take(work: LayerJobs | DensePhase) -> None:
+        works.append(work)
+        machine.add(work.jobs)
+
     for number, heads in sorted(selection.items()):
-        before = layers[-1].sequence[-1] if layers else None
-        layers.append(LayerJobs(arch, trace.layer(number), len(layers), list(heads), access_bytes, before))
-        machine.add(layers[-1].jobs)
+        layer = trace.layer(number)
+        before, after = ([], []) if scope == "attention" else phases(layer)
+        for products in before:
+            take(DensePhase(arch, layer, len(works), products, access_bytes, peak))
+        last = works[-1].sequence[-1] if works else None
+        take(LayerJobs(arch, layer, len(works), list(heads), access_bytes, last))
+        for products in after:
+            take(DensePhase(arch, layer, len(works), products, access_bytes, peak))
     cycles = machine.run()
-    counts: Counter[str] = sum((layer.counts for layer in layers), Counter())
+    counts = sum((work.counts for work in works if isinstance(work, LayerJobs)), Counter[str]())
     memory_counts = {
         "dram_read_bursts": memory.counts["RD"],
         "dram_write_bursts": memory.counts["WR"],
@@ -76,17 +96,24 @@ def run_twin(
     }
     books = {unit: {owner: n for owner, n in owners.items() if n} for unit, owners in machine.books().items()}
     reads = {name: counts[name] for name in ("k_vector_reads", "v_vector_reads")}
-    return Outcome(cycles, _head_cycles(layers), books, reads | memory_counts)
+    return Outcome(cycles, _spent(works), books, reads | memory_counts)
 
 
-def _head_cycles(layers: list[LayerJobs]) -> list[list[int]]:
-    """From the previous head's last output in DRAM to its own; none if that was earlier."""
+def _spent(works: list[LayerJobs | DensePhase]) -> list[list[int]]:
+    """From the end of the head or phase before to its own; none if that was earlier."""
     began, cycles = 0, []
-    for layer in layers:
-        of_layer = []
-        for head in sorted({head for tile in layer.tiles for head in tile.heads}):
-            end = max(tile.made["written"].ended or 0 for tile in layer.tiles if head in tile.heads)
-            of_layer.append(max(0, end - began))
+    for work in works:
+        spent = []
+        for end in _ends(work):
+            spent.append(max(0, end - began))
             began = max(began, end)
-        cycles.append(of_layer)
+        cycles.append(spent)
     return cycles
+
+
+def _ends(work: LayerJobs | DensePhase) -> list[int]:
+    """When the last output of each head was in DRAM; when a dense phase was over."""
+    if isinstance(work, DensePhase):
+        return [max(job.ended or 0 for job in work.jobs)]
+    heads = sorted({head for tile in work.tiles for head in tile.heads})
+    return [max(tile.made["written"].ended or 0 for tile in work.tiles if head in tile.heads) for head in heads]

@@ -52,7 +52,10 @@ def test_the_order_of_processes_and_events_of_others_change_nothing(rng: Random,
 
 
 def test_the_twin_shares_no_code_with_what_it_checks() -> None:
-    """Only `compare` runs dsasim; the others may read its designs, traces and predicted scores."""
+    """Only `compare` runs dsasim; the others may read its designs, traces and predicted scores.
+
+    (Memories other than DDR4 and GDDR6 are those of tests/twin_dram.py.)
+    """
     for path in HERE.glob("*.py"):
         imported = re.findall(r"^(?:from|import) (dsasim\S*)", path.read_text(encoding="utf-8"), re.MULTILINE)
         timed = [name for name in imported if re.match(r"dsasim\.(kernels|dataflow|model|sim|api)\b", name)]

@@ -1,0 +1,52 @@
+"""Memories with other buses than DDR4 has (LPDDR5, HBM): `twin_dram`, the controller's own twin, edge by edge.
+
+It shares the table of JEDEC distances with dsasim; `twin.memory`, for DDR4 and GDDR6, has one of its own.
+"""
+
+from collections import Counter
+from fractions import Fraction
+from math import ceil, floor
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from twin_dram import SlowDram
+
+from twin.memory import Moving
+
+
+class SlowMemory:
+    """`SlowDram` with the words of `twin.memory.Memory`."""
+
+    def __init__(self, preset: Any, use: Any, streams: int, outstanding: int, ratio: Fraction) -> None:
+        self.dram = SlowDram(preset, use, streams, outstanding)
+        self.ratio = ratio
+        self.next_edge = 0
+        self.told: set[Any] = set()
+        self.finished: list[Moving] = []
+        self.busy_cycles: set[int] = set()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Commands and what became of requests."""
+        return self.dram.counts
+
+    def post(self, owner: Any, stream: int, bursts: list[int], *, is_write: bool) -> None:
+        """Take a transfer of aligned bursts."""
+        size = self.dram.preset.access_bytes
+        starts = np.array(bursts) * size
+        self.dram.post(
+            stream, SimpleNamespace(is_write=is_write, starts=starts, sizes=np.full(len(bursts), size)), owner
+        )
+
+    def advance(self, cycle: int) -> None:
+        """All edges in core cycle `cycle`."""
+        while self.next_edge * self.ratio < cycle + 1:
+            moved = len(self.dram.on_bus)
+            self.dram.tick(self.next_edge)
+            self.next_edge += 1
+            for first, end, _ in self.dram.on_bus[moved:]:
+                self.busy_cycles.update(range(floor(first * self.ratio), ceil(end * self.ratio)))
+        for owner in self.dram.ends.keys() - self.told:
+            self.told.add(owner)
+            self.finished.append(Moving(owner, False, 0, self.dram.ends[owner]))
