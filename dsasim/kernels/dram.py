@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_queue import NOTHING
@@ -143,9 +144,19 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
 @njit(cache=True)
 def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
-    fixed, rules, rules_of, log, lists = memory.fixed, memory.rules, memory.rules_of, memory.log, memory.lists
-    units, banks, ranks, channel, queue = memory.units, memory.banks, memory.ranks, memory.channel, memory.queue
-    counters = memory.counters
+    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    units, banks, ranks, channel = (
+        borrow(memory.units),
+        borrow(memory.banks),
+        borrow(memory.ranks),
+        borrow(memory.channel),
+    )
+    queue, lists, counters, log = (
+        borrow(memory.queue),
+        borrow(memory.lists),
+        borrow(memory.counters),
+        borrow(memory.log),
+    )
     passed = state.scalars[EDGE]
     while passed < edge and passed <= state.scalars[LAST_DATA]:
         _pass_edge(state.scalars, state.streams, state.ring, passed)
@@ -166,10 +177,26 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     bursts not yet issued).
     """
     catch_up(memory, state, first)
-    fixed, rules, rules_of, log, lists = memory.fixed, memory.rules, memory.rules_of, memory.log, memory.lists
-    units, banks, ranks, channel, queue = memory.units, memory.banks, memory.ranks, memory.channel, memory.queue
-    counters, pieces, hashes = memory.counters, memory.pieces, memory.hashes
-    scalars, transfers, runs, streams, ring = state.scalars, state.transfers, state.runs, state.streams, state.ring
+    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    units, banks, ranks, channel = (
+        borrow(memory.units),
+        borrow(memory.banks),
+        borrow(memory.ranks),
+        borrow(memory.channel),
+    )
+    queue, lists, counters, log = (
+        borrow(memory.queue),
+        borrow(memory.lists),
+        borrow(memory.counters),
+        borrow(memory.log),
+    )
+    pieces, hashes, scalars = borrow(memory.pieces), borrow(memory.hashes), borrow(state.scalars)
+    transfers, runs, streams, ring = (
+        borrow(state.transfers),
+        borrow(state.runs),
+        borrow(state.streams),
+        borrow(state.ring),
+    )
     num, den = scalars[NUM], scalars[DEN]
     remaining = np.sum(transfers[:, :, UNISSUED])
     completions = 0

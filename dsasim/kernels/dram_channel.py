@@ -11,7 +11,7 @@ As Ramulator 2.1 decides (CMU-SAFARI/ramulator2, commit c5b1c3a478b6), at each e
        and there are reads.
 
 An ACT moves its request to the activated list. HBM has a column bus and a row bus, each with a command an edge, in that
-order. LPDDR5 activates in two steps and wakes its data clock (`_tick_split`). Each request counts once, at its first
+order. LPDDR5 activates in two steps and wakes its data clock (`tick`). Each request counts once, at its first
 command: as a row hit, a miss (bank closed) or a conflict (another row open). A read of a burst in the write queue is
 forwarded and a write to one is merged: both are over one edge later.
 
@@ -36,12 +36,12 @@ from dsasim.kernels.dram_queue import (
     NO_ACT,
     NOTHING,
     OPENING_LIST,
+    PRE_ONLY,
     QUEUE_SLOTS,
     READ_QUEUE,
     ROW,
     ROW_ONLY,
     TAG,
-    TAIL,
     TOUCHED,
     WRITE_QUEUE,
     append,
@@ -87,12 +87,13 @@ from dsasim.kernels.dram_timing import (
 WRITE_HIGH = 0.8 * QUEUE_SLOTS
 WRITE_LOW = 0.2 * QUEUE_SLOTS
 
-# fields of a channel: next edge worth a try; write mode; next refresh, how many are due and done; open banks and since
-# when; LPDDR5: edge up to which the data clock runs, and the (list, position) whose CAS has been issued
+# fields of a channel: next edge worth a try; write mode; next refresh, how many are due and done; open banks, since
+# when; searches so far; the request (list, position) that issues its command at FOUND_AT if nothing else happens;
+# LPDDR5: edge up to which the data clock runs, and whether the request found has had its CAS
 (
-    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN,
-    WCK_UNTIL, CAS_LIST, CAS_AT, CHANNEL_FIELDS,
-) = range(12)  # fmt: skip
+    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN, FOUND_AT, FOUND_LIST, FOUND,
+    WCK_UNTIL, AFTER_CAS, CHANNEL_FIELDS,
+) = range(14)  # fmt: skip
 # counters of a channel; OPEN_EDGES are edges with a row open in any of its banks
 (
     READS, WRITES, ACTIVATES, PRECHARGES, PRECHARGE_ALLS, REFRESHES, HITS, MISSES, CONFLICTS, FORWARDED, MERGED,
@@ -106,7 +107,7 @@ REFUSED, QUEUED, SHORTCUT = 0, 1, 2
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
     """Append to `log` [room, 4] while it has room; log[0, 0] counts."""
     if len(log) > 0:
@@ -116,7 +117,7 @@ def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
             log[at, 0], log[at, 1], log[at, 2], log[at, 3] = edge, command, bank, row
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _change_row(
     fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, counters: Ints, c: int, bank: int, row: int, edge: int
 ) -> None:
@@ -134,78 +135,65 @@ def _change_row(
             counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _set_mode(channel: Ints, lists: Ints, c: int) -> int:
-    """Switch between reads and writes if it is time; the list of the mode."""
+    """Switch between reads and writes if it is time; the mode, which is the number of its list."""
     reads, writes = lists[c * LISTS + READ_QUEUE, LENGTH], lists[c * LISTS + WRITE_QUEUE, LENGTH]
     if channel[c, WRITE_MODE]:
         if writes < WRITE_LOW and reads > 0:
             channel[c, WRITE_MODE] = 0
     elif writes > WRITE_HIGH or reads == 0:
         channel[c, WRITE_MODE] = 1
-    return int(c * LISTS + channel[c, WRITE_MODE])
+    return int(channel[c, WRITE_MODE])
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _hold_bank(fixed: Ints, banks: Ints, ranks: Ints, bank: int, change: int) -> None:
     """Count an activated request in or out of its bank."""
     banks[bank, HELD] += change
     ranks[(bank >> fixed[UNIT_SHIFT]) // fixed[STACKS], HELD_BANKS] += change
 
 
-@njit(cache=True)
-def _access(
+@njit(cache=True, forceinline=True)
+def _issue(
     fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
     lists: Ints, counters: Ints, log: Ints, c: int, of: int, at: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """Issue a request's column command and let it go; (tag, is write, arrived)."""
-    bank, write, tag = queue[of, BANK, at], queue[of, IS_WRITE, at], queue[of, TAG, at]
-    obey(fixed, rules, rules_of, units, banks, bank, RD + write, edge)
-    _record(log, edge, RD + write, bank, queue[of, ROW, at])
-    counters[c, READS + write] += 1
-    if queue[of, TOUCHED, at] == 0:
-        counters[c, HITS] += 1
-    if of == c * LISTS + ACTIVATED:
-        _hold_bank(fixed, banks, ranks, bank, -1)
-    if fixed[CLOSED_PAGE]:
-        _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
-    arrived = queue[of, ARRIVED, at]
-    remove(queue, lists, of, at)
+    """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
+    bank, row, write = queue[of, BANK, at], queue[of, ROW, at], queue[of, IS_WRITE, at]
+    command = next_command(banks, bank, row, write)
+    obey(fixed, rules, rules_of, units, banks, bank, command, edge)
+    first = 1 - min(queue[of, TOUCHED, at], 1)
+    tag, arrived, left_open = NOTHING, queue[of, ARRIVED, at], row
+    if command >= RD:
+        _record(log, edge, command, bank, row)
+        counters[c, READS + write] += 1
+        counters[c, HITS] += first
+        tag, left_open = queue[of, TAG, at], CLOSED if fixed[CLOSED_PAGE] else row
+        if of == c * LISTS + ACTIVATED:
+            _hold_bank(fixed, banks, ranks, bank, -1)
+        remove(queue, lists, of, at)
+    elif command == PRE:
+        _record(log, edge, PRE, bank, banks[bank, OPEN_ROW])
+        counters[c, PRECHARGES] += 1
+        counters[c, CONFLICTS] += first
+        queue[of, TOUCHED, at] = 1
+        left_open = CLOSED
+    else:
+        _record(log, edge, ACT, bank, row)
+        counters[c, ACTIVATES] += 1
+        counters[c, MISSES] += first
+        count_activate(fixed, units, ranks, bank, edge)
+        _hold_bank(fixed, banks, ranks, bank, 1)
+        split = fixed[SLOTS] == SPLIT_ACTIVATE
+        left_open = OPENING if split else row
+        queue[of, TOUCHED, at] = 1 + edge + fixed[AAD]
+        move(queue, lists, of, at, c * LISTS + (OPENING_LIST if split else ACTIVATED))
+    _change_row(fixed, banks, ranks, channel, counters, c, bank, left_open, edge)
     return tag, write, arrived
 
 
-@njit(cache=True)
-def _prepare(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
-    lists: Ints, counters: Ints, log: Ints, c: int, of: int, at: int, edge: int,
-) -> None:  # fmt: skip
-    """Issue a request's ACT or PRE."""
-    bank, row = queue[of, BANK, at], queue[of, ROW, at]
-    command = next_command(banks, bank, row, 0)
-    obey(fixed, rules, rules_of, units, banks, bank, command, edge)
-    touched = queue[of, TOUCHED, at]
-    queue[of, TOUCHED, at] = 1
-    if command == PRE:
-        counters[c, CONFLICTS] += 1 - touched
-        counters[c, PRECHARGES] += 1
-        _record(log, edge, PRE, bank, banks[bank, OPEN_ROW])
-        _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
-        return
-    counters[c, MISSES] += 1 - touched
-    counters[c, ACTIVATES] += 1
-    count_activate(fixed, units, ranks, bank, edge)
-    _record(log, edge, ACT, bank, row)
-    _hold_bank(fixed, banks, ranks, bank, 1)
-    if fixed[SLOTS] == SPLIT_ACTIVATE:
-        _change_row(fixed, banks, ranks, channel, counters, c, bank, OPENING, edge)
-        move(queue, lists, of, at, c * LISTS + OPENING_LIST)
-        queue[c * LISTS + OPENING_LIST, TOUCHED, lists[c * LISTS + OPENING_LIST, TAIL] - 1] = 1 + edge + fixed[AAD]
-    else:
-        _change_row(fixed, banks, ranks, channel, counters, c, bank, row, edge)
-        move(queue, lists, of, at, c * LISTS + ACTIVATED)
-
-
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _refresh(
     fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
@@ -235,117 +223,89 @@ def _refresh(
     return edge
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
+def _choose(
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints, c: int, edge: int, bus: int
+) -> tuple[int, int, int]:
+    """Rules a and c: the request whose command `bus` carries first: (list, position, edge), see `first_ready`."""
+    half, of, at, when = fixed[HALF_TICKS], c * LISTS + ACTIVATED, NOTHING, NEVER
+    if bus & COLUMN_ONLY:
+        at, when = first_activated(fixed, units, banks, queue, lists, of, edge, half)
+    if when > edge and channel[c, REFRESH_DUE] == 0:
+        mode = _set_mode(channel, lists, c)
+        line = c * LISTS + mode
+        channel[c, SCAN] += 1
+        place, ready = first_ready(fixed, units, banks, queue, lists, line, edge, bus, mode, channel[c, SCAN])
+        if ready < when:
+            of, at, when = line, place, ready
+    return of, at, when
+
+
+@njit(cache=True, forceinline=True)
 def tick(
     fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
     lists: Ints, counters: Ints, log: Ints, c: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
 
-    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue.
+    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue. With one
+    bus, what a fruitless search found for later is kept (FOUND_AT).
+
+    LPDDR5 activates in two steps: ACT-2 is legal at once after ACT-1, and until it is issued no other ACT-1 is. It
+    takes an edge that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
+    of a CAS whose column command would take that last one. Its data clock (WCK) runs until latency + nBL + nWCKPST after a
+    column command; later ones need a CAS at the edge before theirs.
     """
     if edge == channel[c, REFRESH_AT]:
         channel[c, REFRESH_AT] += fixed[REFI]
         channel[c, REFRESH_DUE] += fixed[RANKS]
-    if fixed[SLOTS] == SPLIT_ACTIVATE:
-        return _tick_split(
-            fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, edge
-        )  # fmt: skip
-    half, two_buses = fixed[HALF_TICKS], fixed[SLOTS] == ROW_AND_COLUMN
-    of = c * LISTS + ACTIVATED
-    at, soonest = first_activated(fixed, units, banks, queue, lists, of, edge, half)
-    if at == NOTHING and channel[c, REFRESH_DUE] == 0:
-        of = _set_mode(channel, lists, c)
-        channel[c, SCAN] += 1
-        bus = COLUMN_ONLY if two_buses else ANY
-        at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, bus, half, channel[c, SCAN])
-        soonest = min(soonest, ready)
-    done = (NOTHING, 0, 0)
-    if at != NOTHING:
-        soonest = edge
-        if of == c * LISTS + ACTIVATED or banks[queue[of, BANK, at], OPEN_ROW] == queue[of, ROW, at]:
-            done = _access(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
-            )  # fmt: skip
+        if not channel[c, AFTER_CAS]:
+            channel[c, FOUND_AT] = NOTHING
+    two_buses, split = fixed[SLOTS] == ROW_AND_COLUMN, fixed[SLOTS] == SPLIT_ACTIVATE
+    second, last_chance = _next_second_act(queue, lists, c * LISTS + OPENING_LIST)
+    soonest = NEVER
+    tag, wrote, arrived = NOTHING, 0, 0
+    act_2 = last_chance <= edge
+    for slot in range(0 if act_2 else 2 if two_buses else 1):
+        bus = (ROW_ONLY if slot else COLUMN_ONLY) if two_buses else ANY if second == NOTHING else NO_ACT
+        if channel[c, FOUND_AT] == edge:
+            of, at, when = channel[c, FOUND_LIST], channel[c, FOUND], edge
         else:
-            _prepare(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
-            )  # fmt: skip
-    if channel[c, REFRESH_DUE] > 0:
-        if two_buses or at == NOTHING:
-            ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
-            soonest = min(soonest, ready)
-    elif two_buses:
-        of = _set_mode(channel, lists, c)
-        channel[c, SCAN] += 1
-        at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, ROW_ONLY, half, channel[c, SCAN])
-        soonest = min(soonest, ready)
-        if at != NOTHING:
-            _prepare(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
-            )  # fmt: skip
-    channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
-    return done
-
-
-@njit(cache=True)
-def _tick_split(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
-    lists: Ints, counters: Ints, log: Ints, c: int, edge: int,
-) -> tuple[int, int, int]:  # fmt: skip
-    """LPDDR5's edge: ACT-2 follows ACT-1 within nAAD, and a column command a CAS when the data clock has stopped.
-
-    An ACT-2 is legal at once, and until it is issued no other ACT-1 is. It takes an edge that is otherwise unused, or
-    the last one allowed to it (before all else), or that of a CAS whose column command would take that last one. The
-    data clock (WCK) runs until latency + nBL + nWCKPST after a column command; later ones need a CAS an edge before.
-    """
-    opening = c * LISTS + OPENING_LIST
-    channel[c, NEXT_TRY] = min(edge + 1, channel[c, REFRESH_AT])
-    second, deadline = _next_second_act(queue, lists, opening)
-    if deadline <= edge:
+            of, at, when = _choose(fixed, units, banks, channel, queue, lists, c, edge, bus)
+        channel[c, FOUND_AT] = NOTHING
+        soonest = min(soonest, when)
+        if when > edge:
+            if channel[c, REFRESH_DUE] > 0:
+                if bus & PRE_ONLY:
+                    ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
+                    soonest = min(soonest, ready)
+            elif not two_buses and not split:
+                channel[c, FOUND_AT], channel[c, FOUND_LIST], channel[c, FOUND] = when, of, at
+            continue
+        write = queue[of, IS_WRITE, at]
+        if split and banks[queue[of, BANK, at], OPEN_ROW] == queue[of, ROW, at]:
+            if edge >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
+                act_2 = last_chance <= edge + 1
+                if not act_2:
+                    channel[c, AFTER_CAS] = 1
+                    channel[c, FOUND_AT], channel[c, FOUND_LIST], channel[c, FOUND] = edge + 1, of, at
+                continue
+            channel[c, AFTER_CAS] = 0
+            running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
+            channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
+        done, was_write, since = _issue(
+            fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+        )  # fmt: skip
+        if done != NOTHING:
+            tag, wrote, arrived = done, was_write, since
+    if act_2 or (second != NOTHING and soonest > edge):
         _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
-        return NOTHING, 0, 0
-    of, at = channel[c, CAS_LIST], channel[c, CAS_AT]
-    if at == NOTHING:
-        of = c * LISTS + ACTIVATED
-        at, soonest = first_activated(fixed, units, banks, queue, lists, of, edge, 0)
-        if at == NOTHING and channel[c, REFRESH_DUE] > 0:
-            ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
-            if ready <= edge:
-                return NOTHING, 0, 0
-            soonest = min(soonest, ready)
-        elif at == NOTHING:
-            of = _set_mode(channel, lists, c)
-            channel[c, SCAN] += 1
-            bus = ANY if second == NOTHING else NO_ACT
-            at, ready = first_ready(fixed, units, banks, queue, lists, of, edge, bus, 0, channel[c, SCAN])
-            soonest = min(soonest, ready)
-        if at == NOTHING:
-            if second != NOTHING:
-                _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
-            else:
-                channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
-            return NOTHING, 0, 0
-        if banks[queue[of, BANK, at], OPEN_ROW] != queue[of, ROW, at]:
-            _prepare(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
-            )  # fmt: skip
-            return NOTHING, 0, 0
-        if edge >= channel[c, WCK_UNTIL]:
-            if deadline <= edge + 1:
-                _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
-            else:
-                channel[c, CAS_LIST], channel[c, CAS_AT] = of, at
-            return NOTHING, 0, 0
-    channel[c, CAS_AT] = NOTHING
-    latency = fixed[CWL] if queue[of, IS_WRITE, at] else fixed[CL]
-    channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], edge + latency + fixed[BL] + fixed[WCK_EXTRA])
-    return _access(
-        fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
-    )  # fmt: skip
+        soonest = edge
+    channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
+    return tag, wrote, arrived
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _next_second_act(queue: Ints, lists: Ints, of: int) -> tuple[int, int]:
     """The request that waits for ACT-2, and its last edge for it; TOUCHED holds 1 + that edge."""
     if lists[of, LENGTH] == 0:
@@ -353,7 +313,7 @@ def _next_second_act(queue: Ints, lists: Ints, of: int) -> tuple[int, int]:
     return lists[of, HEAD], queue[of, TOUCHED, lists[of, HEAD]] - 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _second_act(
     fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints, log: Ints,
     c: int, at: int, edge: int,
@@ -365,7 +325,7 @@ def _second_act(
     move(queue, lists, opening, at, c * LISTS + ACTIVATED)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def admit(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints,
     c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
@@ -385,7 +345,9 @@ def admit(
     append(queue, lists, of, bank, row, edge, tag, burst, write)
     length = lists[of, LENGTH]
     if (write == 0 and length == 1) or (write == 1 and length > WRITE_HIGH):
-        channel[c, NEXT_TRY] = edge + 1
+        channel[c, NEXT_TRY] = edge + 1  # the mode may change
+        if not channel[c, AFTER_CAS]:
+            channel[c, FOUND_AT] = NOTHING
     elif write == channel[c, WRITE_MODE] and channel[c, NEXT_TRY] > edge + 1:
         command = next_command(banks, bank, row, write)
         if command != NOTHING:
@@ -394,7 +356,7 @@ def admit(
     return QUEUED
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def close_books(channel: Ints, counters: Ints, edge: int) -> None:
     """Count OPEN_EDGES up to `edge`."""
     for c in range(len(channel)):

@@ -17,7 +17,7 @@ FIELD, SIZE, BITS, SHIFT = 0, 1, 2, 3
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def locate(fixed: Ints, pieces: Ints, hashes: Ints, burst: int) -> tuple[int, int, int]:
     """(channel, bank numbered through all channels, row) of a burst; what lies past the capacity wraps.
 

@@ -12,7 +12,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dsasim.kernels.dram_timing import ACT, CLOSED, HELD, HIT_SEEN, OPEN_ROW, OPENING, PRE, RD, UNIT_SHIFT
+from dsasim.kernels.dram_timing import (
+    ACT,
+    CLOSED,
+    HALF_TICKS,
+    HELD,
+    HIT_SEEN,
+    OPEN_ROW,
+    OPENING,
+    PRE,
+    RD,
+    UNIT_SHIFT,
+    WR,
+)
 
 QUEUE_SLOTS = 32
 WINDOW = 128
@@ -27,16 +39,16 @@ BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, FIELDS = 0, 1, 2, 3, 4, 5, 6,
 # fields of a list
 HEAD, TAIL, LENGTH, LIST_FIELDS = 0, 1, 2, 3
 
-COLUMN_ONLY, PRE_ONLY, ACT_ONLY = 1, 2, 4
-"""Which commands may be issued; they add up."""
-ANY, ROW_ONLY, NO_ACT = 7, 6, 3
+COLUMN_ONLY, PRE_ONLY, ACT_ONLY = 1 << RD | 1 << WR, 1 << PRE, 1 << ACT
+"""Which commands may be issued, a bit each."""
+ROW_ONLY, NO_ACT, ANY = ACT_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY | ACT_ONLY
 NEVER = 1 << 60
 NOTHING = -1
 
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def append(queue: Ints, lists: Ints, to: int, bank: int, row: int, edge: int, tag: int, burst: int, write: int) -> None:
     """Put a request at the young end of a list; its TOUCHED is 0."""
     at = lists[to, TAIL]
@@ -51,7 +63,7 @@ def append(queue: Ints, lists: Ints, to: int, bank: int, row: int, edge: int, ta
     lists[to, LENGTH] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _close_holes(queue: Ints, lists: Ints, of: int) -> None:
     kept = 0
     for at in range(lists[of, HEAD], lists[of, TAIL]):
@@ -62,7 +74,7 @@ def _close_holes(queue: Ints, lists: Ints, of: int) -> None:
     lists[of, HEAD], lists[of, TAIL] = 0, kept
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def remove(queue: Ints, lists: Ints, of: int, at: int) -> None:
     """Take the request at a position out of its list."""
     queue[of, BANK, at] = HOLE
@@ -77,7 +89,7 @@ def remove(queue: Ints, lists: Ints, of: int, at: int) -> None:
         _close_holes(queue, lists, of)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def move(queue: Ints, lists: Ints, of: int, at: int, to: int) -> None:
     """Move a request to the end of another list, as it is."""
     touched = queue[of, TOUCHED, at]
@@ -89,7 +101,7 @@ def move(queue: Ints, lists: Ints, of: int, at: int, to: int) -> None:
     remove(queue, lists, of, at)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def holds_burst(queue: Ints, lists: Ints, of: int, burst: int) -> bool:
     """Whether a list holds a request for the burst."""
     for at in range(lists[of, HEAD], lists[of, TAIL]):
@@ -98,7 +110,7 @@ def holds_burst(queue: Ints, lists: Ints, of: int, burst: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def next_command(banks: Ints, bank: int, row: int, write: int) -> int:
     """The command a request needs next; NOTHING while its bank is opening."""
     is_open = banks[bank, OPEN_ROW]
@@ -109,7 +121,7 @@ def next_command(banks: Ints, bank: int, row: int, write: int) -> int:
     return NOTHING if is_open == OPENING else PRE
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _hit_of_same_age(queue: Ints, lists: Ints, banks: Ints, of: int, at: int) -> bool:
     """Whether a request that arrived with this one, but stands after it, hits the row open in its bank."""
     bank = queue[of, BANK, at]
@@ -123,63 +135,62 @@ def _hit_of_same_age(queue: Ints, lists: Ints, banks: Ints, of: int, at: int) ->
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def first_ready(
-    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, bus: int, half: int, scan: int
+    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, bus: int, write: int, scan: int
 ) -> tuple[int, int]:
-    """The oldest request of a queue whose next command `bus` admits and is legal now: (position, edge).
+    """Which request of a queue, of those whose next command `bus` admits, issues it first: (position, edge).
 
-    If none is, (NOTHING, when the first will be). With `half` = 1 ticks are half cycles, and commands other than PRE
-    are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
+    That is the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING at NEVER if
+    none may before another command is issued. All its requests are writes, or none (`write`). In half-cycle ticks, commands
+    other than PRE are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
     """
-    soonest = NEVER
+    half = fixed[HALF_TICKS]
+    soonest, found = NEVER, NOTHING
     last_bank, last_row = HOLE, 0
+    shift, column = fixed[UNIT_SHIFT], RD + write
     for at in range(lists[of, HEAD], lists[of, TAIL]):
         bank, row = queue[of, BANK, at], queue[of, ROW, at]
         if bank == HOLE or (bank == last_bank and row == last_row):
             continue  # an older request for the same row needs the same command
         last_bank, last_row = bank, row
-        command = next_command(banks, bank, row, queue[of, IS_WRITE, at])
-        if command >= RD:
+        is_open = banks[bank, OPEN_ROW]
+        command = column if is_open == row else ACT if is_open == CLOSED else PRE
+        if command == column:
             banks[bank, HIT_SEEN] = scan
-            if bus & COLUMN_ONLY == 0:
-                continue
-        elif command == NOTHING or bus & (ACT_ONLY if command == ACT else PRE_ONLY) == 0:
-            continue
-        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command])
+        ready = max(banks[bank, command], units[bank >> shift, command], edge)
         if half and command != PRE:
-            ready = max(ready, edge) | 1
-        if ready >= soonest:
+            ready |= 1
+        if ready >= soonest or bus & (1 << command) == 0 or is_open == OPENING:
             continue
         if command == PRE:
             held = banks[bank, HELD] > 0 or banks[bank, HIT_SEEN] == scan
             if held or _hit_of_same_age(queue, lists, banks, of, at):
                 continue
-        if ready <= edge:
-            return at, edge
-        soonest = ready
-    return NOTHING, soonest
+        soonest, found = ready, at
+        if ready == edge:
+            break
+    return found, soonest
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def first_activated(
     fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, half: int
 ) -> tuple[int, int]:
-    """The oldest activated request whose column command is legal now, as `first_ready` says it.
+    """Which activated request issues its column command first, as `first_ready` says it.
 
     The list is in the order of activation, so that the oldest may stand anywhere.
     """
-    soonest, best = NEVER, NOTHING
+    soonest, found = NEVER, NOTHING
     for at in range(lists[of, HEAD], lists[of, TAIL]):
         bank = queue[of, BANK, at]
         if bank == HOLE:
             continue
         command = RD + queue[of, IS_WRITE, at]
-        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command])
+        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command], edge)
         if half:
-            ready = max(ready, edge) | 1
-        if ready > edge:
-            soonest = min(soonest, ready)
-        elif best == NOTHING or queue[of, ARRIVED, at] < queue[of, ARRIVED, best]:
-            best = at
-    return (NOTHING, soonest) if best == NOTHING else (best, edge)
+            ready |= 1
+        older = ready == soonest and queue[of, ARRIVED, at] < queue[of, ARRIVED, found]
+        if ready < soonest or older:
+            soonest, found = ready, at
+    return found, soonest

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
 from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_mapping import locate
@@ -45,9 +46,20 @@ def replay(
     `bursts` are addresses / access bytes. `scalars` [SCALARS] and `histogram` [BINS] carry over between parts, which
     may be cut anywhere.
     """
-    fixed, rules, rules_of, log, lists = memory.fixed, memory.rules, memory.rules_of, memory.log, memory.lists
-    units, banks, ranks, channel, queue = memory.units, memory.banks, memory.ranks, memory.channel, memory.queue
-    counters, pieces, hashes = memory.counters, memory.pieces, memory.hashes
+    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    units, banks, ranks, channel = (
+        borrow(memory.units),
+        borrow(memory.banks),
+        borrow(memory.ranks),
+        borrow(memory.channel),
+    )
+    queue, lists, counters, log = (
+        borrow(memory.queue),
+        borrow(memory.lists),
+        borrow(memory.counters),
+        borrow(memory.log),
+    )
+    pieces, hashes = borrow(memory.pieces), borrow(memory.hashes)
     edge, at = scalars[EDGE], 0
     c, bank, row = 0, 0, 0
     located = NOTHING

@@ -45,19 +45,19 @@ LONG_AGO = -(1 << 40)
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> int:
     """First edge at which ACT, PRE, RD or WR is legal for a bank."""
     return int(max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command]))
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _hold(table: Ints, first: int, last: int, command: int, edge: int) -> None:
     for at in range(first, last):
         table[at, command] = max(table[at, command], edge)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def obey(
     fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, bank: int, command: int, edge: int
 ) -> None:
@@ -89,7 +89,7 @@ def obey(
                 _hold(units, rank + fixed[STACKS], channel + size, following, until)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) -> None:
     """Let the rank's fifth ACT wait for nFAW after the first of the last four."""
     rank = (bank >> fixed[UNIT_SHIFT]) // fixed[STACKS]
@@ -101,7 +101,7 @@ def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) 
     _hold(units, first, first + fixed[STACKS], ACT, ranks[rank, FIRST_ACT + oldest] + fixed[FAW])
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def set_row(fixed: Ints, banks: Ints, ranks: Ints, bank: int, row: int) -> None:
     """Open a row, or close the bank with CLOSED; a bank that is opening counts as open."""
     was_open, is_open = banks[bank, OPEN_ROW] != CLOSED, row != CLOSED

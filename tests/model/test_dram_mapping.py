@@ -33,7 +33,7 @@ def test_channel_and_rank_left_out_are_lowest() -> None:
 
 
 def test_mop4_by_hand() -> None:
-    """DDR4: four bursts, then bank groups, then banks; XORed with column bits 0, 1, then 2, 3, the row with 4-6.
+    """DDR4: four bursts, bank groups, banks, XORed with column bits 0 and 1, 2 and 3; the row with bits 4 to 6.
 
     Burst 3 is column 3: bank group 0 ^ 3. Burst 64 is past 4 bursts x 16 banks, so column 4: bank 0 ^ 1. Burst 1024 is
     column 64 = 0b1000000: row 0 ^ 0b100.
