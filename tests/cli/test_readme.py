@@ -66,7 +66,7 @@ def test_the_result_shown_is_the_result_printed(dsasim: Callable[..., Any]) -> N
     assert printed[1 : 1 + len(shown)] == shown
 
 
-@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-edge", "dense-16x16"])
+@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-coupled", "dsa-edge", "dense-16x16"])
 def test_the_table_of_other_runs_is_that_on_file(design: str) -> None:
     run = json.loads((RUNS / f"{design}_minilm-l128.json").read_text(encoding="utf-8"))
     baseline, iso_area = run["baseline"], run["baseline"]["iso_area"]

@@ -38,6 +38,7 @@ TINY = (
     "dram.channels=1",
     "dram.mapping=row-bank-bankgroup-column-channel",
     "dram.layout=head_contiguous",
+    "dram.refresh=false",
 )
 """One lane, T = 2, tiles of one group, 4 MACs a row, everything double-buffered.
 
