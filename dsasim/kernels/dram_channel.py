@@ -257,8 +257,8 @@ def tick(
 
     LPDDR5 activates in two steps: ACT-2 is legal at once after ACT-1, and until it is issued no other ACT-1 is. It
     takes an edge that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
-    of a CAS whose column command would take that last one. Its data clock (WCK) runs until latency + nBL + nWCKPST after a
-    column command; later ones need a CAS at the edge before theirs.
+    of a CAS whose column command would take that last one. Its data clock (WCK) runs until latency + nBL + nWCKPST
+    after a column command; later ones need a CAS at the edge before theirs.
     """
     if edge == channel[c, REFRESH_AT]:
         channel[c, REFRESH_AT] += fixed[REFI]

@@ -142,8 +142,8 @@ def first_ready(
     """Which request of a queue, of those whose next command `bus` admits, issues it first: (position, edge).
 
     That is the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING at NEVER if
-    none may before another command is issued. All its requests are writes, or none (`write`). In half-cycle ticks, commands
-    other than PRE are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
+    none may before another command is issued. All its requests are writes, or none (`write`). In half-cycle ticks,
+    commands other than PRE are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
     """
     half = fixed[HALF_TICKS]
     soonest, found = NEVER, NOTHING
