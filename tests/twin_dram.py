@@ -337,7 +337,7 @@ class SlowDram:
         channel.clock_until = max(channel.clock_until, end + self.t.get("nWCKPST", 0))
         self.on_bus.append((first, end, burst.stream))
         self._ended(burst.owner, end)
-        if self.use.page == "closed":
+        if self.use.page == "closed" and all(other.place != burst.place for other in channel.activated):
             del self.open_rows[burst.place]
 
     def _ended(self, owner: object, end: int) -> None:

@@ -7,7 +7,6 @@ must not outlive the array it was made from: a kernel borrows its arguments, whi
 
 from typing import Any
 
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 
@@ -16,7 +15,7 @@ def _borrow(_typing: Any, array: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         view = context.make_array(signature.return_type)(context, builder, arguments[0])
         for owner in ("meminfo", "parent"):
-            setattr(view, owner, cgutils.get_null_value(getattr(view, owner).type))  # type: ignore[no-untyped-call]
+            setattr(view, owner, getattr(view, owner).type(None))
         return view._getvalue()  # noqa: SLF001
 
     return array(array), code

@@ -15,7 +15,8 @@ order. LPDDR5 activates in two steps and wakes its data clock (`tick`). Each req
 command: as a row hit, a miss (bank closed) or a conflict (another row open). A read of a burst in the write queue is
 forwarded and a write to one is merged: both are over one edge later.
 
-With a closed page every column command precharges its bank behind itself.
+With a closed page every column command precharges its bank behind itself, unless an activated request is still to use
+the row.
 """
 
 import numpy as np
@@ -75,6 +76,7 @@ from dsasim.kernels.dram_timing import (
     ROW_AND_COLUMN,
     SLOTS,
     SPLIT_ACTIVATE,
+    STACK_SHIFT,
     STACKS,
     UNIT_SHIFT,
     WCK_EXTRA,
@@ -151,7 +153,7 @@ def _set_mode(channel: Ints, lists: Ints, c: int) -> int:
 def _hold_bank(fixed: Ints, banks: Ints, ranks: Ints, bank: int, change: int) -> None:
     """Count an activated request in or out of its bank."""
     banks[bank, HELD] += change
-    ranks[(bank >> fixed[UNIT_SHIFT]) // fixed[STACKS], HELD_BANKS] += change
+    ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] += change
 
 
 @njit(cache=True, forceinline=True)
@@ -162,16 +164,18 @@ def _issue(
     """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
     bank, row, write = queue[of, BANK, at], queue[of, ROW, at], queue[of, IS_WRITE, at]
     command = next_command(banks, bank, row, write)
-    obey(fixed, rules, rules_of, units, banks, bank, command, edge)
+    obey(fixed, rules, rules_of, units, banks, c, bank, command, edge)
     first = 1 - min(queue[of, TOUCHED, at], 1)
     tag, arrived, left_open = NOTHING, queue[of, ARRIVED, at], row
     if command >= RD:
         _record(log, edge, command, bank, row)
         counters[c, READS + write] += 1
         counters[c, HITS] += first
-        tag, left_open = queue[of, TAG, at], CLOSED if fixed[CLOSED_PAGE] else row
+        tag = queue[of, TAG, at]
         if of == c * LISTS + ACTIVATED:
             _hold_bank(fixed, banks, ranks, bank, -1)
+        if fixed[CLOSED_PAGE] and banks[bank, HELD] == 0:
+            left_open = CLOSED
         remove(queue, lists, of, at)
     elif command == PRE:
         _record(log, edge, PRE, bank, banks[bank, OPEN_ROW])
@@ -210,7 +214,7 @@ def _refresh(
     if ready > edge:
         return int(ready)
     first, last = unit << fixed[UNIT_SHIFT], (unit + fixed[STACKS]) << fixed[UNIT_SHIFT]
-    obey(fixed, rules, rules_of, units, banks, first, command, edge)
+    obey(fixed, rules, rules_of, units, banks, c, first, command, edge)
     _record(log, edge, command, first, NOTHING)
     if command == PRE_ALL:
         counters[c, PRECHARGE_ALLS] += 1

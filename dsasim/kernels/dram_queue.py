@@ -148,27 +148,28 @@ def first_ready(
     half = fixed[HALF_TICKS]
     soonest, found = NEVER, NOTHING
     last_bank, last_row = HOLE, 0
-    shift, column = fixed[UNIT_SHIFT], RD + write
+    shift, column, line = fixed[UNIT_SHIFT], RD + write, np.uintp(of)
     for at in range(lists[of, HEAD], lists[of, TAIL]):
-        bank, row = queue[of, BANK, at], queue[of, ROW, at]
+        # unsigned indices spare the check for negative ones
+        bank, row = queue[line, BANK, np.uintp(at)], queue[line, ROW, np.uintp(at)]
         if bank == HOLE or (bank == last_bank and row == last_row):
             continue  # an older request for the same row needs the same command
         last_bank, last_row = bank, row
-        is_open = banks[bank, OPEN_ROW]
+        is_open = banks[np.uintp(bank), OPEN_ROW]
         command = column if is_open == row else ACT if is_open == CLOSED else PRE
         if command == column:
-            banks[bank, HIT_SEEN] = scan
-        ready = max(banks[bank, command], units[bank >> shift, command], edge)
+            banks[np.uintp(bank), HIT_SEEN] = scan
+        ready = max(banks[np.uintp(bank), np.uintp(command)], units[np.uintp(bank >> shift), np.uintp(command)])
         if half and command != PRE:
-            ready |= 1
+            ready = max(ready, edge) | 1
         if ready >= soonest or bus & (1 << command) == 0 or is_open == OPENING:
             continue
         if command == PRE:
-            held = banks[bank, HELD] > 0 or banks[bank, HIT_SEEN] == scan
+            held = banks[np.uintp(bank), HELD] > 0 or banks[np.uintp(bank), HIT_SEEN] == scan
             if held or _hit_of_same_age(queue, lists, banks, of, at):
                 continue
-        soonest, found = ready, at
-        if ready == edge:
+        soonest, found = max(ready, edge), at
+        if ready <= edge:
             break
     return found, soonest
 

@@ -33,11 +33,11 @@ OPEN_BANKS, HELD_BANKS, OLDEST_ACT, FIRST_ACT, RANK_FIELDS = 0, 1, 2, 3, 7
 
 # scalars that describe the memory, in `fixed`
 (
-    CHANNELS, RANKS, STACKS, GROUPS, BANKS, UNIT_SHIFT, GROUP_SHIFT, BL, CL, CWL, FAW, REFI,
+    CHANNELS, RANKS, STACKS, GROUPS, BANKS, UNIT_SHIFT, GROUP_SHIFT, STACK_SHIFT, BL, CL, CWL, FAW, REFI,
     SLOTS, HALF_TICKS, CLOSED_PAGE, AAD, WCK_EXTRA, FIXED,
-) = range(18)  # fmt: skip
-"""Ranks a channel, stacks a rank, groups a stack, banks a group; log2 of banks a unit and a group; timings in ticks;
-REFI is 0 without refresh; SLOTS is one of ONE_SLOT .. ; HALF_TICKS 1 if a tick is half a clock cycle."""
+) = range(19)  # fmt: skip
+"""Ranks a channel, stacks a rank, groups a stack, banks a group; log2 of banks a unit, banks a group and stacks a rank;
+timings in ticks; REFI is 0 without refresh; SLOTS is one of ONE_SLOT ..; HALF_TICKS 1 if a tick is half a cycle."""
 ONE_SLOT, ROW_AND_COLUMN, SPLIT_ACTIVATE = 0, 1, 2
 """Command buses: one command a tick; a column and a row command a tick (HBM); one, ACT in two and CAS (LPDDR5)."""
 
@@ -59,14 +59,15 @@ def _hold(table: Ints, first: int, last: int, command: int, edge: int) -> None:
 
 @njit(cache=True, forceinline=True)
 def obey(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, bank: int, command: int, edge: int
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int
 ) -> None:
-    """Apply the rules [rules, 3] (following, scope, latency) of a command issued at `edge`.
+    """Apply the rules [rules, 3] (following, scope, latency) of a command that channel c issues at `edge`.
 
     `rules_of` [COMMANDS + 1] says where each command's rules begin.
     """
     unit = bank >> fixed[UNIT_SHIFT]
-    rank = unit // fixed[STACKS] * fixed[STACKS]
+    rank = unit >> fixed[STACK_SHIFT] << fixed[STACK_SHIFT]
+    size = fixed[RANKS] << fixed[STACK_SHIFT]
     for at in range(rules_of[command], rules_of[command + 1]):
         following, scope, until = rules[at, 0], rules[at, 1], edge + rules[at, 2]
         if scope == IN_BANK:
@@ -76,28 +77,25 @@ def obey(
             _hold(banks, group, group + fixed[BANKS], following, until)
         elif scope == IN_RANK:
             _hold(units, rank, rank + fixed[STACKS], following, until)
-        elif scope == IN_OTHER_STACKS:
+        elif scope == IN_CHANNEL:
+            _hold(units, c * size, (c + 1) * size, following, until)
+        elif scope == IN_OTHER_RANKS:
+            _hold(units, c * size, rank, following, until)
+            _hold(units, rank + fixed[STACKS], (c + 1) * size, following, until)
+        else:
             _hold(units, rank, unit, following, until)
             _hold(units, unit + 1, rank + fixed[STACKS], following, until)
-        else:
-            size = fixed[RANKS] * fixed[STACKS]
-            channel = unit // size * size
-            if scope == IN_CHANNEL:
-                _hold(units, channel, channel + size, following, until)
-            else:
-                _hold(units, channel, rank, following, until)
-                _hold(units, rank + fixed[STACKS], channel + size, following, until)
 
 
 @njit(cache=True, forceinline=True)
 def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) -> None:
     """Let the rank's fifth ACT wait for nFAW after the first of the last four."""
-    rank = (bank >> fixed[UNIT_SHIFT]) // fixed[STACKS]
+    rank = bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT]
     oldest = ranks[rank, OLDEST_ACT]
     ranks[rank, FIRST_ACT + oldest] = edge
     oldest = (oldest + 1) & 3
     ranks[rank, OLDEST_ACT] = oldest
-    first = rank * fixed[STACKS]
+    first = rank << fixed[STACK_SHIFT]
     _hold(units, first, first + fixed[STACKS], ACT, ranks[rank, FIRST_ACT + oldest] + fixed[FAW])
 
 
@@ -105,5 +103,5 @@ def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) 
 def set_row(fixed: Ints, banks: Ints, ranks: Ints, bank: int, row: int) -> None:
     """Open a row, or close the bank with CLOSED; a bank that is opening counts as open."""
     was_open, is_open = banks[bank, OPEN_ROW] != CLOSED, row != CLOSED
-    ranks[(bank >> fixed[UNIT_SHIFT]) // fixed[STACKS], OPEN_BANKS] += int(is_open) - int(was_open)
+    ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], OPEN_BANKS] += int(is_open) - int(was_open)
     banks[bank, OPEN_ROW] = row

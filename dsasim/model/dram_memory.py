@@ -72,6 +72,7 @@ def _fixed(preset: DramPreset, use: MemoryUse) -> "np.ndarray[tuple[int], np.dty
         timing.BANKS: preset.banks_per_group,
         timing.UNIT_SHIFT: (preset.bank_groups * preset.banks_per_group).bit_length() - 1,
         timing.GROUP_SHIFT: preset.banks_per_group.bit_length() - 1,
+        timing.STACK_SHIFT: preset.stacks.bit_length() - 1,
         timing.BL: ticks["nBL"],
         timing.CL: ticks["nCL"],
         timing.CWL: ticks["nCWL"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dram_traces import make_traces
 from simpy import Environment
 
 from dsasim.api import simulate
@@ -21,9 +22,13 @@ from dsasim.kernels.array import walk_tiles
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.model.dram import Dram, Transfer
+from dsasim.model.dram_memory import MemoryUse
+from dsasim.model.dram_preset import load_presets
+from dsasim.model.dram_replay import replay_trace
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import KeepMask
 from dsasim.trace.find import find_trace
+from dsasim.trace.requests import Requests
 from dsasim.trace.store import open_trace
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
@@ -158,3 +163,18 @@ def test_default_run(benchmark: Any) -> None:
     """`dsasim run` without its start-up: machine, quality, cost and baselines."""
     arch, trace = load_arch("dsa-decoupled"), open_trace(Path(find_trace("smollm2-l512")))
     timed(benchmark, lambda: simulate(arch, trace))
+
+
+@pytest.mark.parametrize(
+    ("trace", "least"),
+    [("seq_read_4MiB", 3e6), ("gather_sorted_4096x128_d10", 3e6), ("random_read_1GiB", 1.5e6)],
+)
+def test_dram_replay(benchmark: Any, trace: str, least: float) -> None:
+    """`dsasim dram` without the CSV: the references do 0.1 to 0.3 M requests a CPU second; `least` is what is asked."""
+    requests, preset = make_traces(64)[trace], load_presets()["DDR4_2400"]
+    part = Requests(requests.addresses // 64, requests.writes.astype(np.uint8), requests.not_before.copy(), 1.0)
+    use = MemoryUse("row-bank-bankgroup-rank-column", refresh=True)
+    replay_trace(preset, use, [part], 1)  # compiled
+    timed(
+        benchmark, lambda: replay_trace(preset, use, [part], 1), requests=len(part.bursts), asked_per_cpu_s=int(least)
+    )
