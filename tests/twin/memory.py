@@ -337,7 +337,7 @@ def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str
             ("RD", CHANNEL, t["nBL"]),
             ("WR", GROUP, written + t["nWTRL"]),
             ("WR", RANK, written + t["nWTRS"]),
-            ("WR", OTHER_RANKS, t["nCL"] + t["nBL"] + t.get("nCS", 0) - t["nCWL"]),
+            ("WR", OTHER_RANKS, written + t.get("nCS", 0) - t["nCL"]),
         ],
         "WR": [
             *other,
