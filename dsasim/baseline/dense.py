@@ -2,7 +2,7 @@
 
 The same-MACs baseline keeps array, softmax unit, Q, K, V, score and output buffers, DMA and DRAM, drops predictor, mask
 generator and scheduler, and takes the better of two dataflows: token-parallel (T rows share each key) and systolic
-(lanes * T rows by macs_per_row columns, output-stationary).
+(lanes * T rows by macs_per_row columns, with the design's `stationary` and `pipelined_folds`).
 
 The iso-area baseline spends the area of what was dropped, predictor and mask buffer included, on whole further lanes,
 each with its share of the softmax unit, but on no more lanes than a tile of `scheduler.tile_rows` has groups: another

@@ -189,7 +189,7 @@ class DramConfig(Section):
     @field_validator("mapping")
     @classmethod
     def _known_fields(cls, order: str) -> str:
-        fields = order.split("-")
+        fields = ["rank" if field == "pseudochannel" else field for field in order.split("-")]
         needed = all(field in fields for field in REQUIRED_ADDRESS_FIELDS)
         if order != "mop4" and not (needed and len(set(fields)) == len(fields) and set(fields) <= set(ADDRESS_FIELDS)):
             raise ValueError(

@@ -22,10 +22,8 @@ __all__ = ["METHODS", "KeepMask", "LayerPredictor", "PredictionWork", "Selection
 
 
 def load_predictor(arch: ArchConfig, layer: LayerTrace) -> LayerPredictor:
-    """The design's prediction method applied to a layer; a layer that holds masks only is `given`, or `dense` if asked.
+    """The design's prediction method applied to a layer.
 
-    A dense machine is what such a layer is compared with, so it keeps every allowed position there too.
     ConfigError, TraceError: a design and a trace that do not fit each other (see the methods).
     """
-    method = arch.predictor.method
-    return METHODS[method if layer.has_qkv or method == "dense" else "given"](arch, layer)
+    return METHODS[arch.predictor.method](arch, layer)

@@ -87,7 +87,6 @@ def test_heads_and_layers_that_do_not_sum(laws: Any) -> None:
     (layer,) = laws.good.layers
     longer = replace(layer, cycles=layer.cycles + 1)
     message = broken(lambda: laws(layers=(longer,)))
-    assert "heads_sum_to_layers" in message
     assert "layers_sum_to_total" in message
 
 
