@@ -18,8 +18,8 @@ MORE = {
     "faster softmax": ("softmax.exp_per_cycle=1", "softmax.exp_per_cycle=4", 1.05),
     "twice the lanes": ("pe_array.lanes=1", "pe_array.lanes=2", 1.1),
     "twice the channels": ("dram.channels=1", "dram.channels=2", 1.15),
-    "more outstanding bursts": ("dma.outstanding_bursts=4", "dma.outstanding_bursts=8", 1.05),
-    "another open transfer": ("dma.open_transfers=1", "dma.open_transfers=2", 1.02),
+    "more outstanding bursts": ("dma.outstanding_bursts=1", "dma.outstanding_bursts=4", 1.05),
+    "another open transfer": ("dma.open_transfers=1", "dma.open_transfers=2", 1.05),
 }
 """What is tried: less, more, and how much slower more may be at worst."""
 
