@@ -68,6 +68,8 @@ class MaskGeneratorConfig(Section):
         _require(self, "density" if self.selection == "top_k" else "threshold", why=f"selection {self.selection}")
         if self.top_k_unit == "bitonic" and self.comparators & (self.comparators - 1):
             raise ValueError(f"comparators {self.comparators} is not a power of two, which top_k_unit bitonic sorts")
+        if self.top_k_unit == "bitonic" and self.selection != "top_k":
+            raise ValueError("top_k_unit bitonic is a unit of selection top_k")
         return self
 
 
@@ -165,6 +167,14 @@ class BuffersConfig(Section):
     score: BufferConfig
     output: BufferConfig
 
+    @model_validator(mode="after")
+    def _pools_of_keys_and_values(self) -> Self:
+        for name in ("q", "predictor", "mask", "score", "output"):
+            buffer: BufferConfig | None = getattr(self, name)
+            if buffer is not None and buffer.residency == "pool":
+                raise ValueError(f"buffers.{name}.residency pool: only k and v can be pools")
+        return self
+
 
 class DmaConfig(Section):
     """Limits of each DMA engine (one engine a stream: predictor, q, k, v, output)."""
@@ -235,6 +245,8 @@ class ArchConfig(Section):
         try:
             array = dict(values["pe_array"])
             rows = array["lanes"] * values["scheduler"]["token_parallelism"]
+            if type(array["total_macs"]) is not int or type(rows) is not int:
+                return values
             share, rest = divmod(array["total_macs"], rows)
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             return values
@@ -252,6 +264,8 @@ class ArchConfig(Section):
                 f"pe_array.total_macs {array.total_macs} contradicts lanes x token_parallelism x macs_per_row ="
                 f" {self.macs}; leave macs_per_row out (or null)"
             )
+        if array.switch_cycles and array.organisation == "decoupled":
+            raise ValueError("pe_array.switch_cycles are those of pe_array.organisation coupled")
         if array.dataflow == "systolic" and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
             raise ValueError("pe_array.dataflow systolic needs lane_sync lock_step and lane_split groups")
         rows = array.lanes * self.scheduler.token_parallelism

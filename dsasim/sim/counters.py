@@ -61,7 +61,7 @@ class Groups:
 def attention_counters(
     arch: ArchConfig, layer: LayerTrace, num_queries: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
 ) -> Counter[str]:
-    """SDDMM, softmax and SpMM of `num_queries` rows that keep `nnz` positions between them."""
+    """SDDMM, softmax and SpMM of `num_queries` rows whose plan serves `nnz` positions."""
     element = arch.pe_array.bits // 8
     vector = layer.d_head * element
     queries = num_queries * vector

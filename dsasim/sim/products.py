@@ -8,7 +8,7 @@ import numpy as np
 from dsasim.config.schema import BufferConfig
 from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan
-from dsasim.dataflow.residency import Parts, Pool, fetches, plan_parts
+from dsasim.dataflow.residency import Parts, fetches, plan_parts
 from dsasim.dataflow.work import ArrayWork
 from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import Region
@@ -30,7 +30,7 @@ class Product:
 def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[Product, Product]:
     """Both products; their fetches change the pools. They walk the same plan, so only once if K and V are alike."""
     arch, shape, d_head = context.arch, context.shape, context.layer.d_head
-    parts = {name: _parts(context, plan, getattr(context.pools, name)) for name in (SDDMM, SPMM)}
+    parts = {name: _parts(context, plan, getattr(shape, name).part_vectors) for name in (SDDMM, SPMM)}
     if arch.pe_array.dataflow == "systolic":
         sddmm = systolic.score_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SDDMM])
         spmm = systolic.output_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SPMM])
@@ -49,17 +49,17 @@ def _alike(context: Context) -> bool:
     """Whether K and V are read alike: the same timing of a vector and the same parts."""
     buffers: tuple[BufferConfig, BufferConfig] = (context.arch.buffers.k, context.arch.buffers.v)
     timings = {token_parallel.vector_timing(context.arch, context.layer.d_head, buffer) for buffer in buffers}
-    return len(timings) == 1 and context.shape.k.pool_vectors == context.shape.v.pool_vectors
+    return len(timings) == 1 and context.shape.k.part_vectors == context.shape.v.part_vectors
 
 
-def _parts(context: Context, plan: Plan, pool: Pool | None) -> Parts | None:
-    """The parts of each tile whose keys fit the pool; None where whole kv heads are kept."""
+def _parts(context: Context, plan: Plan, part_vectors: int | None) -> Parts | None:
+    """The parts of each tile of at most `part_vectors` keys; None where whole kv heads are kept."""
     shape = context.shape
-    if pool is None:
+    if part_vectors is None:
         return None
     if context.arch.pe_array.dataflow == "systolic":
-        return systolic.key_parts(shape.row_spans, shape.tile_rows, pool.capacity)
-    return plan_parts(plan, shape.groups_per_tile, pool.capacity)
+        return systolic.key_parts(shape.row_spans, shape.tile_rows, part_vectors)
+    return plan_parts(plan, shape.groups_per_tile, part_vectors)
 
 
 def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]) -> Product:

@@ -136,6 +136,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
     systolic = method == "dense" and rng.random() < 0.6
     heads_apart = not systolic and rng.random() < 0.4
     preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 10 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
+    organisation = rng.choice(["decoupled", "coupled"])
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
         "predictor.method": method,
@@ -145,8 +146,8 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "scheduler.num_schedulers": rng.randint(1, 3),
         "scheduler.keys_classified_per_cycle": rng.randint(1, 8),
         "scheduler.id_queue_entries": rng.choice([1, 2, 64]),
-        "pe_array.organisation": rng.choice(["decoupled", "coupled"]),
-        "pe_array.switch_cycles": rng.choice([0, 1, 7]),
+        "pe_array.organisation": organisation,
+        "pe_array.switch_cycles": rng.choice([0, 1, 7]) if organisation == "coupled" else 0,
         "pe_array.lanes": lanes,
         "pe_array.lane_sync": "lock_step" if systolic else rng.choice(["lock_step", "independent"]),
         "pe_array.lane_split": "heads" if heads_apart else "groups",
@@ -195,7 +196,8 @@ def _bytes(rng: Random, name: str) -> int:
 
 
 def _prediction(rng: Random) -> dict[str, Any]:
-    selection, unit = rng.choice(["top_k", "top_k", "threshold"]), rng.choice(["quick_select", "bitonic"])
+    selection = rng.choice(["top_k", "top_k", "threshold"])
+    unit = rng.choice(["quick_select", "bitonic"]) if selection == "top_k" else "quick_select"
     return {
         "predictor.sigma": "0.5",
         "predictor.bits": rng.choice([2, 4, 8]),
