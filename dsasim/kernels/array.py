@@ -1,9 +1,9 @@
 """The token-parallel PE array walking a plan: how long each tile takes, and where its cycles went.
 
-Rules (design section 2.4). The array takes one job after the other: a tile, or a part of a tile whose keys do not fit
-the buffer (`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other;
-all lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is
-read once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
+Rules. The array takes one job after the other: a tile, or a part of a tile whose keys do not fit the buffer
+(`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other; all lanes
+start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is read once. A
+step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
 
     vector_cycles = ceil(d_head / macs_per_row)         a row's dot product with one key
     read_cycles   = ceil(vector bytes / port bytes)     one bank delivering one key

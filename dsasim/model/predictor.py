@@ -1,10 +1,10 @@
 """Predictor unit: approximate scores of a query tile on a low-precision array, and the projections they need.
 
-Jobs of a layer, in order (design section 2.1): XP for each tile of X; then for each kv head K~ = XP W~k, and for each
-tile of its query heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each
-product is output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on
-the PE array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes,
-streaming stretches and the excess is bank conflict.
+Jobs of a layer, in order: XP for each tile of X; then for each kv head K~ = XP W~k, and for each tile of its query
+heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each product is
+output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on the PE
+array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes, streaming
+stretches and the excess is bank conflict.
 
 Worked example: a tile of 64 rows, K = 144 columns, rank 16, span 512, on 64 x 64 PEs with ports to spare:
 Q~ takes 144 + 190 = 334 cycles; S~ has 8 folds of 16, each waiting for the 64 rows of the one before to leave, and

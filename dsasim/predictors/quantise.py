@@ -1,4 +1,4 @@
-"""Integer arithmetic of the prediction path: symmetric codes, exact products, requantisation (design.md §2.1).
+"""Integer arithmetic of the prediction path: symmetric codes, exact products, requantisation.
 
 A b-bit code is an integer in ±(2^(b-1) - 1); a real value is code x scale. Everything rounds half to even.
 """
