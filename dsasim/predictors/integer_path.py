@@ -19,6 +19,9 @@ Float32 = NDArray[np.float32]
 INPUT_BITS = 8
 """Width of X on its way into the ternary projection."""
 
+TERNARY_BITS = 2
+"""Width of one entry of the projection P, one of -1, 0, 1."""
+
 PROJECTED_ROWS = 1024
 """Rows of X projected together; the result does not depend on it."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsasim.model.pe_array import array_order
+from dsasim.model.turns import array_order
 
 
 def words(num_tiles: int, overlapped: bool) -> str:
