@@ -2,9 +2,10 @@
 
 Slots are sized for the worst case, a row that keeps as many keys as it can, since the mask is not known when the space
 is set aside. A tile is a whole number of groups, and where buffers make it smaller than asked and it is large enough,
-the same number for every lane. Where not even one group fits, the design cannot run the trace: ConfigError. Only scores
-(S~ in the predictor buffer, S in the score buffer) may be larger than their slot: tiles then have one group, and what
-the slot cannot hold is spilled to DRAM (`model.spill`).
+the same number for every lane. Where not even `smallest_tile` fits (one group, or one of every head where lanes are
+split over heads), the design cannot run the trace: ConfigError. Only scores (S~ in the predictor buffer, S in the score
+buffer) may be larger than their slot: tiles are then that small, and what the slot cannot hold is spilled to DRAM
+(`model.spill`).
 
 K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
 (`dataflow.residency`).
@@ -74,7 +75,7 @@ def smallest_tile(arch: ArchConfig) -> int:
 
 
 def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint]) -> Tiling:
-    """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not.
+    """The most rows up to `scheduler.tile_rows` that fit everywhere, in whole `smallest_tile`s; ConfigError if none do.
 
     Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
     13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled. Tiles of X are

@@ -11,7 +11,7 @@ FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, EXTRA = 0, 1, 2, 3, 4, 5
 """What is wrong with a line."""
 MAX_DIGITS = 18
 """Of a number, so that it fits an int64."""
-NEWLINE, RETURN, COMMA, SPACE, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r, 09RW")
+NEWLINE, RETURN, COMMA, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r,09RW")
 
 
 @njit(cache=True)

@@ -35,8 +35,9 @@ HOLE = -1
 
 # lists of a channel; list `which` of channel c is number c * LISTS + which
 READ_QUEUE, WRITE_QUEUE, ACTIVATED, OPENING_LIST, LISTS = 0, 1, 2, 3, 4
-# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted
-BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7
+# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted,
+# ACT_2_BY the last edge for its ACT-2, set in OPENING_LIST
+BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, ACT_2_BY, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 # fields of a list
 HEAD, TAIL, LENGTH, LIST_FIELDS = 0, 1, 2, 3
 

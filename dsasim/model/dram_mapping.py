@@ -66,7 +66,7 @@ def _mop4(sizes: dict[str, int]) -> tuple[list[Piece], list[str]]:
     "Minimalist open page" (Kaseridis et al., MICRO 2011) as Ramulator 2.1's MOP4CLXOR: from the low end the channel,
     two column bits, rank, stack, bank group, bank, the other column bits, row; each index from rank to row is XORed
     with the next column bits, starting with the lowest. Ramulator takes the channel from the lowest bits, without XOR,
-    and its results (golden/dram) are met only so; design section 5 has the channel above the two column bits.
+    and its results (tests/golden/dram) are met only so.
     """
     indices = ["rank", "stack", "bankgroup", "bank", "row"]
     low = min(MOP4_BURSTS, sizes["column"])

@@ -3,7 +3,7 @@
 Timing rule of every unit: start = max(end of its previous job, output slot free, operands ready, its turn, layer
 begun). Nothing is chosen by arrival, so results do not depend on the order of simultaneous events.
 
-Each idle cycle belongs to the first of these that holds (design section 2.6):
+Each idle cycle belongs to the first of these that holds:
 
     drained       no job is left for the unit in this run
     dependency    the next job belongs to a layer that has not begun

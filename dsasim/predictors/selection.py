@@ -1,4 +1,4 @@
-"""From scores to a keep mask, by the design's mask generator (design.md §2.2), a block of rows at a time."""
+"""From scores to a keep mask, by the design's mask generator, a block of rows at a time."""
 
 from collections.abc import Callable
 from dataclasses import astuple

@@ -1,4 +1,4 @@
-"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error (design.md §2).
+"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error.
 
 A block of rows at a time; every figure is one number a row, and these are summed once a head, so that the result does
 not depend on where blocks are cut.

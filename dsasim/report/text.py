@@ -24,7 +24,7 @@ STALL_WORDS = {
     "bank_conflict": "bank conflicts",
     "imbalance": "other lanes",
 }
-"""Plain words for the stall reasons of design.md §2.6."""
+"""Plain words for the stall reasons of `model.unit`."""
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}

@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import DenseJob, Room
+from dsasim.dataflow.dense_blocks import DenseJob, Room, sum_bytes
 from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.dataflow.work import ArrayWork
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
+from dsasim.model.predictor import array_shape, score_bytes
 from dsasim.model.scheduler import key_bits, overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork, Selection
+from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
@@ -88,9 +89,9 @@ def attention_counters(
 def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Counter[str]:
     """What a systolic array moves besides: Q and P once more for each column fold, and partial sums out and back.
 
-    A partial sum is as wide as the accumulators, 2 * bits + 8 bits: 5 bytes at 16 bits.
+    A partial sum is as wide as the accumulators (`sum_bytes`).
     """
-    element, partial = arch.pe_array.bits // 8, -(-(2 * arch.pe_array.bits + 8) // 8)
+    element, partial = arch.pe_array.bits // 8, sum_bytes(arch)
     scores, outputs = sddmm.partial_sums * partial, spmm.partial_sums * partial
     return Counter(
         q_buffer_read_bytes=sddmm.rereads * element,

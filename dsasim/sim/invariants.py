@@ -8,7 +8,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.errors import InvariantError
 from dsasim.model.dense_phase import DenseWork
 from dsasim.model.dram import Transfer
-from dsasim.model.dram_preset import load_presets
+from dsasim.model.dram_preset import core_cycles_per_edge, load_presets, peak_bytes_per_cycle
 from dsasim.model.work import LayerWork, TileWork
 from dsasim.sim.result import LayerReport, UnitReport
 from dsasim.trace.attention import LayerTrace
@@ -114,17 +114,6 @@ def check(
     if failed := [law for law, held in laws.items() if not held]:
         raise InvariantError(f"the run of {arch.name} broke {', '.join(failed)}: a bug in dsasim, please report it")
     return laws
-
-
-def core_cycles_per_edge(arch: ArchConfig) -> Fraction:
-    """Core cycles between two edges of the memory controller, exactly."""
-    return load_presets()[arch.dram.preset].tick_ps * Fraction(arch.clock_ghz) / 1000
-
-
-def peak_bytes_per_cycle(arch: ArchConfig) -> Fraction:
-    """Bytes a core cycle that all channels can move: one burst every nBL memory cycles on each data bus."""
-    per_edge = load_presets()[arch.dram.preset].bytes_per_tick * arch.dram.channels
-    return per_edge / core_cycles_per_edge(arch)
 
 
 def serial_cycles(arch: ArchConfig, demands: Sequence[LayerDemand]) -> Fraction:

@@ -20,14 +20,14 @@ SDDMM, SPMM = "k", "v"
 
 
 @dataclass(frozen=True)
-class Product:
+class TiledProduct:
     """SDDMM or SpMM of some rows: the parts of each tile, and what they take together."""
 
     tiles: list[list[Part]]
     work: ArrayWork
 
 
-def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[Product, Product]:
+def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[TiledProduct, TiledProduct]:
     """Both products; their fetches change the pools. They walk the same plan, so only once if K and V are alike."""
     arch, shape, d_head = context.arch, context.shape, context.layer.d_head
     parts = {name: _parts(context, plan, getattr(shape, name).part_vectors) for name in (SDDMM, SPMM)}
@@ -62,7 +62,9 @@ def _parts(context: Context, plan: Plan, part_vectors: int | None) -> Parts | No
     return plan_parts(plan, shape.groups_per_tile, part_vectors)
 
 
-def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]) -> Product:
+def _product(
+    context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]
+) -> TiledProduct:
     jobs = [
         ArrayJob(cycles, tuple(busy), tuple(conflict))
         for cycles, busy, conflict in zip(
@@ -70,11 +72,11 @@ def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, 
         )
     ]
     if parts is None:
-        return Product([[Part(job)] for job in jobs], work)
+        return TiledProduct([[Part(job)] for job in jobs], work)
     tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
     for tile, job, fetch in zip(parts.tile.tolist(), jobs, _fetches(context, name, kv_heads, parts), strict=True):
         tiles[tile].append(Part(job, fetch))
-    return Product(tiles, work)
+    return TiledProduct(tiles, work)
 
 
 def _fetches(context: Context, name: str, kv_heads: Sequence[int], parts: Parts) -> list[Fetch]:

@@ -18,7 +18,6 @@ from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpa
 from dsasim.trace.positions import Int64, Positions, RowBlock
 
 Kind = Literal["real", "synthetic", "mask"]
-KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
 Float32 = NDArray[np.float32]
 
 
@@ -36,7 +35,7 @@ class TraceMeta:
 
 @dataclass(frozen=True)
 class FittedPredictor:
-    """Float weights of the prediction path (design.md §2.1) of one layer for one sigma.
+    """Float weights of the prediction path (`predictors.integer_path`) of one layer for one sigma.
 
     Z = [X P | extra]: k ternary columns, then columns that do not come from X (rotary positions, a constant), K in all.
 
@@ -211,13 +210,6 @@ class LayerTrace:
             where = f"{self.source.path}: layer {self.number} head {head}"
             raise TraceError(f"{where}: the keep mask keeps {forbidden} positions that are not allowed")
         return keep
-
-    def sampled_outputs(self, head: int) -> tuple[NDArray[np.int64], Float32] | None:
-        """Query rows [n] and the model's own attention output at them [n, d_head], before the output projection."""
-        if self._name("out") not in self.source:
-            return None
-        rows = self.source.read(self._name("out_rows"), head).astype(np.int64)
-        return rows, self._float("out", head)
 
     def predictor(self, sigma: Decimal) -> FittedPredictor | None:
         """The weights fitted for `sigma` (compared as an exact decimal), or None."""
