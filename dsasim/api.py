@@ -14,6 +14,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
+from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
@@ -85,11 +86,13 @@ def simulate(
     heads: Iterable[int] | None = None,
     progress: Progress | None = None,
     scope: Scope = "attention",
+    probe: Probe = NO_PROBE,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
-    what of the model is run beside attention (`sim.dense_phase`). ConfigError if the design cannot run the trace,
+    what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
+    (`sim.timeline`). ConfigError if the design cannot run the trace,
     TraceError if it lacks a layer or head asked for, or what the scope needs.
     """
     arch = effective_arch(arch, trace)
@@ -97,7 +100,7 @@ def simulate(
     _check_scope(trace, selection, scope)
     meter = QualityMeter() if trace.meta.kind != "mask" else None
     stages = _stages(progress, 1 + DENSE_RUNS)
-    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope)
+    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, probe)
     cost = estimate_cost(arch, machine)
     return RunResult(
         arch=arch,

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from dsasim.errors import ConfigError, DsasimError, TraceError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
+    from dsasim.model.probe import Probe
     from dsasim.trace.attention import AttentionTrace
 
 DEFAULT_ARCH = "dsa-decoupled"
@@ -100,6 +102,13 @@ def run(
         typer.Option(help="Attention alone, with its layers' projections and feed-forward part, or all layers."),
     ] = "attention",
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+    timeline: Annotated[
+        str | None,
+        typer.Option(metavar="F.json.gz", help="Write what every unit did when, for https://ui.perfetto.dev."),
+    ] = None,
+    timeline_window: Annotated[
+        str | None, typer.Option(metavar="FIRST:LAST", help="Cycles that the timeline shows, all by default.")
+    ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
     from json import dumps
@@ -108,7 +117,14 @@ def run(
 
     if json is not None:
         check_writable(json, "--json")
-    result = _simulate(arch, trace, overrides or (), layers, heads, scope)
+    window = None if timeline_window is None else parse_window(timeline_window, "--timeline-window")
+    if timeline == STDOUT:
+        raise ConfigError("--timeline -: a timeline is written to a file, not to stdout")
+    if timeline is not None:
+        check_writable(timeline, "--timeline")
+    elif window is not None:
+        raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
+    result = _simulate(arch, trace, overrides or (), layers, heads, scope, _onlooker(timeline, window))
     if json is not None:
         write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
@@ -240,6 +256,7 @@ def _simulate(
     layers: str | None,
     heads: str | None,
     scope: Literal["attention", "layer", "model"],
+    onlooker: "AbstractContextManager[Probe]",
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
@@ -256,8 +273,33 @@ def _simulate(
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
-    with LateProgress(f"{design.name} on {opened.meta.name}") as progress:
-        return simulate(design, opened, layers=chosen_layers, heads=chosen_heads, progress=progress, scope=scope)
+    with LateProgress(f"{design.name} on {opened.meta.name}") as progress, onlooker as probe:
+        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe)
+
+
+@contextmanager
+def _onlooker(timeline: str | None, window: tuple[int, int] | None) -> "Iterator[Probe]":
+    """What looks on while a run is simulated: a writer of timelines, or nobody."""
+    from dsasim.model.probe import NO_PROBE
+
+    if timeline is None:
+        yield NO_PROBE
+        return
+    from dsasim.report.files import open_output
+    from dsasim.sim.timeline import Timeline
+
+    with open_output(timeline, "--timeline") as out, Timeline(out, window) as probe:
+        yield probe
+
+
+def parse_window(text: str, flag: str) -> tuple[int, int]:
+    """Return the cycles that `text` names: `1000:1999`. Raises ConfigError naming `flag` if it cannot be read."""
+    first, colon, last = text.partition(":")
+    if not (colon and all(word.isascii() and word.isdigit() and len(word) <= 15 for word in (first, last))):
+        raise ConfigError(f"{flag} {text}: expected the first and the last cycle, such as 1000:1999")
+    if int(first) > int(last):
+        raise ConfigError(f"{flag} {text}: the window ends before it begins")
+    return int(first), int(last)
 
 
 def parse_numbers(text: str, flag: str, existing: Sequence[int]) -> tuple[int, ...]:

@@ -19,16 +19,18 @@ from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError
 from dsasim.model.dense_phase import DensePhase, DenseWork
 from dsasim.model.dma import DmaEngine, DmaJob
-from dsasim.model.dram import Dram, Transfer
+from dsasim.model.dram import Transfer
 from dsasim.model.flow import Layer, PartInFlight, Tile
 from dsasim.model.mask_generator import MaskGenerator
+from dsasim.model.operands import After, Ready, Slots
 from dsasim.model.pe_array import PEArray
 from dsasim.model.predictor import PredictorUnit
+from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.model.scheduler import Scheduler
 from dsasim.model.softmax_unit import SoftmaxUnit
 from dsasim.model.spill import predicted_score_jobs, score_jobs
 from dsasim.model.turns import ARRAY, shared_order, take_turns
-from dsasim.model.unit import After, Process, Ready, Slots, Unit
+from dsasim.model.unit import Process, Unit
 from dsasim.model.work import LayerWork
 
 STREAMS = ("predictor", "q", "k", "v", "score", "output")
@@ -38,10 +40,11 @@ STREAMS = ("predictor", "q", "k", "v", "score", "output")
 class Accelerator:
     """All units of a design, ready to run layers."""
 
-    def __init__(self, env: Environment, arch: ArchConfig) -> None:
+    def __init__(self, env: Environment, arch: ArchConfig, probe: Probe = NO_PROBE) -> None:
         self.env = env
         self.arch = arch
-        self.dram = Dram(env, arch, len(STREAMS))
+        self.probe = probe
+        self.dram = probe.dram(env, arch, len(STREAMS))
         self.predictor = PredictorUnit(env)
         self.mask_generator = MaskGenerator(env)
         self.scheduler = Scheduler(env)
@@ -54,6 +57,8 @@ class Accelerator:
         self.ends: list[list[int]] = []
         """Per attention layer: when the last output of each query head reached DRAM; per dense phase: its end."""
         self._last_turn: str | None = None
+        for unit in (*self.units, *self.pe_array.lanes):
+            unit.probe = probe
 
     @property
     def units(self) -> list[Unit]:
@@ -80,14 +85,14 @@ class Accelerator:
             yield from self._dense(work) if isinstance(work, DenseWork) else self._attention(work)
 
     def _attention(self, work: LayerWork) -> Process:
-        layer = Layer(self.env, work)
+        layer = Layer(self.env, work, self.probe)
         if self.arch.pe_array.organisation == "coupled" and work.projections:
             self._couple(work)
         yield self.env.all_of([self.env.process(process) for process in self._processes(layer)])
         self.ends.append(list(_head_ends(layer)))
 
     def _dense(self, work: DenseWork) -> Process:
-        phase = DensePhase(self.env, work)
+        phase = DensePhase(self.env, work, self.probe)
         processes = [
             phase.multiply(self.pe_array),
             self.dma["q"].run(phase.activation_reads()),

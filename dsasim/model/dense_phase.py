@@ -21,8 +21,10 @@ from dsasim.dataflow.dense_layer import Product
 from dsasim.model.dma import DmaJob
 from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import Region
+from dsasim.model.operands import Ready, Slots
 from dsasim.model.pe_array import PEArray
-from dsasim.model.unit import Process, Ready, Slots
+from dsasim.model.probe import NO_PROBE, Name, Probe
+from dsasim.model.unit import Process
 from dsasim.model.work import ArrayJob
 
 
@@ -105,13 +107,13 @@ class _Blocks:
 class DensePhase:
     """A phase in flight."""
 
-    def __init__(self, env: Environment, work: DenseWork) -> None:
+    def __init__(self, env: Environment, work: DenseWork, probe: Probe = NO_PROBE) -> None:
         q, k, output = work.slots
         name = f"{work.phase} of layer {work.layer}"
         self.work = work
-        self.activations = _Blocks(env, f"activations for {name}", Slots(env, "the q buffer", q))
-        self.weights = _Blocks(env, f"weights for {name}", Slots(env, "the k buffer", k))
-        self.results = _Blocks(env, f"results of {name}", Slots(env, "the output buffer", output))
+        self.activations = _Blocks(env, f"activations for {name}", probe.slots(env, "the q buffer", q))
+        self.weights = _Blocks(env, f"weights for {name}", probe.slots(env, "the k buffer", k))
+        self.results = _Blocks(env, f"results of {name}", probe.slots(env, "the output buffer", output))
 
     def activation_reads(self) -> Iterator[DmaJob]:
         """What the engine q does."""
@@ -143,14 +145,16 @@ class DensePhase:
         """What the PE array does."""
         activations = weights = -1
         result = 0
-        jobs: Iterator[DenseJob | None] = (job for _, job in self.work.jobs())
-        for job, after in pairwise(chain(jobs, [None])):
-            assert job is not None
+        jobs: Iterator[tuple[PlacedProduct, DenseJob] | None] = self.work.jobs()
+        for now, then in pairwise(chain(jobs, [None])):
+            assert now is not None
+            (placed, job), after = now, None if then is None else then[1]
             activations += job.activation_bytes > 0
             weights += job.weight_bytes > 0
             operands = [self.activations.ready(activations), self.weights.ready(weights)]
             yield from array.wait(operands, self.results.slots if job.starts_block else None)
-            yield from array.compute(lockstep_job(job, self.work.lanes))
+            name = Name(placed.product.name, f"of layer {self.work.layer}")
+            yield from array.compute(name, lockstep_job(job, self.work.lanes))
             if after is None or after.activation_bytes:
                 _free(self.activations, activations)
             if after is None or after.weight_bytes:

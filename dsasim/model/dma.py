@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from simpy import Environment, Event
 
 from dsasim.model.dram import Dram, Transfer
-from dsasim.model.unit import Process, Ready, Room, Slots, Unit, classify
+from dsasim.model.operands import Ready, Room, Slots
+from dsasim.model.probe import Name
+from dsasim.model.unit import Process, Unit
+from dsasim.model.waits import classify
+
+MOVING = Name("moving", "")
+"""An engine's job as its books have it: at least one transfer is open."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,12 @@ class DmaJob:
     arrived: Ready | None = None
     release: Slots | None = None
 
+    @property
+    def name(self) -> str:
+        """What is moved, by the operand that it becomes or was."""
+        moved = self.arrived or self.operand
+        return "" if moved is None else moved.name
+
 
 class DmaEngine(Unit):
     """One engine; `stream` is its number at the memory controller."""
@@ -35,6 +47,7 @@ class DmaEngine(Unit):
         self.dram = dram
         self.open_transfers = open_transfers
         self._open: deque[Event] = deque()
+        self._started = 0
         self._num_open = 0
         self._busy_since = 0
 
@@ -61,19 +74,23 @@ class DmaEngine(Unit):
             self.waiting_for = "nothing"
 
     def _start(self, job: DmaJob) -> None:
+        start, place = int(self.env.now), self._started % self.open_transfers
+        self._started += 1
         self._num_open += 1
         if job.arrived is not None:
-            job.arrived.opened = int(self.env.now)
+            job.arrived.opened = start
         done = self.env.timeout(1) if job.transfer.num_bytes == 0 else self.dram.post(self.stream, job.transfer)
         assert done.callbacks is not None
-        done.callbacks.append(lambda _: self._ended(job))
+        done.callbacks.append(lambda _: self._ended(job, start, place))
         self._open.append(done)
 
-    def _ended(self, job: DmaJob) -> None:
+    def _ended(self, job: DmaJob, start: int, place: int) -> None:
+        now = int(self.env.now)
+        self.probe.transfer(self.name, place, job.name, start, now, job.transfer)
         self._num_open -= 1
         if self._num_open == 0:
-            self.idle_since = int(self.env.now)
-            self.busy_cycles += self.idle_since - self._busy_since
+            self.idle_since = now
+            self.book_job(MOVING, self._busy_since, now - self._busy_since)
         if job.arrived is not None:
             job.arrived.set()
         if job.release is not None:

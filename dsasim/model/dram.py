@@ -136,7 +136,7 @@ class Dram:
         first = ceil(now / self.core_cycles_per_edge)
         upcoming = self.env.peek()
         last = ceil(int(upcoming) / self.core_cycles_per_edge) if upcoming != float("inf") else queue.NEVER
-        completions, remaining = kernel.advance(self.memory, self.state, first, last, self._finished)
+        completions, remaining = self._simulate(first, last)
         for index, end_edge in self._finished[:completions].tolist():
             ready = ceil(end_edge * self.core_cycles_per_edge)
             posted, done = self._open.pop(index)
@@ -146,6 +146,10 @@ class Dram:
             self.env.schedule(done, delay=ready - now)
         if remaining:
             self._wake(int(self.env.peek()) - now)
+
+    def _simulate(self, first: int, last: int) -> tuple[int, int]:
+        """Simulate edges from `first`, at most to `last` - 1; see `kernels.dram.advance`."""
+        return kernel.advance(self.memory, self.state, first, last, self._finished)
 
     def _enqueue(self, stream: int, transfer: Transfer) -> int:
         """Write the transfer into its stream's ring; return its index."""

@@ -2,7 +2,8 @@
 
 from simpy import Environment
 
-from dsasim.model.unit import Ready, Slots
+from dsasim.model.operands import Ready
+from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.model.work import KVHeadWork, LayerWork, Part, TileWork
 
 
@@ -58,25 +59,25 @@ class KVHead:
 class LayerSlots:
     """The slots of every buffer during one layer; units reserve and release them by these names."""
 
-    def __init__(self, env: Environment, work: LayerWork) -> None:
+    def __init__(self, env: Environment, work: LayerWork, probe: Probe) -> None:
         counts = work.slots
-        self.q = Slots(env, "the q buffer", counts.q)
-        self.k = Slots(env, "the k buffer", counts.k)
-        self.v = Slots(env, "the v buffer", counts.v)
-        self.inputs = Slots(env, "the predictor buffer (X)", counts.predictor)
-        self.weights = Slots(env, "the predictor buffer (weights)", counts.predictor)
-        self.predicted = Slots(env, "the predictor buffer (S~)", counts.predictor)
-        self.mask = Slots(env, "the mask buffer", counts.mask)
-        self.score = Slots(env, "the score buffer", counts.score)
-        self.output = Slots(env, "the output buffer", counts.output)
+        self.q = probe.slots(env, "the q buffer", counts.q)
+        self.k = probe.slots(env, "the k buffer", counts.k)
+        self.v = probe.slots(env, "the v buffer", counts.v)
+        self.inputs = probe.slots(env, "the predictor buffer (X)", counts.predictor)
+        self.weights = probe.slots(env, "the predictor buffer (weights)", counts.predictor)
+        self.predicted = probe.slots(env, "the predictor buffer (S~)", counts.predictor)
+        self.mask = probe.slots(env, "the mask buffer", counts.mask)
+        self.score = probe.slots(env, "the score buffer", counts.score)
+        self.output = probe.slots(env, "the output buffer", counts.output)
 
 
 class Layer:
     """One layer in flight."""
 
-    def __init__(self, env: Environment, work: LayerWork) -> None:
+    def __init__(self, env: Environment, work: LayerWork, probe: Probe = NO_PROBE) -> None:
         self.work = work
-        self.slots = LayerSlots(env, work)
+        self.slots = LayerSlots(env, work, probe)
         self.projection = Ready(env, f"projection P of layer {work.layer}")
         self.inputs = [Ready(env, f"X tile {at} of layer {work.layer}") for at in range(len(work.projections))]
         self.kv_heads = [KVHead(env, kv) for kv in work.kv_heads]

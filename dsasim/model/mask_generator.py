@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simpy import Environment
 
 from dsasim.model.flow import Layer
+from dsasim.model.probe import Name
 from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 
@@ -38,6 +39,6 @@ class MaskGenerator(Unit):
         for tile in layer.tiles:
             assert tile.work.mask_generation is not None
             yield from self.wait([tile.to_select], layer.slots.mask)
-            yield from self.work(tile.work.mask_generation.cycles)
+            yield from self.work(Name("select", tile.work.name), tile.work.mask_generation.cycles)
             layer.slots.predicted.release()
             tile.mask.set()

@@ -17,8 +17,11 @@ from collections.abc import Iterator, Sequence
 from simpy import Environment
 
 from dsasim.model.flow import KVHead, Layer, PartInFlight, Tile
+from dsasim.model.operands import Ready, Room
+from dsasim.model.probe import Name
 from dsasim.model.turns import ARRAY, array_order
-from dsasim.model.unit import Process, Ready, Room, Unit
+from dsasim.model.unit import Process, Unit
+from dsasim.model.waits import Wait
 from dsasim.model.work import ArrayJob
 
 
@@ -41,14 +44,15 @@ class PEArray(Unit):
             yield from (self._sddmm if product == "S" else self._spmm)(layer, kv_head, tile)
 
     def _sddmm(self, layer: Layer, kv_head: KVHead, tile: Tile) -> Process:
-        yield from self._parts(tile.sddmm, [*tile.planned, tile.q], layer.slots.score)
+        name = Name("SDDMM", tile.work.name)
+        yield from self._parts(name, tile.sddmm, [*tile.planned, tile.q], layer.slots.score)
         layer.slots.q.release()
         if tile is kv_head.tiles[-1] and kv_head.work.k_read is not None:
             layer.slots.k.release()
         tile.scores.set()
 
     def _spmm(self, layer: Layer, kv_head: KVHead, tile: Tile) -> Process:
-        yield from self._parts(tile.spmm, [tile.to_multiply], layer.slots.output)
+        yield from self._parts(Name("SpMM", tile.work.name), tile.spmm, [tile.to_multiply], layer.slots.output)
         layer.slots.score.release()
         if tile.work.scheduling is not None:
             layer.slots.mask.release()
@@ -56,25 +60,24 @@ class PEArray(Unit):
             layer.slots.v.release()
         tile.output.set()
 
-    def _parts(self, parts: Sequence[PartInFlight], operands: list[Ready], output: Room) -> Process:
+    def _parts(self, name: Name, parts: Sequence[PartInFlight], operands: list[Ready], output: Room) -> Process:
         """Compute a product part by part; tile operands and room are the first part's affair."""
         for at, part in enumerate(parts):
             yield from self.wait([*operands, part.operand] if at == 0 else [part.operand], None if at else output)
-            yield from self.compute(part.work.job)
+            yield from self.compute(name, part.work.job)
             part.ended.set()
 
-    def compute(self, job: ArrayJob) -> Process:
+    def compute(self, name: Name, job: ArrayJob) -> Process:
         """Work on a job and keep each lane's books."""
         yield from self.spend(job.cycles)
+        start = self.idle_since - job.cycles
         for lane, busy, conflict in zip(self.lanes, job.lane_busy, job.lane_conflict, strict=True):
-            lane.busy_cycles += busy
-            lane.stall_cycles["bank_conflict"] += conflict
-            lane.stall_cycles["imbalance"] += job.cycles - busy - conflict
+            lane.book_job(name, start, busy, conflict, job.cycles - busy - conflict)
 
-    def book_idle(self, reasons: dict[str, int]) -> None:
+    def book_idle(self, waits: Sequence[Wait]) -> None:
         """Every lane is idle for the same reasons."""
         for lane in self.lanes:
-            lane.stall_cycles.update(reasons)
+            lane.book_idle(waits)
 
 
 def _with_kv_head(layer: Layer) -> Iterator[tuple[KVHead, Tile]]:

@@ -18,6 +18,7 @@ from simpy import Environment
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.folds import SystolicArray, operand_stretch
 from dsasim.model.flow import Layer
+from dsasim.model.probe import Name
 from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 from dsasim.predictors.base import PredictionWork
@@ -95,15 +96,17 @@ class PredictorUnit(Unit):
         """Do the layer's jobs in the fixed order of the module's rule."""
         for job, tile_of_x in zip(layer.work.projections, layer.inputs, strict=True):
             yield from self.wait([layer.projection, tile_of_x])
-            yield from self.work(job.cycles, job.conflict)
+            yield from self.work(Name("XP", tile_of_x.name), job.cycles, job.conflict)
             layer.slots.inputs.release()
         for kv_head in layer.kv_heads:
-            assert kv_head.work.key_prediction is not None
+            key = kv_head.work.key_prediction
+            assert key is not None
             yield from self.wait([kv_head.weights])
-            yield from self.work(kv_head.work.key_prediction.cycles, kv_head.work.key_prediction.conflict)
+            yield from self.work(Name("K~", kv_head.work.name), key.cycles, key.conflict)
             for tile in kv_head.tiles:
-                assert tile.work.prediction is not None
+                scores = tile.work.prediction
+                assert scores is not None
                 yield from self.wait([], layer.slots.predicted)
-                yield from self.work(tile.work.prediction.cycles, tile.work.prediction.conflict)
+                yield from self.work(Name("S~", tile.work.name), scores.cycles, scores.conflict)
                 tile.predicted.set()
             layer.slots.weights.release()

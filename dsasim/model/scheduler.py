@@ -21,6 +21,7 @@ from simpy import Environment
 
 from dsasim.config.schema import SchedulerConfig
 from dsasim.model.flow import Layer
+from dsasim.model.probe import Name
 from dsasim.model.unit import Process, Unit
 
 
@@ -66,5 +67,5 @@ class Scheduler(Unit):
                 yield from self.wait([], layer.slots.mask)
             else:
                 yield from self.wait([tile.mask])
-            yield from self.work(tile.work.scheduling.cycles)
+            yield from self.work(Name("plan", tile.work.name), tile.work.scheduling.cycles)
             tile.plan.set()

@@ -13,6 +13,7 @@ from simpy import Environment
 
 from dsasim.config.schema import SoftmaxConfig
 from dsasim.model.flow import Layer
+from dsasim.model.probe import Name
 from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 
@@ -34,5 +35,5 @@ class SoftmaxUnit(Unit):
         """Do the layer's tiles in order."""
         for tile in layer.tiles:
             yield from self.wait([tile.to_normalise])
-            yield from self.work(tile.work.softmax.cycles)
+            yield from self.work(Name("softmax", tile.work.name), tile.work.softmax.cycles)
             tile.probabilities.set()

@@ -15,7 +15,8 @@ from itertools import accumulate, repeat
 
 from simpy import Environment
 
-from dsasim.model.unit import Ready, Turn
+from dsasim.model.operands import Ready
+from dsasim.model.unit import Turn
 from dsasim.model.work import LayerWork
 
 PREDICTOR = "predictor"

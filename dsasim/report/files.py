@@ -1,12 +1,18 @@
 """Output files: found writable before the work starts, and complete or absent after it."""
 
+import gzip
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from dsasim.errors import ConfigError
 
 STDOUT = "-"
+GZIP_LEVEL = 1
+"""Half the time of the usual 6, a third more bytes (measured on timelines)."""
 
 
 def check_writable(path: str, flag: str) -> None:
@@ -39,6 +45,31 @@ def write_text(path: str, flag: str, text: str) -> None:
         else:
             _replace(target, text)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise _unwritable(path, flag, error) from None
+
+
+@contextmanager
+def open_output(path: str, flag: str) -> Iterator[IO[bytes]]:
+    """A file to write bytes to, gzipped if its name ends in .gz; it takes the place of `path` when all went well.
+
+    ConfigError naming `flag` if it cannot be written. The gzip header holds neither name nor time.
+    """
+    try:
+        target = Path(path).resolve()
+        part = target if _is_special(target) else _part(target)
+        try:
+            with part.open("wb") as raw:
+                if path.endswith(".gz"):
+                    with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:
+                        yield cast("IO[bytes]", packed)
+                else:
+                    yield raw
+            if part != target:
+                part.replace(target)
+        finally:
+            if part != target:
+                part.unlink(missing_ok=True)
+    except OSError as error:
         raise _unwritable(path, flag, error) from None
 
 

@@ -9,6 +9,7 @@ from simpy import Environment
 from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dense_phase import DenseWork
+from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.model.work import LayerWork
 from dsasim.sim import books
 from dsasim.sim.context import Observer
@@ -39,14 +40,16 @@ def run_machine(
     observe: Observer | None = None,
     progress: Progress | None = None,
     scope: Scope = "attention",
+    probe: Probe = NO_PROBE,
 ) -> MachineResult:
     """Simulate the heads `selection` (layer number -> query heads) of a trace, layer after layer.
 
-    A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen.
+    A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen. A `probe` is told
+    what every unit does (`sim.timeline` writes it down).
     Raises ConfigError if the design cannot hold the trace, DeadlockError if its units wait for each other for ever, and
     InvariantError if the finished run contradicts itself.
     """
-    machine = Accelerator(Environment(), arch)
+    machine = Accelerator(Environment(), arch, probe)
     record = _Record()
     access_bytes = machine.dram.preset.access_bytes
     cycles = machine.run(_works(arch, trace, selection, record, access_bytes, observe, progress, scope))

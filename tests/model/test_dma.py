@@ -8,7 +8,7 @@ from simpy import Environment
 
 from dsasim.model.dma import DmaEngine, DmaJob
 from dsasim.model.dram import Transfer
-from dsasim.model.unit import Ready, Slots
+from dsasim.model.operands import Ready, Slots
 
 LATENCY = 10
 

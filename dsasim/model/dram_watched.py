@@ -1,0 +1,59 @@
+"""The memory with its data buses in view: the same component, simulated in shorter cuts, each with a log of commands.
+
+A burst is on its data bus from nCL (a write: nCWL) edges after its column command, for nBL edges. Edge m is at core
+time m * num / den, so the burst meets core cycles floor(first * num / den) to ceil(after * num / den) - 1.
+
+Worked example, 2 memory edges a core cycle: RD at edge 10, nCL = 3, nBL = 4: edges 13 .. 16, core cycles 6 .. 8.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+
+from dsasim.config.schema import ArchConfig
+from dsasim.kernels import dram as kernel
+from dsasim.kernels.dram_timing import BL, CL, CWL, RD, WR
+from dsasim.model.dram import Dram
+from dsasim.model.probe import Probe
+
+EDGES = 4096
+"""Edges simulated at a time: their commands must fit the log."""
+
+COMMANDS_PER_EDGE = 3
+"""At most, of a channel: a column command, a row command and a second ACT."""
+
+
+class WatchedDram(Dram):
+    """Tells a probe at the end of the run when data moved."""
+
+    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, probe: Probe) -> None:
+        super().__init__(env, arch, num_streams, 1 + EDGES * COMMANDS_PER_EDGE * arch.dram.channels)
+        self._probe = probe
+        self._bursts: list[NDArray[np.int64]] = []
+
+    def finish(self, cycles: int) -> None:
+        """Let the memory come to the end of the run, and report it."""
+        super().finish(cycles)
+        num, den = self.core_cycles_per_edge.as_integer_ratio()
+        edges = np.concatenate([np.empty((0, 2), np.int64), *self._bursts])
+        data = np.stack([edges[:, 0] * num // den, -(-edges[:, 1] * num // den)], axis=1)
+        self._probe.bus(data[np.argsort(data[:, 0], kind="stable")], self.open_intervals, cycles)
+
+    def _simulate(self, first: int, last: int) -> tuple[int, int]:
+        kernel.catch_up(self.memory, self.state, first)  # refreshes of an idle memory: any number of commands
+        while True:
+            stop = min(last, max(first, int(self.state.scalars[kernel.EDGE])) + EDGES)
+            self.memory.log[0, 0] = 0
+            completions, remaining = super()._simulate(first, stop)
+            self._take_log()
+            if completions or not remaining or stop == last:
+                return completions, remaining
+            first = stop
+
+    def _take_log(self) -> None:
+        log, fixed = self.memory.log, self.memory.fixed
+        commands = log[1 : 1 + log[0, 0]]
+        columns = commands[(commands[:, 1] == RD) | (commands[:, 1] == WR)]
+        begin = columns[:, 0] + np.where(columns[:, 1] == WR, fixed[CWL], fixed[CL])
+        if len(begin):
+            self._bursts.append(np.stack([begin, begin + fixed[BL]], axis=1))
