@@ -14,9 +14,9 @@ from dsasim.model.predictor import score_bytes as predicted_bytes
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
-from dsasim.predictors.selection import ceil_share
 from dsasim.sim.counters import Groups
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.counts import ceil_share
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""

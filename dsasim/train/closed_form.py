@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dsasim.errors import TraceError
 from dsasim.predictors.integer_path import INPUT_BITS, project, projection_factor
 from dsasim.predictors.quantise import least_squares_scale
-from dsasim.predictors.selection import ceil_share
 from dsasim.trace.attention import FittedPredictor
+from dsasim.trace.counts import ceil_share
 from dsasim.train.bilinear import Design, solve_bilinear
 from dsasim.train.positions import position_columns, rotary_frequencies
 from dsasim.train.static_scales import fit_scales

@@ -34,7 +34,52 @@ def test_a_mask_becomes_a_trace(dsasim: Callable, mask: Path, tmp_path: Path) ->
     assert "25.0 %" in done.out
 
 
+def test_of_a_batch_a_sample_is_taken_and_said(dsasim: Callable, mask: Path, tmp_path: Path) -> None:
+    np.save(mask, np.stack([np.load(mask)] * 2))
+    out = tmp_path / "t.safetensors"
+    arguments = ("trace", "import-mask", str(mask), "--d-head", "16", "--out", str(out))
+    assert dsasim(*arguments, "--sample", "1").out == f"wrote {out}, sample 1 of the batch\n"
+    assert "choose a sample, 0-1" in dsasim(*arguments).err
+
+
+def test_synthetic_masks_say_so_wherever_they_are_shown(dsasim: Callable, tmp_path: Path) -> None:
+    out = str(tmp_path / "t.safetensors")
+    shape = ("--length", "64", "--heads", "2", "--d-head", "16", "--causal", "--density", "0.2")
+    made = dsasim("trace", "synth", "--pattern", "random", *shape, "--out", out)
+    # rows of 1 .. 64 allowed keys keep 5 x (1 + … + 12) + 4 x 13 = 442 of 2080 positions
+    assert made.out == f"wrote {out}: 21.2 % of the allowed positions kept\n"
+    assert made.err.startswith("dsasim: warning: synthetic: random masks mislead")
+    json = tmp_path / "r.json"
+    run = dsasim("run", "dsa-decoupled", out, "--json", str(json))
+    for table in (dsasim("trace", "info", out).out, run.out):
+        assert "t (synthetic, no model, random masks" in table
+        assert "synthetic: random masks mislead: near rows share hardly a key" in table
+        assert max(map(len, table.split("\n"))) <= 100
+    assert '"kind": "synthetic"' in json.read_text()
+    assert "random masks mislead" in json.read_text()
+    assert "at most" in run.out
+
+
+def test_synthetic_scores_run_on_any_method(dsasim: Callable, tmp_path: Path) -> None:
+    out = str(tmp_path / "t.safetensors")
+    shape = ("--length", "64", "--queries", "16", "--heads", "4", "--kv-heads", "2", "--d-head", "16")
+    assert dsasim("trace", "synth", "--pattern", "top_k", "--qkv", *shape, "--out", out).status == 0
+    for method in ("oracle_topk", "given"):
+        run = dsasim("run", "dsa-decoupled", out, "--set", f"predictor.method={method}")
+        assert (run.status, "mask recall    1.000" in run.out) == (0, True)
+
+
 BAD = {
+    "share": (
+        ("synth", "--pattern", "window", "--density", "ten", "--out", "t.safetensors"),
+        "--density ten: expected",
+    ),
+    "no share": (("synth", "--pattern", "window", "--density", "0", "--out", "t.safetensors"), "above 0 and at most 1"),
+    "no scores": (("synth", "--pattern", "window", "--qkv", "--out", "t.safetensors"), "looks at no scores"),
+    "synth queries": (
+        ("synth", "--pattern", "window", "--length", "4", "--queries", "5", "--out", "t.safetensors"),
+        "5 queries cannot be the last of 4 positions",
+    ),
     "unknown": (("info", "nowhere"), "nowhere"),
     "design": (("info", "dsa-edge"), "'dsa-edge' is a design, not a trace"),
     "design file": (("info", "x.yaml"), "a YAML design where a trace"),
