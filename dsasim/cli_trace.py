@@ -105,6 +105,46 @@ def trace_synth(
     _warn(kind_note(made.meta))
 
 
+@trace_app.command("fit-predictor")
+def trace_fit_predictor(
+    trace: Trace,
+    sigma: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE", help="Columns of the projection over d_model; may be repeated. 0.25 by default."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The trace to write; TRACE-fitted.safetensors by default.")
+    ] = None,
+    rotary_base: Annotated[
+        float | None, typer.Option(min=1.000001, help="Theta of a model that rotates Q and K, such as 10000.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Columns a head; k / heads by default.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the projection.")] = 0,
+) -> None:
+    """Fit DSA's predictor to a trace, from that trace alone, and write the trace that has it."""
+    from pathlib import Path
+
+    from dsasim.report.progress import LateProgress
+    from dsasim.trace.find import SUFFIX, find_trace
+    from dsasim.trace.store import open_trace
+    from dsasim.train.self_fit import fit_trace, known_rotary_base
+
+    sigmas = [_decimal(text, "--sigma") for text in sigma or ["0.25"]]
+    refuse_design(trace)
+    source = find_trace(trace)
+    target = out or f"{source.stem}-fitted{SUFFIX}"
+    _check_out(target)
+    opened = open_trace(source)
+    base = known_rotary_base(opened) if rotary_base is None else rotary_base
+    with LateProgress(f"fitting {opened.meta.name}") as progress:
+        fit_trace(source, Path(target), sigmas, rotary_base=base, rank=rank, seed=seed, progress=progress)
+    columns = "no position columns" if base is None else f"position columns of rotary base {base:g}"
+    typer.echo(f"wrote {target}: sigma {', '.join(map(str, sorted(set(sigmas))))}, {columns}")
+    _warn("the predictors were fitted on the trace they predict (fitted_on: self): expect less on unseen input")
+    if base is None and any(layer.causal for layer in opened):
+        _warn("a model that rotates Q and K (Llama, Qwen, Mistral, ...) needs --rotary-base: its input has no position")
+
+
 def _check_out(out: str) -> None:
     from dsasim.report.files import STDOUT, check_writable
 

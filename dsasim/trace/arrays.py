@@ -161,15 +161,18 @@ def encode_layers(
         if isinstance(layer, LayerArrays):
             tensors |= layer.tensors(dtype)
             prefix = f"layer.{layer.number}"
-            entry["predictors"] = {str(fit.sigma): _encode_fit(prefix, fit, tensors) for fit in layer.predictors}
+            entry["predictors"] = {str(fit.sigma): encode_fit(prefix, fit, tensors) for fit in layer.predictors}
         else:
             tensors |= layer.tensors()
         entries.append(entry)
     return tensors, entries
 
 
-def _encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str, Any]:
-    """The metadata of one predictor; its arrays join `tensors`, once where an equal one is there already."""
+def encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str, Any]:
+    """The metadata of one predictor of the layer `prefix` (as `layer.3`).
+
+    Its arrays join `tensors`, once where an equal one is there already.
+    """
     prefix = f"{prefix}.sigma.{fit.sigma}"
     scales = {
         str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in of_bits.items()}
