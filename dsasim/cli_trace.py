@@ -122,8 +122,11 @@ def trace_fit_predictor(
     seed: Annotated[int, typer.Option(min=0, help="Draws the projection.")] = 0,
 ) -> None:
     """Fit DSA's predictor to a trace, from that trace alone, and write the trace that has it."""
+    import os
     from pathlib import Path
 
+    # before NumPy is loaded: the products are small, and with one thread the same trace gives the same bytes
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from dsasim.report.progress import LateProgress
     from dsasim.trace.find import SUFFIX, find_trace
     from dsasim.trace.store import open_trace

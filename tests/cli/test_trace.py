@@ -69,7 +69,29 @@ def test_synthetic_scores_run_on_any_method(dsasim: Callable, tmp_path: Path) ->
         assert (run.status, "mask recall    1.000" in run.out) == (0, True)
 
 
+def test_a_predictor_is_fitted_and_said_to_have_seen_its_input(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shape = ("--length", "64", "--heads", "2", "--d-head", "16", "--causal")
+    dsasim("trace", "synth", "--pattern", "top_k", "--qkv", *shape, "--out", "t.safetensors")
+    missing = dsasim("run", "dsa-decoupled", "t.safetensors")
+    assert (missing.status, "`dsasim trace fit-predictor` makes them" in missing.err) == (2, True)
+    made = dsasim("trace", "fit-predictor", "t.safetensors", "--sigma", "0.5", "--sigma", "0.25")
+    assert made.out == "wrote t-fitted.safetensors: sigma 0.25, 0.5, no position columns\n"
+    assert "(fitted_on: self): expect less on unseen input" in made.err
+    assert "needs --rotary-base" in made.err
+    run = dsasim("run", "dsa-decoupled", "t-fitted.safetensors")
+    assert (run.status, "the predictor was fitted on this very trace" in run.out) == (0, True)
+    again = dsasim("trace", "fit-predictor", "t.safetensors", "--rotary-base", "1e4", "--out", "r.safetensors")
+    assert again.out == "wrote r.safetensors: sigma 0.25, position columns of rotary base 10000\n"
+    assert "needs --rotary-base" not in again.err
+
+
 BAD = {
+    "fit twice": (("fit-predictor", "minilm-l128", "--out", "t.safetensors"), "has a predictor for sigma 0.25"),
+    "fit sigma": (("fit-predictor", "minilm-l128", "--sigma", "2", "--out", "t.safetensors"), "--sigma 2: expected"),
+    "fit a design": (("fit-predictor", "dsa-edge"), "'dsa-edge' is a design, not a trace"),
     "share": (
         ("synth", "--pattern", "window", "--density", "ten", "--out", "t.safetensors"),
         "--density ten: expected",
