@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_TRACE, Trace, refuse_design
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
 from dsasim.errors import ConfigError
 
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
@@ -146,6 +146,54 @@ def trace_fit_predictor(
     _warn("the predictors were fitted on the trace they predict (fitted_on: self): expect less on unseen input")
     if base is None and any(layer.causal for layer in opened):
         _warn("a model that rotates Q and K (Llama, Qwen, Mistral, ...) needs --rotary-base: its input has no position")
+
+
+@trace_app.command("compare")
+def trace_compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A trace of one input.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="A trace of the same layers on another input.")],
+    arch: Annotated[str, typer.Option(metavar="ARCH", help="The design that makes the masks.")] = DEFAULT_ARCH,
+    method: Annotated[
+        str,
+        typer.Option(help="Its predictor.method: oracle_topk, the model's own patterns; dsa2021, predicted ones."),
+    ] = "oracle_topk",
+    density: Annotated[str, typer.Option(metavar="SHARE", help="Its mask_generator.density.")] = "0.1",
+    overrides: Overrides = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+    plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="Draw a cell for each head.")] = None,
+) -> None:
+    """Measure how the masks of each head overlap between two inputs; a trace of masks alone brings its own."""
+    from json import dumps
+
+    from dsasim.report.files import STDOUT, check_writable, write_text
+
+    for path, flag in ((json, "--json"), (plot, "--plot")):
+        if path is not None:
+            check_writable(path, flag)
+    from dsasim.config.loader import load_arch
+    from dsasim.trace.find import find_trace
+    from dsasim.trace.store import open_trace
+
+    chosen = (f"predictor.method={method}", f"mask_generator.density={_decimal(density, '--density')}")
+    design = load_arch(arch, (*chosen, *(overrides or ())))
+    for trace in (a, b):
+        refuse_design(trace)
+    traces = open_trace(find_trace(a)), open_trace(find_trace(b))
+
+    from dsasim.quality.overlap import compare_masks
+    from dsasim.report.overlap import Comparison, overlap_json, overlap_svg, print_overlap
+    from dsasim.report.progress import LateProgress
+
+    with LateProgress("comparing masks") as progress:
+        result = Comparison(*traces, design, compare_masks(*traces, design, progress))
+    if plot is not None:
+        write_text(plot, "--plot", overlap_svg(result))
+    if json is not None:
+        write_text(json, "--json", dumps(overlap_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    if STDOUT not in (json, plot):
+        from dsasim.report.style import new_console
+
+        print_overlap(result, new_console())
 
 
 def _check_out(out: str) -> None:

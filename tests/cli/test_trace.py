@@ -1,7 +1,9 @@
 """`dsasim trace`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -49,14 +51,14 @@ def test_synthetic_masks_say_so_wherever_they_are_shown(dsasim: Callable, tmp_pa
     # rows of 1 .. 64 allowed keys keep 5 x (1 + … + 12) + 4 x 13 = 442 of 2080 positions
     assert made.out == f"wrote {out}: 21.2 % of the allowed positions kept\n"
     assert made.err.startswith("dsasim: warning: synthetic: random masks mislead")
-    json = tmp_path / "r.json"
-    run = dsasim("run", "dsa-decoupled", out, "--json", str(json))
+    whole = tmp_path / "r.json"
+    run = dsasim("run", "dsa-decoupled", out, "--json", str(whole))
     for table in (dsasim("trace", "info", out).out, run.out):
         assert "t (synthetic, no model, random masks" in table
         assert "synthetic: random masks mislead: near rows share hardly a key" in table
         assert max(map(len, table.split("\n"))) <= 100
-    assert '"kind": "synthetic"' in json.read_text()
-    assert "random masks mislead" in json.read_text()
+    assert '"kind": "synthetic"' in whole.read_text()
+    assert "random masks mislead" in whole.read_text()
     assert "at most" in run.out
 
 
@@ -89,6 +91,10 @@ def test_a_predictor_is_fitted_and_said_to_have_seen_its_input(
 
 
 BAD = {
+    "compare shapes": (("compare", "minilm-l128", "smollm2-l512"), "layer 4 has num_heads 12 in minilm-l128 and 9"),
+    "compare method": (("compare", "minilm-l128", "minilm-l128", "--method", "magic"), "predictor.method"),
+    "compare design": (("compare", "minilm-l128", "dsa-edge"), "'dsa-edge' is a design, not a trace"),
+    "plot": (("compare", "minilm-l128", "minilm-l128", "--plot", "no/f.svg"), "--plot no/f.svg: cannot be written"),
     "fit twice": (("fit-predictor", "minilm-l128", "--out", "t.safetensors"), "has a predictor for sigma 0.25"),
     "fit sigma": (("fit-predictor", "minilm-l128", "--sigma", "2", "--out", "t.safetensors"), "--sigma 2: expected"),
     "fit a design": (("fit-predictor", "dsa-edge"), "'dsa-edge' is a design, not a trace"),
@@ -127,3 +133,37 @@ def test_bad_input_is_one_message_and_status_2(
     assert message in done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_of_two_inputs_are_compared(dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in ("0", "1"):
+        shape = ("--length", "64", "--heads", "3", "--layers", "2", "--d-head", "16", "--density", "0.25")
+        dsasim("trace", "synth", "--pattern", "random", *shape, "--seed", seed, "--out", f"s{seed}.safetensors")
+    done = dsasim("trace", "compare", "s0.safetensors", "s1.safetensors", "--json", "o.json", "--plot", "o.svg")
+    assert (done.status, done.err) == (0, "")
+    assert "masks of s0 (synthetic) and s1 (synthetic), given" in done.out
+    assert "s1: synthetic: random masks mislead" in done.out
+    assert max(map(len, done.out.split("\n"))) <= 100
+    result = json.loads(Path("o.json").read_text(encoding="utf-8"))
+    assert (result["method"], result["density"], result["a"]["kind"]) == ("given", None, "synthetic")
+    assert result["chance_iou_ratio"] == pytest.approx(0.25 / 1.75)
+    assert result["iou_ratio"] == pytest.approx(0.25 / 1.75, abs=0.03)
+    assert [len(layer["heads"]) for layer in result["layers"]] == [3, 3]
+    drawn = ET.parse("o.svg").getroot()
+    titles = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    figure = f"{result['layers'][1]['heads'][2]['iou_ratio']:.3f}"
+    assert any(title.startswith(f"layer 1 head 2: IoU {figure}") for title in titles)
+    assert len(titles) == 1 + 6
+    printed = dsasim("trace", "compare", "s0.safetensors", "s1.safetensors", "--json", "-")
+    assert printed.out == Path("o.json").read_text(encoding="utf-8")
+
+
+def test_a_design_or_a_method_makes_the_masks(dsasim: Callable) -> None:
+    arguments = ("trace", "compare", "minilm-l128", "minilm-l128")
+    exact = dsasim(*arguments, "--density", "0.05")
+    assert "oracle_topk" in exact.out
+    assert "5.5 %" in exact.out  # 7 of 128 keys
+    predicted = dsasim(*arguments, "--method", "dsa2021", "--arch", "dsa-edge", "--set", "mask_generator.density=0.2")
+    assert "dsa2021" in predicted.out
+    assert "20.3 %" in predicted.out  # 26 of 128 keys; --set has the last word
