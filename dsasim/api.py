@@ -21,6 +21,7 @@ from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
+from dsasim.trace.notes import trace_notes
 from dsasim.trace.store import open_trace
 
 __all__ = ["RunResult", "estimate_cost", "load_arch", "load_trace", "simulate"]
@@ -32,7 +33,8 @@ SCHEMA_VERSION = 1
 class RunResult:
     """Everything a run yields; `to_json` is what `dsasim run --json` writes.
 
-    `arch` is the design as simulated: a trace of kind `mask` brings its own mask and makes it `given`.
+    `arch` is the design as simulated: a trace of masks alone brings its own and makes it `given`. `notes` is what must
+    stand beside the figures (`trace.notes`); it is in the JSON where there is one.
     """
 
     arch: ArchConfig
@@ -42,6 +44,7 @@ class RunResult:
     cost: Cost
     baseline: Baseline
     scope: Scope = "attention"
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
@@ -65,7 +68,7 @@ class RunResult:
             "quality": None if self.quality is None else _quality_json(self.quality),
             "baseline": asdict(self.baseline),
             "invariants": dict(machine.invariants),
-        }
+        } | ({"notes": list(self.notes)} if self.notes else {})
 
 
 def _quality_json(quality: Quality) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def simulate(
     arch = effective_arch(arch, trace)
     selection = _selection(trace, layers, heads)
     _check_scope(trace, selection, scope)
-    meter = QualityMeter() if trace.meta.kind != "mask" else None
+    meter = None if trace.masks_only else QualityMeter()
     stages = _stages(progress, 1 + DENSE_RUNS)
     machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, probe)
     cost = estimate_cost(arch, machine)
@@ -110,6 +113,7 @@ def simulate(
         cost=cost,
         baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope),
         scope=scope,
+        notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )
 
 
@@ -138,11 +142,11 @@ def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:
 
 
 def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
-    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design says.
+    """The design as it runs this trace: one that holds masks only brings its own, whatever the design says.
 
     ConfigError if the design has nowhere to put it.
     """
-    if trace.meta.kind != "mask" or arch.predictor.method == "given":
+    if not trace.masks_only or arch.predictor.method == "given":
         return arch
     if arch.buffers.mask is None:
         raise ConfigError(f"{trace.meta.name} is a trace of masks, and {arch.name} has no buffers.mask to hold them")

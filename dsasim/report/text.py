@@ -33,6 +33,8 @@ MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 def print_result(result: RunResult, console: Console) -> None:
     """Print `result` on `console`, at most 100 columns wide."""
     console.print(_title(result), style="bold")
+    for note in result.notes:
+        console.print(note, style="yellow")
     console.print(_headline(result))
     console.print("\nwho waited for what", style="bold")
     console.print(_units_table(result.machine))

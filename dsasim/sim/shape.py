@@ -15,9 +15,9 @@ from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
-from dsasim.predictors.selection import ceil_share
 from dsasim.sim.counters import Groups
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.counts import ceil_share
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""

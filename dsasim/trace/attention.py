@@ -261,6 +261,11 @@ class AttentionTrace:
         """The model's own numbers of the layers held."""
         return tuple(self.layers)
 
+    @property
+    def masks_only(self) -> bool:
+        """Whether the trace brings keep masks and no q, k, v: no other mask can be made, and no quality measured."""
+        return not any(layer.has_qkv for layer in self)
+
     def layer(self, number: int) -> LayerTrace:
         """The layer the model calls `number`; TraceError names the ones that exist."""
         if number not in self.layers:
