@@ -11,7 +11,7 @@ import typer
 
 from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
 from dsasim.cli_trace import trace_app
-from dsasim.errors import DsasimError
+from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -150,6 +150,8 @@ def dram(
 
     if json is not None:
         check_writable(json, "--json")
+        if Path(json).resolve() == Path(trace).resolve():
+            raise ConfigError(f"--json {json}: would overwrite the trace that is replayed")
     from dsasim.model.dram_memory import MemoryUse
     from dsasim.model.dram_preset import find_preset
     from dsasim.model.dram_replay import replay_trace

@@ -206,6 +206,13 @@ class DramConfig(Section):
     page: Literal["open", "closed"] = Field(default="open", description="whether a row stays open after an access")
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
 
+    @field_validator("ranks")
+    @classmethod
+    def _power_of_two(cls, ranks: int) -> int:
+        if ranks & (ranks - 1):
+            raise ValueError(f"{ranks} is not 1, 2, 4 or 8")
+        return ranks
+
     @field_validator("mapping")
     @classmethod
     def _known_fields(cls, order: str) -> str:
