@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dsasim.commands_sweep import sweep
 from dsasim.errors import ConfigError, DsasimError, TraceError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
+app.command()(sweep)
 
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help="A shipped design's name, or a YAML file.")]
 Trace = Annotated[str, typer.Argument(metavar="TRACE", help="A shipped trace's name, or a .safetensors file.")]

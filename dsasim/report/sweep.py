@@ -1,0 +1,99 @@
+"""The printed result of a sweep: what was run, what could not be, and the Pareto front on each trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from dsasim.report.style import energy_text, new_table, time_text
+from dsasim.sweep.store import RESULTS
+
+if TYPE_CHECKING:
+    from dsasim.sweep.runner import SweepResult
+
+MAX_ROWS = 30
+MAX_REASONS = 10
+WITH_UNIT: Mapping[str, Callable[[float], str]] = {"energy_pj": energy_text, "time_ns": time_text}
+
+
+def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
+    """Print `result` on `console`, at most 100 columns wide."""
+    console.print(_counts(result), style="bold")
+    for status in ("invalid", "infeasible", "failed"):
+        if numbers := result.with_status(status):
+            console.print(f"\n{status}", style="bold")
+            console.print(_reasons([result.seen[number].reason for number in numbers]))
+    for at, choice in enumerate(result.spec.traces):
+        front = result.front(at)
+        ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
+        console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        if front:
+            console.print(_front_table(result, front[:MAX_ROWS]))
+        if len(front) > MAX_ROWS:
+            console.print(f"and {len(front) - MAX_ROWS} more")
+    console.print(f"\nevery point is a line of {folder / RESULTS}")
+
+
+def _counts(result: SweepResult) -> str:
+    """Say how many points there were, how they ended, and how fast."""
+    statuses = Counter(seen.status for seen in result.seen.values())
+    parts = [
+        f"{statuses[status]:,} {status}" for status in ("ok", "infeasible", "invalid", "failed") if statuses[status]
+    ]
+    rate = f", {result.num_runs / result.seconds:.3g} a second" if result.num_runs and result.seconds else ""
+    return (
+        f"{result.spec.name}: {len(result.seen):,} of {result.space.num_points:,} points: {', '.join(parts)}"
+        f" ({result.num_runs:,} runs in {result.seconds:.1f} s{rate})"
+    )
+
+
+def _reasons(reasons: Sequence[str]) -> Table:
+    """One row a reason, the most frequent first."""
+    grid = Table.grid(padding=(0, 2))
+    counted = Counter(reasons).most_common()
+    for reason, count in counted[:MAX_REASONS]:
+        grid.add_row(f"{count:,}", reason)
+    if len(counted) > MAX_REASONS:
+        grid.add_row("", f"and {len(counted) - MAX_REASONS} more reasons")
+    return grid
+
+
+def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
+    """One row a point: its number, the value of each axis that has more than one, and its objectives."""
+    varying = [
+        ".".join(key)
+        for axis in result.spec.axes
+        for at, key in enumerate(axis.keys)
+        if len({values[at] for values in axis.values}) > 1
+    ]
+    objectives = result.spec.objectives
+    titles = (f"{metric.name} {'↓' if metric.sense == 'min' else '↑'}" for metric in objectives)
+    table = new_table("point", *_short(varying), *titles)
+    for column in table.columns:
+        column.overflow = "fold"
+    for number in numbers:
+        axes = result.space.point(number).axes
+        values = zip(objectives, result.seen[number].objectives or (), strict=True)
+        measured = (WITH_UNIT.get(metric.name, _cell)(value) for metric, value in values)
+        table.add_row(str(number), *(_cell(axes[name]) for name in varying), *measured)
+    return table
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Return each key without the sections that no other key needs to be told from it: a.b.c -> c."""
+    ends = [[".".join(key.split(".")[-length:]) for length in range(1, key.count(".") + 2)] for key in keys]
+    counts = Counter(end for each in ends for end in each)
+    return [next(end for end in each if counts[end] == 1) for each in ends]
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
