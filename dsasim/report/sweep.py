@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import energy_text, new_table, time_text
+from dsasim.report.style import new_table
 from dsasim.sweep.store import RESULTS
 
 if TYPE_CHECKING:
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 30
 MAX_REASONS = 10
-WITH_UNIT: Mapping[str, Callable[[float], str]] = {"energy_pj": energy_text, "time_ns": time_text}
+ARROWS = {"min": "↓", "max": "↑"}
+IN_UNIT = {
+    "energy_pj": ("energy µJ", 1e6),
+    "time_ns": ("time µs", 1e3),
+    "edp": ("energy x time µJ·µs", 1e9),
+    "area_mm2": ("area mm²", 1),
+}
+"""What is printed in place of a metric's name, and how many of the metric's units one of the printed units is."""
 
 
 def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
@@ -72,14 +79,14 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         if len({values[at] for values in axis.values}) > 1
     ]
     objectives = result.spec.objectives
-    titles = (f"{metric.name} {'↓' if metric.sense == 'min' else '↑'}" for metric in objectives)
-    table = new_table("point", *_short(varying), *titles)
-    for column in table.columns:
-        column.overflow = "fold"
+    units = [IN_UNIT.get(metric.name, (metric.name, 1)) for metric in objectives]
+    titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
+    # spaces, so that long names wrap between their words
+    table = new_table("point", *(title.replace("_", " ") for title in (*_short(varying), *titles)))
     for number in numbers:
         axes = result.space.point(number).axes
-        values = zip(objectives, result.seen[number].objectives or (), strict=True)
-        measured = (WITH_UNIT.get(metric.name, _cell)(value) for metric, value in values)
+        values = zip(units, result.seen[number].objectives or (), strict=True)
+        measured = (_cell(value / size) for (_, size), value in values)
         table.add_row(str(number), *(_cell(axes[name]) for name in varying), *measured)
     return table
 
@@ -94,6 +101,6 @@ def _short(keys: Sequence[str]) -> list[str]:
 def _cell(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() or value >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
