@@ -41,17 +41,18 @@ class Workers(Protocol):
 
 
 class LocalWorkers:
-    """Spawned processes of this machine (a forked one would inherit the parent's threads and locks)."""
+    """Processes of this machine, spawned unless told otherwise (a forked one inherits the parent's locks)."""
 
-    def __init__(self, num_workers: int) -> None:
+    def __init__(self, num_workers: int, start_method: str = "spawn") -> None:
         self.num_workers = num_workers
+        self._start_method = start_method
         self._others = set(multiprocessing.active_children())
 
     def start(self) -> Executor:
         """Return a new pool."""
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
-        return ProcessPoolExecutor(self.num_workers, multiprocessing.get_context("spawn"), begin_worker)
+        return ProcessPoolExecutor(self.num_workers, multiprocessing.get_context(self._start_method), begin_worker)
 
     def stop(self, executor: Executor) -> None:
         """Kill the processes."""

@@ -1,6 +1,5 @@
 """The points of a sweep, by number: which design on which trace, or why there is none."""
 
-import copy
 import hashlib
 import json
 import math
@@ -69,7 +68,8 @@ class Space:
         """Build a point: its design is checked, and so are the constraints that the design alone decides."""
         *at, trace_at = self.indices(number)
         trace = self._spec.traces[trace_at]
-        document = copy.deepcopy(self._spec.base)
+        base = self._spec.base
+        document = Document(_copied(base.values), dict(base.places), list(base.problems))
         axes = {}
         for axis, index in zip(self._spec.axes, at, strict=True):
             for key, value, line in zip(axis.keys, axis.values[index], axis.lines, strict=True):
@@ -92,6 +92,11 @@ class Space:
 
     def _broken(self, arch: ArchConfig) -> str:
         return first_broken(self._limits, design_result(arch, arch_to_dict(arch))) if self._limits else ""
+
+
+def _copied(value: Any) -> Any:
+    """Copy mappings, which are written to; what is in them never changes."""
+    return {name: _copied(child) for name, child in value.items()} if isinstance(value, dict) else value
 
 
 def _key(arch: ArchConfig, trace: TraceChoice) -> str:

@@ -23,11 +23,13 @@ class ResultStore:
     def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool) -> None:
         """Open or make the file; ConfigError if it holds rows and `resume` is false, or those of another sweep."""
         self._path = folder / RESULTS
-        self._places: dict[int, tuple[int, int]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not resume and self._path.exists() and self._path.stat().st_size:
+                raise ConfigError(f"{self._path} has results already: go on with --resume, or choose another --out")
+            self._places, self._end = _find_rows(self._path, sweep_sha256)
             self._file = self._path.open("a+b", buffering=0)
-            self._read(sweep_sha256, resume=resume)
+            self._file.truncate(self._end)
         except OSError as error:
             raise ConfigError(f"--out {folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
@@ -76,25 +78,6 @@ class ResultStore:
         """Close the file."""
         self._file.close()
 
-    def _read(self, sweep_sha256: str, *, resume: bool) -> None:
-        self._end = 0
-        self._file.seek(0)
-        size = os.fstat(self._file.fileno()).st_size
-        if size and not resume:
-            raise ConfigError(f"{self._path} has results already: go on with --resume, or choose another --out")
-        with self._path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                row = _parsed(line)
-                if row is None and self._end + len(line) == size:
-                    break  # torn in mid-write
-                if row is None:
-                    raise ConfigError(f"{self._path}:{number}: is not a row of a sweep")
-                if row["sweep_sha256"] != sweep_sha256:
-                    raise ConfigError(f"{self._path} is of another sweep, or of another dsasim: choose another --out")
-                self._places.setdefault(row["point"], (self._end, len(line)))
-                self._end += len(line)
-        self._file.truncate(self._end)
-
     def _write(self, line: bytes) -> None:
         written = 0
         while written < len(line):
@@ -103,6 +86,26 @@ class ResultStore:
     def _line(self, number: int) -> bytes:
         offset, length = self._places[number]
         return os.pread(self._file.fileno(), length, offset)
+
+
+def _find_rows(path: Path, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return where each point's row is, as offset and length, and where the last whole row ends."""
+    places: dict[int, tuple[int, int]] = {}
+    end = 0
+    if not path.exists():
+        return places, end
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            row = _parsed(line)
+            if row is None and not file.peek(1):
+                break  # torn in mid-write
+            if row is None:
+                raise ConfigError(f"{path}:{number}: is not a row of a sweep")
+            if row["sweep_sha256"] != sweep_sha256:
+                raise ConfigError(f"{path} is of another sweep, or of another dsasim: choose another --out")
+            places.setdefault(row["point"], (end, len(line)))
+            end += len(line)
+    return places, end
 
 
 def load_sweep(folder: str | Path) -> list[Row]:
