@@ -30,11 +30,14 @@ def check_document(document: Document) -> ArchConfig:
 
 
 def value_problem(path: KeyPath, value: Any) -> str:
-    """Say why no design may hold `value` at `path`, whatever its other values are; empty if one may."""
+    """Say why no design may hold `value` at `path`, whatever its other values are; empty if one may.
+
+    Null leaves a key out, and whether it may be left out the other values say.
+    """
     key = all_keys()[path]
-    if key.section:
-        fits = value is None and key.optional
-    elif key.choices and value is not None:
+    if value is None or key.section:
+        fits = value is None
+    elif key.choices:
         fits = any(value == choice and type(value) is type(choice) for choice in key.choices)
     else:
         fits = _holds(path, _typed(value, path))
@@ -53,7 +56,7 @@ def _holds(path: KeyPath, value: Any) -> bool:
 def _adapter(path: KeyPath) -> TypeAdapter[Any]:
     key = all_keys()[path]
     holds: Any = Annotated[(key.holds, *key.limits)] if key.limits else key.holds
-    return TypeAdapter(holds | None if key.optional else holds)
+    return TypeAdapter(holds)
 
 
 def _wrong_choices(document: Document, value: Any, path: KeyPath) -> Iterator[Problem]:

@@ -43,7 +43,8 @@ def read_axes(document: Document) -> tuple[Axis, ...]:
 
 def _axis(document: Document, path: KeyPath) -> Axis | None:
     value, key = document.value(path), tuple(path[-1].split("."))
-    if key in all_keys() or not isinstance(value, dict):
+    known = all_keys().get(key)
+    if not isinstance(value, dict) or {"from", "to"} & value.keys() or (known is not None and not known.section):
         values = _values(document, path)
         return None if values is None else Axis((key,), tuple((value,) for value in values), (path,))
     columns = {name: _values(document, (*path, name)) for name in value}
