@@ -79,15 +79,22 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         if len({values[at] for values in axis.values}) > 1
     ]
     objectives = result.spec.objectives
-    units = [IN_UNIT.get(metric.name, (metric.name, 1)) for metric in objectives]
+    units = [IN_UNIT.get(metric.name, (metric.name.removeprefix("counters."), 1)) for metric in objectives]
     titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
     # spaces, so that long names wrap between their words
-    table = new_table("point", *(title.replace("_", " ") for title in (*_short(varying), *titles)))
+    heads = ["point", *(title.replace("_", " ") for title in (*_short(varying), *titles))]
+    rows = []
     for number in numbers:
         axes = result.space.point(number).axes
         values = zip(units, result.seen[number].objectives or (), strict=True)
         measured = (_cell(value / size) for (_, size), value in values)
-        table.add_row(str(number), *(_cell(axes[name]) for name in varying), *measured)
+        rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
+    table = new_table(*heads)
+    table.collapse_padding = True
+    for column, head, *cells in zip(table.columns, heads, *rows, strict=True):
+        column.min_width = max(map(len, (*head.split(), *cells)))  # wraps between words only
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
