@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import new_table
+from dsasim.report.style import MAX_COLUMNS, new_table
 from dsasim.sweep.store import RESULTS
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ IN_UNIT = {
     "time_ns": ("time µs", 1e3),
     "edp": ("energy x time µJ·µs", 1e9),
     "area_mm2": ("area mm²", 1),
+    "captured_mass_ratio": ("mass ratio", 1),
+    "mask_recall_ratio": ("recall ratio", 1),
 }
 """What is printed in place of a metric's name, and how many of the metric's units one of the printed units is."""
 
@@ -91,8 +93,10 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
     table = new_table(*heads)
     table.collapse_padding = True
-    for column, head, *cells in zip(table.columns, heads, *rows, strict=True):
-        column.min_width = max(map(len, (*head.split(), *cells)))  # wraps between words only
+    widths = [max(map(len, (*head.split(), *cells))) for head, *cells in zip(heads, *rows, strict=True)]
+    if sum(widths) + 2 * len(widths) <= MAX_COLUMNS:
+        for column, width in zip(table.columns, widths, strict=True):
+            column.min_width = width  # wraps between words only
     for row in rows:
         table.add_row(*row)
     return table
