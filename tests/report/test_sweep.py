@@ -1,6 +1,7 @@
 """The printed result of a sweep."""
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 from dsasim.report.style import new_console
@@ -25,7 +26,7 @@ def result(names: tuple[str, ...], count: int) -> SweepResult:
 
 def printed(found: SweepResult) -> str:
     out = io.StringIO()
-    print_sweep(found, "out", new_console(out))
+    print_sweep(found, Path("out"), new_console(out))
     return out.getvalue()
 
 
