@@ -15,7 +15,7 @@ from dsasim.sweep.metrics import first_broken
 from dsasim.sweep.pareto import pareto_front
 from dsasim.sweep.pool import JobRunner, Outcome, Task, Workers
 from dsasim.sweep.space import Point, Space
-from dsasim.sweep.spec import SweepSpec
+from dsasim.sweep.spec import SEARCHES, SweepSpec
 from dsasim.sweep.store import ResultStore, Row
 from dsasim.sweep.worker import Job, run_job
 
@@ -82,7 +82,7 @@ def run_sweep(
     try:
         with JobRunner(workers, task) as runner:
             batches = _Batches(result, store, runner, progress)
-            search = strategy.start(spec.strategy, space)
+            search = strategy.start(spec, space)
             numbers = next(search, None)
             while numbers is not None:
                 batches.evaluate(numbers)
@@ -134,7 +134,7 @@ class _Batches:
                 groups.setdefault(point.key, []).append(number)
             else:
                 refused.append(point)
-        if not groups and not self._ran:
+        if not groups and not self._ran and self._spec.strategy.method not in SEARCHES:
             raise ConfigError("\n".join(("no point can be run", *sorted({point.reason for point in refused})[:10])))
         for point in refused:
             self._add(self._refused_row(point))
@@ -143,7 +143,7 @@ class _Batches:
         self._run(groups)
 
     def _run(self, groups: Mapping[str, list[int]]) -> None:
-        total = self._ended + len(groups)
+        total = max(self._ended + len(groups), self._spec.strategy.num_points or 0)
         key_of = {members[0]: key for key, members in groups.items()}
         for job, outcome in self._runner.run(self._jobs(key_of)):
             key = key_of[job.number]

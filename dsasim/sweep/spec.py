@@ -21,7 +21,8 @@ from dsasim.trace.store import open_trace
 
 KEYS = ("base", "traces", "axes", "objectives", "constraints", "strategy")
 REQUIRED = KEYS[:4]
-METHODS = ("grid", "random")
+SEARCHES = ("nsga2", "tpe")
+METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
 MAX_SEED = (1 << 31) - 1
 
@@ -233,6 +234,10 @@ def _read_strategy(document: Document) -> Strategy:
     elif not _is_whole(seed, 0, MAX_SEED):
         _complain(document, path, f"seed must be a whole number from 0 to {MAX_SEED}")
     else:
+        if method in SEARCHES and isinstance(document.values["traces"], list) and len(document.values["traces"]) > 1:
+            _complain(
+                document, path, f"{method} compares points, and points on several traces cannot be: name one trace"
+            )
         return Strategy(method, points, seed)
     return Strategy()
 

@@ -3,8 +3,9 @@
 import random
 from collections.abc import Generator, Mapping
 
+from dsasim.sweep.search import search
 from dsasim.sweep.space import Space
-from dsasim.sweep.spec import Strategy
+from dsasim.sweep.spec import SEARCHES, SweepSpec
 
 Objectives = tuple[float, ...]
 """The objectives' values of one point, in the spec's order."""
@@ -13,8 +14,11 @@ Search = Generator[list[int], Mapping[int, Objectives], None]
 """Yields point numbers; is sent the objectives of those that ran and broke no constraint."""
 
 
-def start(strategy: Strategy, space: Space) -> Search:
-    """Begin the strategy of a spec."""
+def start(spec: SweepSpec, space: Space) -> Search:
+    """Begin the strategy of a spec; ConfigError if it needs an extra that is not installed."""
+    strategy = spec.strategy
+    if strategy.method in SEARCHES:
+        return search(spec, tuple(len(axis.values) for axis in spec.axes), strategy)
     return random_points(space, strategy.num_points or 0, strategy.seed) if strategy.method == "random" else grid(space)
 
 

@@ -105,7 +105,7 @@ BAD = {
     "sense": ({"objectives": "{cycles: least}"}, "objectives.cycles: must be min or max"),
     "same": ({"objectives": "[cycles, cycles]"}, "names one metric twice"),
     "none": ({"objectives": "[]"}, "must name a metric"),
-    "method": ({"strategy": "greedy"}, "strategy: method must be one of grid, random"),
+    "method": ({"strategy": "greedy"}, "strategy: method must be one of grid, random, nsga2, tpe"),
     "points": ({"strategy": "random"}, "random needs points, a whole number from 1 to 1000000"),
     "grid seed": ({"strategy": "{method: grid, seed: 3}"}, "a grid runs every point"),
     "seed": ({"strategy": "{method: random, points: 2, seed: -1}"}, "seed must be a whole number from 0 to"),
