@@ -17,17 +17,28 @@ def sweep(
         str | None, typer.Option(metavar="tcp://HOST:PORT", help="Run on this dask cluster (extra cluster).")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep that was stopped.")] = False,
+    query: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Run nothing, ask the results: SELECT … FROM points (extra analysis)."),
+    ] = None,
 ) -> None:
     """Run a design space: all points or some, on all cores, resumable, and print its Pareto front."""
     import os
     from pathlib import Path
 
+    folder = Path(out if out is not None else f"{Path(spec).stem}-results")
+    if query is not None:
+        from dsasim.report.style import new_console
+        from dsasim.report.sweep import print_answer
+        from dsasim.sweep.query import query_sweep
+
+        print_answer(query_sweep(folder, query), new_console())
+        return
     from dsasim.sweep.spec import load_sweep_spec
 
     if workers is not None and scheduler is not None:
         raise ConfigError("--workers and --scheduler: a cluster has its own number of workers, leave --workers out")
     checked = load_sweep_spec(spec)
-    folder = Path(out if out is not None else f"{Path(spec).stem}-results")
 
     from dsasim.report.progress import LateProgress
     from dsasim.report.style import new_console

@@ -14,6 +14,7 @@ from dsasim.report.style import MAX_COLUMNS, new_table
 from dsasim.sweep.store import RESULTS
 
 if TYPE_CHECKING:
+    from dsasim.sweep.query import Answer
     from dsasim.sweep.runner import SweepResult
 
 MAX_ROWS = 30
@@ -46,6 +47,15 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
         if len(front) > MAX_ROWS:
             console.print(f"and {len(front) - MAX_ROWS} more")
     console.print(f"\nevery point is a line of {folder / RESULTS}")
+
+
+def print_answer(answer: Answer, console: Console) -> None:
+    """Print what a query found; nothing for a statement without an answer."""
+    if answer.columns:
+        table = new_table(*answer.columns)
+        for row in answer.rows:
+            table.add_row(*map(_cell, row))
+        console.print(table)
 
 
 def _counts(result: SweepResult) -> str:
