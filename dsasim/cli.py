@@ -11,6 +11,7 @@ import typer
 
 from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
 from dsasim.cli_trace import trace_app
+from dsasim.commands_sweep import sweep
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
+app.command()(sweep)
 
 
 class Page(StrEnum):

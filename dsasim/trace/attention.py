@@ -4,7 +4,7 @@ Tensors come from a `TensorSource` (a memory-mapped file, or memory) by the name
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.trace.memory import Memory
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
 
@@ -122,6 +123,8 @@ class LayerTrace:
     has_qkv: bool
     predictors: Mapping[Decimal, PredictorEntry]
     source: TensorSource
+    memory: Memory | None = None
+    """Where masks and their quality are kept, for many runs on one trace; None: nowhere."""
 
     @property
     def self_attention(self) -> bool:
@@ -272,6 +275,10 @@ class AttentionTrace:
             held = ", ".join(str(known) for known in self.layers)
             raise TraceError(f"{self.meta.name}: no layer {number}; it holds layers {held}")
         return self.layers[number]
+
+    def remembering(self, memory: Memory) -> "AttentionTrace":
+        """This trace with a memory, for many runs on it: equal masks are made and measured once."""
+        return replace(self, layers={number: replace(layer, memory=memory) for number, layer in self.layers.items()})
 
     def __iter__(self) -> Iterator[LayerTrace]:
         """Layers in the order they ran."""
