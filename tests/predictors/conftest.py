@@ -54,7 +54,7 @@ def make_layer(make_arrays: Callable[..., LayerArrays]) -> Callable[..., LayerTr
         length = layer.q.shape[1]
         fitted = fit_layer(
             [FitSequence(other.x_q, other.q, other.k) for other in others],
-            Positions(length, length, True, None),
+            Positions(length, length, causal=True, packed=None),
             Decimal("0.5"),
             fitted_on="four random inputs",
             rotary_base=rotary_base,

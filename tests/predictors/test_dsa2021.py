@@ -43,7 +43,7 @@ def product(left: Matrix, right: Matrix) -> Matrix:
 
 
 def twin_scores(layer: LayerTrace, fitted: FittedPredictor, head: int, bits: int, rank: int) -> Matrix:
-    """S~ of a head as `predictors.integer_path` words it, one number at a time."""
+    """S~ of a head as design.md §2.1 words it, one number at a time."""
     scales = {name: values.astype(float) for name, values in fitted.scales[bits].items()}
     scale_x, scale_z, kv_head = scales["x"][0], scales["xp"][0], layer.kv_head(head)
     x = [[code(float(value), scale_x, 8) for value in row] for row in layer.x_q()]
@@ -157,9 +157,8 @@ def test_cross_attention_projects_both_inputs(make_arch: MakeArch, make_arrays: 
     base = make_arrays(causal=False)
     keys = make_arrays(seed=3, L=30)
     sequence = FitSequence(base.x_q, base.q, keys.k, keys.x_q)
-    fitted = fit_layer(
-        [sequence], Positions(24, 30, False, None), Decimal("0.5"), fitted_on="itself", rotary_base=100.0
-    )
+    every = Positions(24, 30, causal=False, packed=None)
+    fitted = fit_layer([sequence], every, Decimal("0.5"), fitted_on="itself", rotary_base=100.0)
     arrays = LayerArrays(
         number=5,
         q=base.q,
