@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import save
 
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays, MaskArrays, encode_layers
 from dsasim.trace.attention import AttentionTrace, Kind
 from dsasim.trace.layout import assemble
 from dsasim.trace.schema import FORMAT_VERSION, METADATA_KEY, check_metadata, parse_metadata
-from dsasim.trace.tensors import MappedTensors, MemoryTensors, TensorStore
+from dsasim.trace.tensors import MappedTensors, MemoryTensors, TensorStore, write_tensors
 
 VERIFIED_BELOW_BYTES = 64 * 1024 * 1024
 """Files smaller than this have their digest checked whenever they are opened (10 ms for 8 MB)."""
@@ -69,11 +68,10 @@ def write_trace(
         raise TraceError(f"{path}: cannot be written: not a regular file")
     tensors, metadata = _encode(path.stem, layers, kind, model, provenance, dtype)
     text = _canonical(metadata)
-    content = save({key: tensors.raw(key) for key in tensors}, metadata={METADATA_KEY: text})
     target = path.resolve()
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        write_tensors(part, tensors, {METADATA_KEY: text})
         part.replace(target)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error

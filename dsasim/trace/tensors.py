@@ -26,6 +26,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 """The element types a trace may hold, by their safetensors names."""
 
+WRITTEN_FIRST = ("F32", "I32", "F16", "I8", "U8")
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 
@@ -116,6 +117,28 @@ class MemoryTensors:
 
 
 TensorStore = MappedTensors | MemoryTensors
+
+
+def write_tensors(path: Path, tensors: TensorStore, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file one tensor at a time, the bytes that the library's `save` would give; OSError as usual.
+
+    The library holds a whole file in memory. Its order is by type as in WRITTEN_FIRST, then by name; its header is
+    filled with spaces up to a multiple of 8 bytes (`prepare` in safetensors/src/tensor.rs, v0.4 to 0.8).
+    """
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    order = sorted(tensors, key=lambda name: (WRITTEN_FIRST.index(names[tensors.dtype(name)]), name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in order:
+        begin, end = end, end + math.prod(tensors.shape(name)) * tensors.dtype(name).itemsize
+        kind = names[tensors.dtype(name)]
+        header[name] = {"dtype": kind, "shape": list(tensors.shape(name)), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
+        for name in order:
+            file.write(np.ascontiguousarray(tensors.raw(name)).data)
 
 
 CHECKED_AT_A_TIME = 1 << 20

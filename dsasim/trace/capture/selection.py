@@ -1,0 +1,59 @@
+"""Which part of a run is kept: layers, query heads, query rows, one sample of the batch, one forward pass."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from dsasim.errors import TraceError
+
+Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Numbers ascending and once each; None keeps all."""
+
+    layers: Numbers | None = None
+    heads: Numbers | None = None
+    rows: Numbers | None = None
+    sample: int = 0
+    step: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        layers: Collection[int] | None,
+        heads: Collection[int] | None,
+        rows: Collection[int] | None,
+        sample: int,
+        step: int,
+    ) -> "Selection":
+        """Check what a caller gave; TraceError names what is not a whole number from 0, or an empty choice."""
+        chosen = {"layers": layers, "heads": heads, "rows": rows, "sample": [sample], "step": [step]}
+        for name, numbers in chosen.items():
+            if numbers is None:
+                continue
+            if not len(numbers):
+                raise TraceError(f"capture: {name} is empty; None keeps all")
+            wrong = [number for number in numbers if isinstance(number, bool) or int(number) != number or number < 0]
+            if wrong:
+                raise TraceError(f"capture: {name} {wrong[0]!r} is not a whole number from 0")
+        return cls(_ascending(layers), _ascending(heads), _ascending(rows), int(sample), int(step))
+
+    def keeps(self, layer: int) -> bool:
+        """Whether a layer is among those chosen."""
+        return self.layers is None or layer in self.layers
+
+
+def _ascending(numbers: Collection[int] | None) -> Numbers | None:
+    return None if numbers is None else tuple(sorted({int(number) for number in numbers}))
+
+
+def ranges(numbers: Collection[int]) -> str:
+    """Ascending numbers as text: `0-3,8`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
