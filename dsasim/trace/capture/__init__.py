@@ -38,11 +38,16 @@ def capture(
     attention output is kept. Layers go to files in `scratch` (the system's temporary folder by default) one by one.
     TraceError names the pip command when PyTorch is missing, and says what is wrong with an argument.
     """
-    needs("torch", f"pip install torch=={TESTED_TORCH}")
+    needs_torch()
     from dsasim.trace.capture.selection import Selection
     from dsasim.trace.capture.session import Capture
 
     return Capture(model, Selection.of(layers, heads, rows, sample, step), dtype, num_outputs, scratch)
+
+
+def needs_torch() -> None:
+    """TraceError with the pip command when PyTorch is not installed."""
+    needs("torch", f"pip install 'dsasim[torch]', or pip install torch=={TESTED_TORCH} (the version it is tested with)")
 
 
 def needs(package: str, command: str) -> Any:

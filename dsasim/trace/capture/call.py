@@ -1,7 +1,7 @@
 """One attention computation as tensors of the model, and one sample of it as [heads, rows, d_head]."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,32 @@ class Sample:
     v: Float32
     out: Float32
     mask: NDArray[Any] | None
+
+
+def one_query_unfolded(call: AttentionCall) -> AttentionCall:
+    """A call whose rows are the query heads of a kv head, for a single query, with heads as heads again.
+
+    transformers hands scaled_dot_product_attention q [B, H_kv, H / H_kv, d] in a decode step with a mask.
+    """
+    rows = call.L_q
+
+    def as_heads(tensor: Any) -> Any:
+        return tensor.flatten(-3, -2).unsqueeze(-2)
+
+    mask = call.mask
+    if mask is not None:
+        mask = as_heads(mask.expand(*call.lead, rows, call.L_k))
+    return replace(call, q=as_heads(call.q), out=as_heads(call.out), mask=mask, grouped=True)
+
+
+def without_trailing_keys(sample: Sample, keys: int) -> Sample:
+    """The sample with its first `keys` keys, when its mask lets no row see another (free slots of a static cache)."""
+    if sample.mask is None or keys >= sample.k.shape[1]:
+        return sample
+    beyond = sample.mask[:, :, keys:]
+    if (beyond if beyond.dtype == np.bool_ else beyond > MASKED_BELOW).any():
+        return sample
+    return replace(sample, k=sample.k[:, :keys], v=sample.v[:, :keys], mask=sample.mask[:, :, :keys])
 
 
 def one_sample(call: AttentionCall, batch: int, sample: int) -> Sample:

@@ -1,6 +1,7 @@
 """Which modules of a model are running and what they were given: a layer's name, number and input come from them."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,12 +28,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class LayerInput:
-    """What the attention module of a call was given: x_q [B, L_q, D]; x_kv [B, L_k, D'], None for x_q itself."""
+    """What the attention module of a call was given: x_q [B, L_q, D]; x_kv [B, keys, D'], None for x_q itself.
+
+    The last `own_keys` keys of the call are the module's own (bias_k, add_zero_attn) and come from no input.
+    """
 
     frame: Frame
     batch: int
     x_q: Any
     x_kv: Any
+    own_keys: int
 
 
 @dataclass
@@ -50,7 +55,7 @@ class ModuleStack:
 
     def attach(self, model: Any) -> None:
         """Hook every module; the hooks return nothing, so that they change nothing."""
-        for name, module in model.named_modules():
+        for name, module in getattr(model, "_orig_mod", model).named_modules():  # what torch.compile wrapped
             if isinstance(module, torch.jit.ScriptModule):
                 continue
             before = self._entering(name)
@@ -126,36 +131,52 @@ def _may_be_input(name: str, value: Any) -> bool:
 
 
 def _inputs_for(frame: Frame, call: AttentionCall) -> LayerInput | None:
-    total = 1
-    for extent in call.lead:
-        total *= extent
     sequence_first = getattr(frame.module, "batch_first", True) is False
     tensors = list(frame.inputs.values())
     if call.swapped:
         tensors.reverse()
     for tensor in tensors:
-        x_q = _as_rows(tensor, call.L_q, total, sequence_first=sequence_first)
+        x_q = _as_rows(tensor, call.L_q, call.lead, sequence_first=sequence_first)
         if x_q is not None:
-            others = [other for other in tensors if other is not tensor]
-            keys = [_as_rows(other, call.L_k, total, sequence_first=sequence_first) for other in others]
+            own_keys = _own_keys(frame.module)
+            others = [other for other in tensors if not _same(other, tensor)]
+            keys = [_as_rows(other, call.L_k - own_keys, call.lead, sequence_first=sequence_first) for other in others]
             x_kv = next((key for key in keys if key is not None and key.shape[0] == x_q.shape[0]), None)
-            return LayerInput(frame, int(x_q.shape[0]), x_q, x_kv)
+            return LayerInput(frame, int(x_q.shape[0]), x_q, x_kv, own_keys)
     return None
 
 
-def _as_rows(tensor: Any, length: int, total: int, *, sequence_first: bool) -> Any:
-    """A layer input as [B, length, D] where B divides all leading axes of the scores; None when it is not one.
+def _own_keys(module: Any) -> int:
+    """Keys that nn.MultiheadAttention appends to those of its input."""
+    if not isinstance(module, torch.nn.MultiheadAttention):
+        return 0
+    return int(module.bias_k is not None) + int(module.add_zero_attn)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """One tensor, or two views that say the same: self-attention may be called with either."""
+    return a is b or bool(a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
+
+
+def _as_rows(tensor: Any, length: int, lead: tuple[int, ...], *, sequence_first: bool) -> Any:
+    """A layer input as [B, length, D] where B divides the leading axes of the scores; None when it is not one.
 
     [B, L, D], [L, B, D], unbatched [L, D], or an image [B, rows, columns, D] whose positions are the sequence.
     """
-    shape = tensor.shape
+    shape, total = tensor.shape, math.prod(lead)
+
+    def fits(batch: int, extent: int) -> bool:
+        return extent == length and batch > 0 and total % batch == 0
+
     if tensor.ndim == 2 and shape[0] == length:
         return tensor[None]
     if tensor.ndim == 3:
-        by_order = [(tensor, shape[0], shape[1]), (tensor.transpose(0, 1), shape[1], shape[0])]
-        for rows, batch, extent in reversed(by_order) if sequence_first else by_order:
-            if extent == length and batch and total % batch == 0:
-                return rows
-    if tensor.ndim == 4 and shape[1] * shape[2] == length and shape[0] and total % shape[0] == 0:
+        batch_first = fits(shape[0], shape[1])
+        # a batch of one-row inputs looks like the transpose of a sequence: there the scores' first axis decides
+        length_first = fits(shape[1], shape[0]) and (len(lead) == 1 or shape[1] == lead[0])
+        if length_first and (sequence_first or not batch_first):
+            return tensor.transpose(0, 1)
+        return tensor if batch_first else None
+    if tensor.ndim == 4 and fits(shape[0], shape[1] * shape[2]):
         return tensor.flatten(1, 2)
     return None

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.frames import LayerInput
 from dsasim.trace.capture.layer import Inputs
 
@@ -30,22 +29,36 @@ class InputHistory:
             np.save(path, _rows(given.x_q, sample))
             files.append(path)
 
-    def inputs(self, call: AttentionCall, given: LayerInput, sample: int) -> Inputs:
-        """x_q and x_kv of a call; TraceError when the keys come from what no hook has seen."""
-        x_q = _rows(given.x_q, sample)
+    def known_keys(self, given: LayerInput) -> int:
+        """Keys whose layer inputs were seen: those of this pass and of earlier ones."""
         if given.x_kv is not None:
-            return Inputs(x_q, _rows(given.x_kv, sample))
-        if call.L_k == call.L_q:
+            return int(given.x_kv.shape[1]) + given.own_keys
+        earlier = [np.load(path, mmap_mode="r") for path in self._files.get(given.frame.name, ())]
+        return sum(len(rows) for rows in earlier) + int(given.x_q.shape[1]) + given.own_keys
+
+    def inputs(self, L_k: int, given: LayerInput, sample: int) -> Inputs:
+        """x_q and x_kv of an attention over L_k keys; TraceError when they come from what no hook has seen."""
+        x_q = _rows(given.x_q, sample)
+        own_keys = np.zeros((given.own_keys, 1), dtype=np.float32)
+        if given.x_kv is not None:
+            return Inputs(x_q, _stacked(_rows(given.x_kv, sample), own_keys))
+        if L_k == len(x_q):
             return Inputs(x_q, None)
         earlier = [np.load(path) for path in self._files.get(given.frame.name, ())]
-        known = np.concatenate([*earlier, x_q])
-        if len(known) < call.L_k:
+        known = _stacked(*earlier, x_q, own_keys)
+        if len(known) < L_k:
             raise TraceError(
-                f"{call.L_k} keys, and only {len(known)} layer inputs were seen: with a KV cache run the prefill "
+                f"{L_k} keys, and only {len(known)} layer inputs were seen: with a KV cache run the prefill "
                 "inside the `with` block too, and keep a later pass by step=…"
             )
         # a sliding cache has dropped the oldest keys
-        return Inputs(x_q, known[len(known) - call.L_k :])
+        return Inputs(x_q, known[len(known) - L_k :])
+
+
+def _stacked(*parts: Float32) -> Float32:
+    """Rows below each other; the keys that come from no input are rows of zeros."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.broadcast_to(part, (len(part), width)) for part in parts])
 
 
 def _rows(x: Any, sample: int) -> Float32:

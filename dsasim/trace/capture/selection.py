@@ -48,6 +48,25 @@ def _ascending(numbers: Collection[int] | None) -> Numbers | None:
     return None if numbers is None else tuple(sorted({int(number) for number in numbers}))
 
 
+MOST_NUMBERS = 1 << 20
+"""More than a selection can mean: the text 0-999999999 is a mistake."""
+
+
+def parse_numbers(text: str, flag: str) -> Numbers:
+    """The numbers that `text` names, ascending and once each: `0,3` or `0-3,8`; TraceError names `flag`."""
+    chosen = set[int]()
+    for part in text.split(","):
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        bounds = (first, last if dash else first)
+        if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in bounds):
+            raise TraceError(f"{flag} {text}: expected numbers and ranges such as 0,3 or 0-3")
+        low, high = map(int, bounds)
+        if not low <= high < low + MOST_NUMBERS:
+            raise TraceError(f"{flag} {text}: the range {part.strip()} runs backwards or is longer than any model")
+        chosen.update(range(low, high + 1))
+    return tuple(sorted(chosen))
+
+
 def ranges(numbers: Collection[int]) -> str:
     """Ascending numbers as text: `0-3,8`."""
     parts: list[list[int]] = []

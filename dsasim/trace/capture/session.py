@@ -21,7 +21,7 @@ from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, versions
-from dsasim.trace.capture.call import AttentionCall, one_sample
+from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
 from dsasim.trace.capture.functions import AttentionMode
 from dsasim.trace.capture.history import InputHistory
@@ -171,10 +171,14 @@ class Capture:
         except TraceError as error:
             if str(error).startswith(("heads:", "rows:", "sample:")):
                 raise
-            self._missed[f"{self._stack.where()}: {error}"] += 1
+            if self._step == self._selection.step:
+                self._missed[f"{self._stack.where()}: {error}"] += 1
 
     def _take(self, call: AttentionCall) -> None:
         given = self._stack.input_of(call)
+        if given is None and len(call.lead) > 1:
+            call = one_query_unfolded(call)
+            given = self._stack.input_of(call)
         if given is None:
             self._last += self._step == self._selection.step
             raise TraceError("no module around it was given an input with a row for each query: there is no X to store")
@@ -190,13 +194,16 @@ class Capture:
     def _keep(self, number: int, call: AttentionCall, given: LayerInput) -> None:
         chosen = self._selection
         sample = one_sample(call, given.batch, chosen.sample)
-        inputs = self._history.inputs(call, given, chosen.sample)
+        sample = without_trailing_keys(sample, self._history.known_keys(given))
+        inputs = self._history.inputs(sample.k.shape[1], given, chosen.sample)
         layer, notes = build_layer(number, sample, inputs, call.scale, causal=call.causal, selection=chosen)
         layer = self._with_outputs(layer, call)
         d_ff, gated = feed_forward(self._model, given.frame.name)
         kind = np.float16 if self._dtype == "float16" else np.float32
         self.layers.append(spill(replace(layer, d_ff=d_ff, gated=gated), self._folder, kind))
         self._batches.add(given.batch)
+        if given.own_keys:
+            notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
         self._note(*(f"{given.frame.name}: {note}" for note in notes))
         self._about.append(self._describe(number, call, given))
 
@@ -223,7 +230,7 @@ class Capture:
             "number": number,
             "module": given.frame.name,
             "class": type(given.frame.module).__name__,
-            "attention": "cross" if cross else "decode" if call.L_k > call.L_q else "self",
+            "attention": "cross" if cross else "decode" if call.L_k - given.own_keys > call.L_q else "self",
             "seen_as": call.route,
         }
         if self._selection.heads is not None:
