@@ -108,7 +108,8 @@ def one_sample(call: AttentionCall, batch: int, sample: int) -> Sample:
     if call.scores is not None:
         mask = added_to_scores(pick(call.scores, call.scores.shape[:-2]), q, k, call.scale)
     else:
-        mask = None if call.mask is None else _one_if_shared(pick(call.mask, call.lead))
+        rows = None if call.mask is None else call.mask.expand(*call.lead, call.L_q, call.L_k)
+        mask = None if rows is None else _one_if_shared(pick(rows, call.lead))
     k, v = once_a_kv_head(k, v)
     return Sample(_numpy(q), _numpy(k), _numpy(v), _numpy(out), None if mask is None else _mask_numpy(mask))
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -24,11 +25,12 @@ def extract(
     run, or nothing in it can be captured.
     """
     found = find_source(source, tokens, text)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", CaptureWarning)
-        with Capture(found.model, selection, dtype, NUM_OUTPUTS, out.resolve().parent) as capture:
-            _run(source, found.run)
-    capture.save(out, found.provenance)
+    with closing(Capture(found.model, selection, dtype, NUM_OUTPUTS, out.resolve().parent)) as capture:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore", CaptureWarning)
+            with capture:
+                _run(source, found.run)
+        capture.save(out, found.provenance)
     yield from (f"not captured: {reason}" for reason in capture.not_captured)
     yield from (f"note: {note}" for note in capture.notes)
     numbers = ", ".join(str(layer.number) for layer in capture.layers)

@@ -45,7 +45,8 @@ class Capture:
     """Captures what runs inside its `with` block; afterwards `save(path)` writes it and `trace` reads it.
 
     `layers`: what was captured, its arrays mapped from scratch files. `not_captured` and `notes`: text, also warned of
-    at the end of the block and stored with the trace.
+    at the end of the block and stored with the trace. `close()` deletes the scratch files, as the end of the object
+    does; `layers` are gone then.
     """
 
     def __init__(self, model: Any, selection: Selection, dtype: Dtype, num_outputs: int, scratch: Path | None) -> None:
@@ -61,7 +62,7 @@ class Capture:
         self._step, self._last, self._batches = -1, -1, set[int]()
         self._stack = ModuleStack(self._start_step, self._unseen)
         self._folder = Path(tempfile.mkdtemp(prefix="dsasim-capture-", dir=scratch))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._history = InputHistory(self._folder)
         self._active = ExitStack()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from attention_rebuilt import rebuilt, rel_l2
 
 LIMITS = {"float32": 1e-5, "float16": 1e-2}

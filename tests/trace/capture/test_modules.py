@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+from attention_rebuilt import rebuilt, rel_l2
+
 from dsasim import TraceError, capture
 from dsasim.trace.capture.session import CaptureWarning
 
-from attention_rebuilt import rebuilt, rel_l2
-
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:of a batch of")]
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:of a batch of", "ignore:The PyTorch API of nested")]
 
 HEADS, WIDTH, D_HEAD = 4, 16, 4
 SCALE = D_HEAD**-0.5
@@ -191,7 +191,7 @@ def ellipsis(module, q, k, v):
 
 def flat_heads(module, q, k, v):
     flat = [part.flatten(0, 1) for part in (q, k, v)]
-    scores = torch.baddbmm(torch.empty(0), flat[0], flat[1].mT, beta=0, alpha=SCALE)
+    scores = torch.baddbmm(torch.zeros(1), flat[0], flat[1].mT, beta=0, alpha=SCALE)
     return torch.bmm(scores.softmax(-1), flat[2]).unflatten(0, q.shape[:2])
 
 
