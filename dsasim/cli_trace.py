@@ -218,3 +218,47 @@ def _decimal(text: str, flag: str) -> Decimal:
     if not (share.is_finite() and 0 < share <= 1):
         raise ConfigError(f"{flag} {text}: expected a number above 0 and at most 1")
     return share
+
+
+@trace_app.command("extract")
+def trace_extract(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A Hugging Face model folder, an installed model package, or module:function that returns a model and "
+            "its inputs (a dict, a tuple, a tensor, or a function of the model that runs it).",
+        ),
+    ],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The trace to write (.safetensors).")],
+    layers: Annotated[str | None, typer.Option(metavar="0,3", help="Layers kept, all by default.")] = None,
+    heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads kept, all by default.")] = None,
+    rows: Annotated[str | None, typer.Option(metavar="96-127", help="Query rows kept, all by default.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Length of the input text of a model folder or package.")] = 128,
+    text: Annotated[str | None, typer.Option(metavar="FILE", help="Its text; that of pydoc_data by default.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Element of the batch.")] = 0,
+    step: Annotated[int, typer.Option(min=0, help="Forward pass, when SOURCE runs several.")] = 0,
+    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="What is stored.")] = "float16",
+) -> None:
+    """Run a PyTorch model and store its attention as a trace (needs the extra `torch`)."""
+    from pathlib import Path
+
+    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.trace.capture import needs_torch
+    from dsasim.trace.capture.selection import Selection, parse_numbers
+
+    if out == STDOUT:
+        raise ConfigError("--out -: a trace is written to a file, not to stdout")
+    check_writable(out, "--out")
+    selection = Selection(
+        layers=None if layers is None else parse_numbers(layers, "--layers"),
+        heads=None if heads is None else parse_numbers(heads, "--heads"),
+        rows=None if rows is None else parse_numbers(rows, "--rows"),
+        sample=sample,
+        step=step,
+    )
+    needs_torch()
+    from dsasim.trace.capture.extract import extract
+
+    for line in extract(source, Path(out), selection, tokens, None if text is None else Path(text), dtype):
+        typer.echo(line, err=not line.startswith("wrote"))

@@ -27,11 +27,13 @@ __all__ = ["METHODS", "KeepMask", "LayerPredictor", "PredictionWork", "Selection
 
 
 def load_predictor(arch: ArchConfig, layer: LayerTrace) -> LayerPredictor:
-    """The design's prediction method applied to a layer.
+    """The design's prediction method applied to a layer; a layer that holds masks only is `given`, or `dense` if asked.
 
+    A dense machine is what such a layer is compared with, so it keeps every allowed position there too.
     ConfigError, TraceError: a design and a trace that do not fit each other (see the methods).
     """
-    chosen = METHODS[arch.predictor.method]
+    method = arch.predictor.method
+    chosen = METHODS[method if layer.has_qkv or method == "dense" else "given"]
     if layer.memory is None or chosen not in REMEMBERED:
         return chosen(arch, layer)
     return Remembered(partial(chosen, arch, layer), layer.memory, mask_key(arch, layer.number))

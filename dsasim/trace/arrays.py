@@ -72,9 +72,13 @@ class LayerArrays:
     def tensors(self, dtype: type[np.floating[Any]]) -> Tensors:
         """The layer's tensors by their stored names; what the model computed is stored as `dtype`."""
         floats = {"q": self.q, "k": self.k, "v": self.v, "x_q": self.x_q, "x_kv": self.x_kv, "out": self.out}
-        stored = {name: self._cast(name, array, dtype) for name, array in floats.items() if array is not None}
+        stored = {
+            name: cast(f"layer.{self.number}.{name}", array, dtype)
+            for name, array in floats.items()
+            if array is not None
+        }
         if self.bias is not None:
-            stored["bias"] = self.bias.astype(np.float32)
+            stored["bias"] = self.bias.astype(np.float32, copy=False)
         if self.out_rows is not None:
             stored["out_rows"] = self.out_rows.astype(np.int32)
         if self.allowed is not None:
@@ -98,14 +102,6 @@ class LayerArrays:
             "d_ff": self.d_ff,
             "gated": self.gated,
         }
-
-    def _cast(self, name: str, array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-        """The array as `dtype`; TraceError when a finite value becomes infinite."""
-        with np.errstate(over="ignore"):
-            cast = array.astype(dtype)
-        if np.isfinite(array).all() and not np.isfinite(cast).all():
-            raise TraceError(f"layer.{self.number}.{name}: {np.abs(array).max():g} does not fit {dtype.__name__}")
-        return cast
 
 
 @dataclass(frozen=True)
@@ -146,6 +142,17 @@ def mask_metadata(
         "d_ff": None,
         "gated": None,
     }
+
+
+def cast(label: str, array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """The array as `dtype`, itself if it is; TraceError beginning with `label` when a finite value becomes infinite."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if np.isfinite(array).all() and not np.isfinite(converted).all():
+        raise TraceError(f"{label}: {np.abs(array).max():g} does not fit {dtype.__name__}")
+    return converted
 
 
 def encode_layers(
