@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dsasim.config.schema import ArchConfig
     from dsasim.errors import ConfigError, DeadlockError, DsasimError, InvariantError, TraceError
     from dsasim.trace.attention import AttentionTrace
+    from dsasim.trace.capture import capture
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "RunResult",
     "TraceError",
     "__version__",
+    "capture",
     "estimate_cost",
     "load_arch",
     "load_trace",
@@ -42,6 +44,7 @@ _HOMES = {
     "InvariantError": "dsasim.errors",
     "RunResult": "dsasim.api",
     "TraceError": "dsasim.errors",
+    "capture": "dsasim.trace.capture",
     "estimate_cost": "dsasim.api",
     "load_arch": "dsasim.api",
     "load_trace": "dsasim.api",

@@ -21,6 +21,7 @@ from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
+from dsasim.trace.notes import trace_notes
 from dsasim.trace.store import open_trace
 
 __all__ = ["RunResult", "estimate_cost", "load_arch", "load_trace", "simulate"]
@@ -32,7 +33,8 @@ SCHEMA_VERSION = 1
 class RunResult:
     """Everything a run yields; `to_json` is what `dsasim run --json` writes.
 
-    `arch` is the design as simulated: a trace of kind `mask` brings its own mask and makes it `given`.
+    `arch` is the design as simulated: a trace of masks alone brings its own and makes it `given`. `notes` is what must
+    stand beside the figures (`trace.notes`); it is in the JSON where there is one.
     """
 
     arch: ArchConfig
@@ -40,8 +42,9 @@ class RunResult:
     machine: MachineResult
     quality: Quality | None
     cost: Cost
-    baseline: Baseline
+    baseline: Baseline | None
     scope: Scope = "attention"
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
@@ -63,9 +66,9 @@ class RunResult:
             "area_mm2": self.cost.area_mm2,
             "cost_sources": self.cost.sources,
             "quality": None if self.quality is None else _quality_json(self.quality),
-            "baseline": asdict(self.baseline),
+            "baseline": None if self.baseline is None else asdict(self.baseline),
             "invariants": dict(machine.invariants),
-        }
+        } | ({"notes": list(self.notes)} if self.notes else {})
 
 
 def _quality_json(quality: Quality) -> dict[str, Any]:
@@ -87,19 +90,23 @@ def simulate(
     progress: Progress | None = None,
     scope: Scope = "attention",
     probe: Probe = NO_PROBE,
+    *,
+    quality: bool = True,
+    baselines: bool = True,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
     what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
-    (`sim.timeline`). ConfigError if the design cannot run the trace,
+    (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
+    tenth and a half). ConfigError if the design cannot run the trace,
     TraceError if it lacks a layer or head asked for, or what the scope needs.
     """
     arch = effective_arch(arch, trace)
     selection = _selection(trace, layers, heads)
     _check_scope(trace, selection, scope)
-    meter = QualityMeter() if trace.meta.kind != "mask" else None
-    stages = _stages(progress, 1 + DENSE_RUNS)
+    meter = QualityMeter() if quality and not trace.masks_only else None
+    stages = _stages(progress, 1 + DENSE_RUNS * baselines)
     machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, probe)
     cost = estimate_cost(arch, machine)
     return RunResult(
@@ -108,8 +115,9 @@ def simulate(
         machine=machine,
         quality=None if meter is None else meter.result(),
         cost=cost,
-        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope),
+        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope) if baselines else None,
         scope=scope,
+        notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )
 
 
@@ -138,11 +146,11 @@ def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:
 
 
 def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
-    """The design as it runs this trace: a trace of kind `mask` brings its own mask, whatever the design says.
+    """The design as it runs this trace: one that holds masks only brings its own, whatever the design says.
 
     ConfigError if the design has nowhere to put it.
     """
-    if trace.meta.kind != "mask" or arch.predictor.method == "given":
+    if not trace.masks_only or arch.predictor.method == "given":
         return arch
     if arch.buffers.mask is None:
         raise ConfigError(f"{trace.meta.name} is a trace of masks, and {arch.name} has no buffers.mask to hold them")

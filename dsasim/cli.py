@@ -9,28 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.errors import ConfigError, DsasimError, TraceError
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.cli_trace import trace_app
+from dsasim.commands_sweep import sweep
+from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.model.probe import Probe
     from dsasim.trace.attention import AttentionTrace
 
-DEFAULT_ARCH = "dsa-decoupled"
-DEFAULT_TRACE = "smollm2-l512"
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
-trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
-
-Arch = Annotated[str, typer.Argument(metavar="ARCH", help="A shipped design's name, or a YAML file.")]
-Trace = Annotated[str, typer.Argument(metavar="TRACE", help="A shipped trace's name, or a .safetensors file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the design; may be repeated, the last wins."),
-]
+app.command()(sweep)
 
 
 class Page(StrEnum):
@@ -159,6 +152,8 @@ def dram(
 
     if json is not None:
         check_writable(json, "--json")
+        if Path(json).resolve() == Path(trace).resolve():
+            raise ConfigError(f"--json {json}: would overwrite the trace that is replayed")
     from dsasim.model.dram_memory import MemoryUse
     from dsasim.model.dram_preset import find_preset
     from dsasim.model.dram_replay import replay_trace
@@ -213,42 +208,6 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
     typer.echo(f"OK: {arch} is the design {load_arch(arch, overrides or ()).name}")
 
 
-@trace_app.command("info")
-def trace_info(trace: Trace = DEFAULT_TRACE) -> None:
-    """Print a trace's shape, kind, provenance, and the share of keys that hold 90, 95 and 99 % of the mass."""
-    from dsasim.report.listing import print_trace_info
-    from dsasim.report.style import new_console
-    from dsasim.trace.find import find_trace
-    from dsasim.trace.info import trace_info as describe
-    from dsasim.trace.store import open_trace
-
-    _refuse_design(trace)
-    print_trace_info(describe(open_trace(find_trace(trace))), new_console())
-
-
-@trace_app.command("import-mask")
-def trace_import_mask(
-    mask: Annotated[str, typer.Argument(metavar="MASK.npy", help="Boolean, layers × heads × L_q × L_k, True = kept.")],
-    d_head: Annotated[int, typer.Option(min=1, max=1 << 16, help="Numbers in one query, key or value vector.")],
-    out: Annotated[str, typer.Option(metavar="FILE", help="The trace to write (.safetensors).")],
-    causal: Annotated[bool, typer.Option("--causal", help="Only keys up to the query's own position exist.")] = False,
-    kv_heads: Annotated[int | None, typer.Option(min=1, help="Key-value heads; as many as heads by default.")] = None,
-    pruned_is_true: Annotated[bool, typer.Option("--pruned-is-true", help="True means pruned in this file.")] = False,
-) -> None:
-    """Make a trace of kind mask from keep masks made elsewhere."""
-    from pathlib import Path
-
-    from dsasim.report.files import STDOUT, check_writable
-    from dsasim.trace.masks import import_mask
-
-    if out == STDOUT:
-        raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
-    source, target = Path(mask), Path(out)
-    import_mask(source, d_head, target, causal=causal, num_kv_heads=kv_heads, pruned_is_true=pruned_is_true)
-    typer.echo(f"wrote {out}")
-
-
 def _simulate(
     arch: str,
     trace: str,
@@ -264,7 +223,7 @@ def _simulate(
     from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides)
-    _refuse_design(trace)
+    refuse_design(trace)
     opened = open_trace(find_trace(trace))
     chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
     chosen_heads = None if heads is None else parse_numbers(heads, "--heads", _common_heads(opened, chosen_layers))
@@ -302,46 +261,6 @@ def parse_window(text: str, flag: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def parse_numbers(text: str, flag: str, existing: Sequence[int]) -> tuple[int, ...]:
-    """Return the numbers that `text` names, ascending and once each: `0,3` or `0-3,8`.
-
-    Raises ConfigError naming `flag` if it cannot be read or names what is not in `existing`.
-    """
-    known, chosen = set(existing), set[int]()
-    for part in text.split(","):
-        first, dash, last = (word.strip() for word in part.partition("-"))
-        low, high = (_whole(word, text, flag) for word in (first, last if dash else first))
-        if low > high:
-            raise ConfigError(f"{flag} {text}: the range {part.strip()} runs backwards")
-        # compared by count first: 0-999999999 must not be walked
-        inside = {number for number in known if low <= number <= high}
-        if len(inside) != high - low + 1:
-            raise ConfigError(f"{flag} {text}: {part.strip()} is not in this trace, which has {_ranges(existing)}")
-        chosen |= inside
-    return tuple(sorted(chosen))
-
-
-def _whole(word: str, text: str, flag: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) <= 9):
-        raise ConfigError(f"{flag} {text}: expected numbers and ranges such as 0,3 or 0-3")
-    return int(word)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Say `0-8` or `13, 18, 29`."""
-    ordered = sorted(numbers)
-    if len(ordered) > 1 and ordered[-1] - ordered[0] == len(ordered) - 1:
-        return f"{ordered[0]}-{ordered[-1]}"
-    return ", ".join(map(str, ordered))
-
-
 def _common_heads(trace: "AttentionTrace", layers: Sequence[int] | None) -> range:
     """Query heads that every chosen layer has."""
     return range(min(trace.layer(number).num_heads for number in layers or trace.layer_numbers))
-
-
-def _refuse_design(trace: str) -> None:
-    from dsasim.config.loader import list_archs
-
-    if trace in {shipped.name for shipped in list_archs()}:
-        raise TraceError(f"{trace!r} is a design, not a trace: `dsasim run` takes the design first, then the trace")

@@ -44,6 +44,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.info import TraceInfo, trace_info
+from dsasim.trace.positions import Positions
 from dsasim.trace.store import open_trace, trace_in_memory, write_trace
 from dsasim.train.closed_form import FitSequence, fit_layer
 
@@ -191,11 +192,11 @@ def fit(
     source: Source, layer: LayerArrays, texts: Sequence[FitSequence], rotary_base: float | None
 ) -> tuple[FittedPredictor, ...]:
     """The layer's prediction path for every sigma."""
-    allowed = np.ones((source.L, source.L), dtype=np.bool_)
+    positions = Positions(source.L, source.L, layer.causal, packed=None)
     return tuple(
         fit_layer(
             texts,
-            np.tril(allowed) if layer.causal else allowed,
+            positions,
             sigma,
             fitted_on=f"{len(texts)} other excerpts of {source.L} tokens of the same text",
             rotary_base=rotary_base,

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dsasim.config.keys import all_keys, nearest
-from dsasim.config.overrides import FLAG
+from dsasim.config.overrides import AFTER_ANY_LINE
 from dsasim.config.schema import ArchConfig
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
 from dsasim.errors import ConfigError
@@ -26,6 +27,36 @@ def check_document(document: Document) -> ArchConfig:
         if not problems:
             return arch
     raise ConfigError("\n".join(map(str, sorted(problems))))
+
+
+def value_problem(path: KeyPath, value: Any) -> str:
+    """Say why no design may hold `value` at `path`, whatever its other values are; empty if one may.
+
+    Null leaves a key out, and whether it may be left out the other values say.
+    """
+    key = all_keys()[path]
+    if value is None or key.section:
+        fits = value is None
+    elif key.choices:
+        fits = any(value == choice and type(value) is type(choice) for choice in key.choices)
+    else:
+        fits = _holds(path, _typed(value, path))
+    return "" if fits else f"{_shown(value)} is not {key.allowed}{_hint(value, key.holds)}"
+
+
+def _holds(path: KeyPath, value: Any) -> bool:
+    try:
+        _adapter(path).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+@cache
+def _adapter(path: KeyPath) -> TypeAdapter[Any]:
+    key = all_keys()[path]
+    holds: Any = Annotated[(key.holds, *key.limits)] if key.limits else key.holds
+    return TypeAdapter(holds)
 
 
 def _wrong_choices(document: Document, value: Any, path: KeyPath) -> Iterator[Problem]:
@@ -63,13 +94,13 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
 
 
 def _place_of_rule(document: Document, section: KeyPath, text: str) -> Place:
-    """Where a broken rule was written: at the last flag that set one of the keys its message names, else at the first.
+    """Where a broken rule was written: at the last flag or axis that set a key its message names, else at the first.
 
     Keys are named relative to the section whose rule it is.
     """
     keys = [(*section, *word.split(".")) for word in re.findall(r"[a-z_][\w.]*", text)]
     places = [document.places[key] for key in keys if key in document.places]
-    flags = [place for place in places if place.label.startswith(FLAG)]
+    flags = [place for place in places if place.order >= AFTER_ANY_LINE]
     return max(flags) if flags else document.place(keys[0])
 
 

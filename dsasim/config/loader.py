@@ -32,8 +32,8 @@ def load_arch(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ArchCo
     `overrides` are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem
     found, one a line, as `file:line: section.key: what is wrong and what is allowed`.
     """
-    path, label = _locate(name_or_path)
-    document = parse_document(_read(path, label), label)
+    path, label = locate_arch(name_or_path)
+    document = parse_document(read_yaml(path, label), label)
     apply_overrides(document, overrides)
     return check_document(document)
 
@@ -44,8 +44,11 @@ def list_archs() -> tuple[ShippedArch, ...]:
     return tuple(ShippedArch(path.stem, path, _summary(path)) for path in files)
 
 
-def _locate(name_or_path: str | Path) -> tuple[Path, str]:
-    """Return the file and what to call it in messages: the path as given, or the file's name for a shipped design."""
+def locate_arch(name_or_path: str | Path) -> tuple[Path, str]:
+    """Return the file and what to call it in messages: the path as given, or the file's name for a shipped design.
+
+    Raises ConfigError for a name that no shipped design has.
+    """
     given = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in given or "\\" in given or Path(given).suffix:
         return Path(given), given
@@ -72,19 +75,20 @@ def _shipped_folder(kind: str) -> Path:
     raise ConfigError(f"this installation of dsasim has no {kind} folder; install it again")
 
 
-def _read(path: Path, label: str) -> str:
+def read_yaml(path: Path, label: str, what: str = "a design") -> str:
+    """Return the text of a file that should be `what`; ConfigError if it cannot be read or is something else."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise ConfigError(f"{label}: is a pipe or a device, not a design")  # opening one may wait for ever
+            raise ConfigError(f"{label}: is a pipe or a device, not {what}")  # opening one may wait for ever
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except IsADirectoryError:
-        raise ConfigError(f"{label}: is a folder, not a design") from None
+        raise ConfigError(f"{label}: is a folder, not {what}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     _refuse_other_files(data, label)
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{label}: more than {MAX_FILE_BYTES} bytes: not a design")
+        raise ConfigError(f"{label}: more than {MAX_FILE_BYTES} bytes: not {what}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,7 +8,8 @@ from dsasim.config.strict_yaml import Document, KeyPath, Place, parse_scalar
 from dsasim.errors import ConfigError
 
 FLAG = "--set"
-_AFTER_ANY_LINE = 1 << 40
+AFTER_ANY_LINE = 1 << 40
+"""Order of the first place outside the file: a flag, or an axis of a sweep."""
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
@@ -22,8 +23,13 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         value = parse_scalar(override.split("=", 1)[1], flag)
         if all_keys()[path].section and value is not None:
             raise ConfigError(f"{flag}: {'.'.join(path)} is a section; set one of its keys, such as {_example(path)}")
-        _write(document, path, value)
-        _move(document, path, Place(_AFTER_ANY_LINE + number, flag))
+        set_value(document, path, value, Place(AFTER_ANY_LINE + number, flag))
+
+
+def set_value(document: Document, path: KeyPath, value: Any, place: Place) -> None:
+    """Replace the value at `path`, which the schema must know; errors about it are from now on about `place`."""
+    _write(document, path, value)
+    _move(document, path, place)
 
 
 def _path(override: str, flag: str) -> KeyPath:

@@ -1,6 +1,7 @@
 """The design as frozen values: every key an architecture YAML may hold, with unit, range and meaning.
 
-Units are in the names. Nothing here has a silent default except where `None` means "derived" and says from what.
+Units are in the names. Defaults are those of the plain machine and stand in the field; where one is None, the field
+says what it is derived from or which choice needs it.
 """
 
 from decimal import Decimal
@@ -12,19 +13,22 @@ Count = Annotated[int, Field(ge=1, le=1 << 20)]
 """A number of things that exist: at least one, at most about a million."""
 
 Bytes = Annotated[int, Field(ge=1, le=1 << 30)]
+"""A size of one memory, up to 1 GiB."""
+
 Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 """An exact decimal share, 0 < x <= 1 (a float would make ceil(0.1 n) wrong for some n)."""
 
 MAX_LANES = 1024
+"""Most lanes of an array, given or found for a dense machine of the same area (`baseline.dense`)."""
 
 PREDICTED = ("dsa2021",)
 """Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
 
-
 REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
+"""Fields that every `dram.mapping` but mop4 names."""
+
 ADDRESS_FIELDS = (*REQUIRED_ADDRESS_FIELDS, "channel", "rank", "pseudochannel", "stack")
 """What a DRAM address is made of, above the burst offset."""
-
 
 ORACLE_SELECTION = {"oracle_topk": "top_k", "oracle_threshold": "threshold"}
 """What each oracle method selects by; a design that says otherwise contradicts itself."""
@@ -39,7 +43,9 @@ class Section(BaseModel):
 class PredictorConfig(Section):
     """How keep masks are predicted, and the low-precision array that does it."""
 
-    method: Literal["dsa2021", "oracle_topk", "oracle_threshold", "dense", "given"]
+    method: Literal["dsa2021", "oracle_topk", "oracle_threshold", "dense", "given"] = Field(
+        description="where keep masks come from: predicted, the exact scores (oracle), everything kept, or the trace"
+    )
     sigma: Ratio | None = Field(None, description="k = ceil(sigma * d_model) columns of the ternary projection")
     rank: Count | None = Field(None, description="columns r of W~q and W~k a head; none: ceil(k / num_heads)")
     bits: Literal[2, 4, 8] | None = Field(None, description="width of XP, W~, Q~ and K~")
@@ -56,7 +62,7 @@ class PredictorConfig(Section):
 class MaskGeneratorConfig(Section):
     """How scores become a keep mask."""
 
-    selection: Literal["top_k", "threshold"]
+    selection: Literal["top_k", "threshold"] = Field(description="a fixed share of each row, or all above a value")
     density: Ratio | None = Field(None, description="kept share of each row's allowed keys, for top_k")
     threshold: float | None = Field(None, description="keep scores above this value, for threshold")
     num_selectors: Count = Field(description="rows selected at a time; row r of a tile goes to r mod num_selectors")
@@ -68,6 +74,8 @@ class MaskGeneratorConfig(Section):
         _require(self, "density" if self.selection == "top_k" else "threshold", why=f"selection {self.selection}")
         if self.top_k_unit == "bitonic" and self.comparators & (self.comparators - 1):
             raise ValueError(f"comparators {self.comparators} is not a power of two, which top_k_unit bitonic sorts")
+        if self.top_k_unit == "bitonic" and self.selection != "top_k":
+            raise ValueError("top_k_unit bitonic is a unit of selection top_k")
         return self
 
 
@@ -75,10 +83,12 @@ class SchedulerConfig(Section):
     """How the kept keys of a group of query rows are ordered."""
 
     token_parallelism: Annotated[int, Field(ge=1, le=8)] = Field(description="T: query rows of a group")
-    order: Literal["in_order", "reordered"]
+    order: Literal["in_order", "reordered"] = Field(
+        description="in_order: each row's keys ascending; reordered: a key once for all rows of the group that keep it"
+    )
     tile_rows: Annotated[int, Field(ge=1, le=4096)] = Field(description="most query rows of a tile, a multiple of T")
     num_schedulers: Count = Field(description="groups scheduled at a time; group g of a tile goes to g mod this")
-    keys_classified_per_cycle: Count
+    keys_classified_per_cycle: Count = Field(description="mask positions one scheduler sorts into its queues a cycle")
     id_queue_entries: Count = Field(description="keys of a group that one ID queue, of one exact set of rows, holds")
 
     @model_validator(mode="after")
@@ -104,7 +114,7 @@ class PEArrayConfig(Section):
         "output", description="what stays in the PEs during a fold of a systolic product (weight: K or V)"
     )
     pipelined_folds: bool = Field(True, description="systolic folds overlap; false: each drains first, as SCALE-Sim's")
-    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)]
+    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)] = Field(description="lanes of T rows of macs_per_row MACs")
     lane_sync: Literal["lock_step", "independent"] = Field(
         "lock_step", description="whether all lanes start each step together"
     )
@@ -123,18 +133,18 @@ class PEArrayConfig(Section):
 class SoftmaxConfig(Section):
     """The softmax unit."""
 
-    exp_per_cycle: Count
-    div_per_cycle: Count
-    pipeline_depth_cycles: Annotated[int, Field(ge=0, le=1024)]
+    exp_per_cycle: Count = Field(description="exponentials started a cycle")
+    div_per_cycle: Count = Field(description="divisions started a cycle")
+    pipeline_depth_cycles: Annotated[int, Field(ge=0, le=1024)] = Field(description="latency that each tile pays once")
 
 
 class BufferConfig(Section):
     """One on-chip buffer."""
 
-    bytes: Bytes
-    banks: Annotated[int, Field(ge=1, le=1024)]
+    bytes: Bytes = Field(description="size, all banks and slots together")
+    banks: Annotated[int, Field(ge=1, le=1024)] = Field(description="banks, each with one port")
     port_bytes: Annotated[int, Field(ge=1, le=4096)] = Field(description="bytes one bank delivers per cycle")
-    double_buffered: bool
+    double_buffered: bool = Field(description="whether one slot fills while another is in use")
     num_slots: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="tiles held at a time; none: 2 if double_buffered, else 1"
     )
@@ -157,20 +167,30 @@ class BufferConfig(Section):
 class BuffersConfig(Section):
     """All on-chip buffers; a design that never predicts needs no `predictor`, one that is always dense no `mask`."""
 
-    q: BufferConfig
-    k: BufferConfig
-    v: BufferConfig
-    predictor: BufferConfig | None = None
-    mask: BufferConfig | None = None
-    score: BufferConfig
-    output: BufferConfig
+    q: BufferConfig = Field(description="queries, or activations of a dense product")
+    k: BufferConfig = Field(description="keys, or weights of a dense product")
+    v: BufferConfig = Field(description="values")
+    predictor: BufferConfig | None = Field(None, description="P, XP, W~, K~, X and S~, for methods that predict")
+    mask: BufferConfig | None = Field(None, description="mask bits and the plan over them, unless method is dense")
+    score: BufferConfig = Field(description="kept scores, then probabilities")
+    output: BufferConfig = Field(description="rows of the output, and sums that are not finished")
+
+    @model_validator(mode="after")
+    def _pools_of_keys_and_values(self) -> Self:
+        for name in ("q", "predictor", "mask", "score", "output"):
+            buffer: BufferConfig | None = getattr(self, name)
+            if buffer is not None and buffer.residency == "pool":
+                raise ValueError(f"buffers.{name}.residency pool: only k and v can be pools")
+        return self
 
 
 class DmaConfig(Section):
-    """Limits of each DMA engine (one engine a stream: predictor, q, k, v, output)."""
+    """Limits of each DMA engine (one engine a stream: predictor, q, k, v, score, output)."""
 
-    open_transfers: Annotated[int, Field(ge=1, le=64)]
-    outstanding_bursts: Annotated[int, Field(ge=1, le=4096)]
+    open_transfers: Annotated[int, Field(ge=1, le=64)] = Field(description="transfers begun and not ended")
+    outstanding_bursts: Annotated[int, Field(ge=1, le=4096)] = Field(
+        description="bursts an engine has at the memory controller at a time"
+    )
 
 
 class DramConfig(Section):
@@ -178,18 +198,25 @@ class DramConfig(Section):
 
     preset: Literal[
         "DDR4_2400", "DDR4_3200", "LPDDR5_6400", "GDDR6", "GDDR6_14000", "HBM2", "HBM2_2000", "HBM3", "HBM3_6400"
-    ]
-    channels: Annotated[int, Field(ge=1, le=64)]
+    ] = Field(description="standard and speed of a channel (model/dram_presets.yaml)")
+    channels: Annotated[int, Field(ge=1, le=64)] = Field(description="channels, each with a controller of its own")
     ranks: Annotated[int, Field(ge=1, le=8)] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
     mapping: str = Field(description="address fields from most to least significant, joined by -, or mop4")
-    refresh: bool
+    refresh: bool = Field(description="whether every rank stops for nRFC in every nREFI")
     page: Literal["open", "closed"] = Field(default="open", description="whether a row stays open after an access")
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
+
+    @field_validator("ranks")
+    @classmethod
+    def _power_of_two(cls, ranks: int) -> int:
+        if ranks & (ranks - 1):
+            raise ValueError(f"{ranks} is not 1, 2, 4 or 8")
+        return ranks
 
     @field_validator("mapping")
     @classmethod
     def _known_fields(cls, order: str) -> str:
-        fields = order.split("-")
+        fields = ["rank" if field == "pseudochannel" else field for field in order.split("-")]
         needed = all(field in fields for field in REQUIRED_ADDRESS_FIELDS)
         if order != "mop4" and not (needed and len(set(fields)) == len(fields) and set(fields) <= set(ADDRESS_FIELDS)):
             raise ValueError(
@@ -208,25 +235,31 @@ class CostConfig(Section):
     composable_overhead_ratio: Annotated[float, Field(ge=1, le=100)] = Field(
         1.5, description="PE composed of low-precision multipliers over a plain PE, for coupled (assumed)"
     )
-    sram_device: Literal["itrs-hp", "itrs-lstp"]
+    sram_device: Literal["itrs-hp", "itrs-lstp"] = Field(
+        description="CACTI's cells: high-performance, or low-standby-power"
+    )
     leakage_ratio: Annotated[float, Field(ge=0, le=1)] = Field(description="share of CACTI's SRAM leakage charged")
 
 
 class ArchConfig(Section):
     """A complete accelerator design."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    clock_ghz: Annotated[Decimal, Field(ge=Decimal("0.01"), le=10, decimal_places=4)]
-    technology_nm: Literal[65, 45, 32, 28, 22, 16, 14, 10, 7]
-    predictor: PredictorConfig
-    mask_generator: MaskGeneratorConfig | None = None
-    scheduler: SchedulerConfig
-    pe_array: PEArrayConfig
-    softmax: SoftmaxConfig
-    buffers: BuffersConfig
-    dma: DmaConfig
-    dram: DramConfig
-    cost: CostConfig
+    name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="what reports call the design")
+    clock_ghz: Annotated[Decimal, Field(ge=Decimal("0.01"), le=10, decimal_places=4)] = Field(
+        description="clock of everything on chip; the memory has its preset's"
+    )
+    technology_nm: Literal[65, 45, 32, 28, 22, 16, 14, 10, 7] = Field(description="node of the energy and area model")
+    predictor: PredictorConfig = Field(description="where keep masks come from")
+    mask_generator: MaskGeneratorConfig | None = Field(
+        None, description="scores to masks, for methods that have scores"
+    )
+    scheduler: SchedulerConfig = Field(description="tiles, groups, and the order of a group's keys")
+    pe_array: PEArrayConfig = Field(description="the array that computes attention")
+    softmax: SoftmaxConfig = Field(description="the softmax unit")
+    buffers: BuffersConfig = Field(description="on-chip buffers")
+    dma: DmaConfig = Field(description="limits of each DMA engine")
+    dram: DramConfig = Field(description="off-chip memory")
+    cost: CostConfig = Field(description="knobs of the energy and area model")
 
     @model_validator(mode="before")
     @classmethod
@@ -235,6 +268,8 @@ class ArchConfig(Section):
         try:
             array = dict(values["pe_array"])
             rows = array["lanes"] * values["scheduler"]["token_parallelism"]
+            if type(array["total_macs"]) is not int or type(rows) is not int:
+                return values
             share, rest = divmod(array["total_macs"], rows)
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             return values
@@ -252,6 +287,8 @@ class ArchConfig(Section):
                 f"pe_array.total_macs {array.total_macs} contradicts lanes x token_parallelism x macs_per_row ="
                 f" {self.macs}; leave macs_per_row out (or null)"
             )
+        if array.switch_cycles and array.organisation == "decoupled":
+            raise ValueError("pe_array.switch_cycles are those of pe_array.organisation coupled")
         if array.dataflow == "systolic" and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
             raise ValueError("pe_array.dataflow systolic needs lane_sync lock_step and lane_split groups")
         rows = array.lanes * self.scheduler.token_parallelism

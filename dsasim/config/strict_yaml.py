@@ -80,13 +80,13 @@ class Document:
         return value
 
 
-def parse_document(text: str, label: str) -> Document:
+def parse_document(text: str, label: str, what: str = "a design") -> Document:
     """Parse the YAML `text` of the file called `label`; syntax errors raise ConfigError, the others are collected."""
     root = _compose(text, label)
     if root is None:
         raise ConfigError(f"{label}: the file is empty")
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{label}:{_line(root)}: a design is a mapping of `key: value`, got {_kind(root)}")
+        raise ConfigError(f"{label}:{_line(root)}: {what} is a mapping of `key: value`, got {_kind(root)}")
     document = Document({}, {(): Place(_line(root), f"{label}:{_line(root)}")})
     document.values = _mapping(root, (), document, label)
     return document

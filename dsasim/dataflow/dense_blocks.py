@@ -111,7 +111,7 @@ def dense_room(arch: ArchConfig) -> Room:
     stationary, C weights while they enter and R activations while streaming; inputs stationary the other way round.
     """
     grid, bits, buffers = pe_grid(arch), arch.pe_array.bits, arch.buffers
-    across = {"output": ("qk", ""), "weight": ("q", "k"), "input": ("k", "q")}[grid.stationary]
+    streamed, held = {"output": ("qk", ""), "weight": ("q", "k"), "input": ("k", "q")}[grid.stationary]
     streaming = {"q": grid.rows, "k": grid.columns if grid.stationary == "output" else grid.rows}
     return Room(
         grid=grid,
@@ -120,8 +120,8 @@ def dense_room(arch: ArchConfig) -> Room:
         result_slot=_slot(buffers.output),
         element_bytes=bits // 8,
         sum_bytes=sum_bytes(arch),
-        stream_stretch=max(_stretch(getattr(buffers, name), streaming[name] * bits) for name in across[0]),
-        hold_stretch=max((_stretch(getattr(buffers, name), grid.columns * bits) for name in across[1]), default=1),
+        stream_stretch=max(operand_stretch(streaming[name] * bits, getattr(buffers, name)) for name in streamed),
+        hold_stretch=max((operand_stretch(grid.columns * bits, getattr(buffers, name)) for name in held), default=1),
     )
 
 
@@ -250,7 +250,3 @@ def _sizes(total: int, block: int) -> list[tuple[int, int]]:
 
 def _slot(buffer: BufferConfig) -> int:
     return buffer.bytes // buffer.slots
-
-
-def _stretch(buffer: BufferConfig, bits_per_cycle: int) -> int:
-    return operand_stretch(bits_per_cycle, buffer.banks, buffer.port_bytes)

@@ -32,6 +32,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dsasim.config.schema import BufferConfig
+
 Stationary = Literal["output", "weight", "input"]
 
 
@@ -90,9 +92,11 @@ class SystolicArray:
     def cycles(self, parts: Sequence[Folds], stream_stretch: int = 1, hold_stretch: int = 1) -> int:
         """Cycles of folds that follow each other without a gap between parts; 0 if there are none.
 
-        Where buffer ports are too slow, a streamed element takes `stream_stretch` cycles and one that a PE will hold
-        takes `hold_stretch`. Parts of different lengths follow the same rule fold by fold: outputs of lengths 8 and 2
-        on 4 x 4 take 8 + max(2, 4) and then 2 * 4 + 2 = 22 cycles. (Only outputs come in such parts.)
+        Where buffer ports are too slow, a streamed element takes `stream_stretch` cycles.
+        One that a PE will hold takes `hold_stretch`.
+        Parts of different lengths (only outputs come in such) follow the module's rule fold by fold.
+
+        Worked example: outputs of lengths 8 and 2 on 4 x 4 take 8 + max(2, 4) and then 2 * 4 + 2, 22 cycles.
         """
         streams = [(part.count, part.stream * stream_stretch) for part in parts if part.count and part.stream]
         if not streams:
@@ -106,6 +110,9 @@ class SystolicArray:
         return sum(count * max(stream, port) for count, stream in streams) - max(0, port - first) + port + skew
 
 
-def operand_stretch(bits_per_cycle: int, banks: int, port_bytes: int) -> int:
-    """Cycles a buffer needs to deliver what the array takes in one; 1 if its ports keep up."""
-    return max(1, -(-bits_per_cycle // (8 * banks * port_bytes)))
+def operand_stretch(bits_per_cycle: int, buffer: BufferConfig) -> int:
+    """Cycles a buffer needs to deliver what the array takes in one; 1 if its ports keep up.
+
+    Worked example: two banks with ports of 8 bytes deliver 128 bits in a cycle, and 129 in two.
+    """
+    return max(1, -(-bits_per_cycle // (8 * buffer.banks * buffer.port_bytes)))

@@ -1,6 +1,7 @@
-"""The plan of a head: the steps of each group of query rows, by one of two orders (CONTRACT: k_loads, plan_steps).
+"""The plan of a head: the steps of each group of query rows, by one of two orders.
 
-Which of its keys the scheduler spills depends on the depth of its ID queues (`kernels.schedule`).
+Its numbers of loads and steps (k_loads, plan_steps) are relied on from outside. Which of its keys the scheduler spills
+depends on the depth of its ID queues (`kernels.schedule`).
 """
 
 from collections.abc import Callable

@@ -120,6 +120,6 @@ def _cycles(arch: ArchConfig, buffer: BufferConfig, shapes: list[Shape]) -> int:
     """Time of a tile's products with the ports that `buffer` has."""
     grid = pe_grid(arch)
     width = grid.rows if grid.stationary == "input" else grid.columns
-    stretch = operand_stretch(width * arch.pe_array.bits, buffer.banks, buffer.port_bytes)
+    stretch = operand_stretch(width * arch.pe_array.bits, buffer)
     held = grid.stationary == "weight"
     return grid.cycles([grid.folds(*shape) for shape in shapes], 1 if held else stretch, stretch if held else 1)

@@ -2,9 +2,10 @@
 
 Slots are sized for the worst case, a row that keeps as many keys as it can, since the mask is not known when the space
 is set aside. A tile is a whole number of groups, and where buffers make it smaller than asked and it is large enough,
-the same number for every lane. Where not even one group fits, the design cannot run the trace: ConfigError. Only scores
-(S~ in the predictor buffer, S in the score buffer) may be larger than their slot: tiles then have one group, and what
-the slot cannot hold is spilled to DRAM (`model.spill`).
+the same number for every lane. Where not even `smallest_tile` fits (one group, or one of every head where lanes are
+split over heads), the design cannot run the trace: ConfigError. Only scores (S~ in the predictor buffer, S in the score
+buffer) may be larger than their slot: tiles are then that small, and what the slot cannot hold is spilled to DRAM
+(`model.spill`).
 
 K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
 (`dataflow.residency`).
@@ -48,18 +49,23 @@ class SpilledSlot:
 
 @dataclass(frozen=True)
 class Tiling:
-    """Rows of a tile, and the buffers whose scores are spilled."""
+    """Rows of a tile, of a tile of layer inputs X, and the buffers whose scores are spilled."""
 
     rows: int
+    input_rows: int
     spilled: Mapping[str, SpilledSlot]
 
 
 @dataclass(frozen=True)
 class Residency:
-    """How K (or V) is kept on chip: in `slots` of whole kv heads, or as a pool of `pool_vectors`."""
+    """How K (or V) is kept on chip: in `slots` of whole kv heads, or as a pool of `pool_vectors`.
+
+    A part of a tile may want `part_vectors` of a pool, so that the next part is fetched while one is computed.
+    """
 
     slots: int
-    pool_vectors: int | None
+    pool_vectors: int | None = None
+    part_vectors: int | None = None
 
 
 def smallest_tile(arch: ArchConfig) -> int:
@@ -69,21 +75,24 @@ def smallest_tile(arch: ArchConfig) -> int:
 
 
 def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint]) -> Tiling:
-    """The largest multiple of T up to `scheduler.tile_rows` that fits everywhere; ConfigError if one group does not.
+    """The most rows up to `scheduler.tile_rows` that fit everywhere, in whole `smallest_tile`s; ConfigError if none do.
 
     Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
-    13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled.
+    13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled. Tiles of X are
+    as large as the predictor's buffer alone allows.
     """
-    unit, rows, spilled = smallest_tile(arch), arch.scheduler.tile_rows, {}
+    unit, most, spilled = smallest_tile(arch), arch.scheduler.tile_rows, {}
+    fitting = {}
     for needed in footprints:
-        fitting = needed.room(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
-        if fitting == 0:
+        fits = needed.room(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
+        if fits == 0:
             spilled[needed.buffer] = _spilled(arch, needed, unit)
-        rows = min(rows, fitting or unit)
-    if rows < arch.scheduler.tile_rows:
+        fitting[needed.buffer] = min(most, fits or unit)
+    rows = min(fitting.values())
+    if rows < most:
         whole = arch.scheduler.token_parallelism * arch.pe_array.lanes
         rows = rows // whole * whole or rows
-    return Tiling(rows, spilled)
+    return Tiling(rows, fitting.get("predictor", rows), spilled)
 
 
 def _spilled(arch: ArchConfig, needed: Footprint, rows: int) -> SpilledSlot:
@@ -102,16 +111,18 @@ def _spilled(arch: ArchConfig, needed: Footprint, rows: int) -> SpilledSlot:
 def residency(arch: ArchConfig, name: str, held_bytes: int, vector_bytes: int) -> Residency:
     """How the buffer `name` (k or v) keeps what is needed together, `held_bytes`; ConfigError if too small for a pool.
 
-    A pool holds at least the T vectors that a step may want.
+    A pool holds at least the T vectors that a step may want, and its slots' share of them makes a part.
+
+    Worked example: 8 vectors and two slots at T = 4 make parts of 4, and so do 7.
     """
     buffer: BufferConfig = getattr(arch.buffers, name)
     fitting = buffer.bytes // held_bytes
     if fitting and buffer.residency == "auto":
-        return Residency(min(buffer.slots, fitting), None)
+        return Residency(min(buffer.slots, fitting))
     vectors, rows = buffer.bytes // vector_bytes, arch.scheduler.token_parallelism
     if vectors < rows:
         raise ConfigError(
             f"buffers.{name}.bytes is {buffer.bytes}, room for {vectors} vectors of {vector_bytes} bytes; a step of"
             f" token_parallelism {rows} needs {rows}"
         )
-    return Residency(1, vectors)
+    return Residency(1, vectors, max(rows, vectors // buffer.slots))

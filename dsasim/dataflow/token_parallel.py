@@ -44,25 +44,12 @@ def array_work(
     One job a tile, or one a part where the head's vectors do not fit. Rules and worked examples: `kernels.array`, and
     `kernels.array_independent` for lanes that do not wait for each other.
     """
-    return _walk(arch, plan, groups_per_tile, vector_timing(arch, d_head, buffer), parts)
-
-
-def array_works(arch: ArchConfig, plan: Plan, groups_per_tile: int, d_head: int) -> tuple[ArrayWork, ArrayWork]:
-    """SDDMM and SpMM of a head, a job a tile: they walk the same plan, so only once if K and V take the same time."""
-    k, v = (vector_timing(arch, d_head, buffer) for buffer in (arch.buffers.k, arch.buffers.v))
-    sddmm = _walk(arch, plan, groups_per_tile, k)
-    return sddmm, sddmm if k == v else _walk(arch, plan, groups_per_tile, v)
-
-
-def _walk(
-    arch: ArchConfig, plan: Plan, groups_per_tile: int, timing: VectorTiming, parts: Parts | None = None
-) -> ArrayWork:
     cycles, reads, busy, conflict = WALKS[arch.pe_array.lane_sync](
         tile_bounds(plan.step_ptr, groups_per_tile) if parts is None else parts.bounds,
         plan.step_ptr,
         plan.load_ptr,
         plan.load_key,
         arch.pe_array.lanes,
-        *timing,
+        *vector_timing(arch, d_head, buffer),
     )
     return ArrayWork(cycles, busy, conflict, int(reads.sum()))

@@ -1,9 +1,9 @@
 """The token-parallel PE array walking a plan: how long each tile takes, and where its cycles went.
 
-Rules (design section 2.4). The array takes one job after the other: a tile, or a part of a tile whose keys do not fit
-the buffer (`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other;
-all lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is
-read once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
+Rules. The array takes one job after the other: a tile, or a part of a tile whose keys do not fit the buffer
+(`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other; all lanes
+start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is read once. A
+step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
 
     vector_cycles = ceil(d_head / macs_per_row)         a row's dot product with one key
     read_cycles   = ceil(vector bytes / port bytes)     one bank delivering one key
@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dsasim.kernels.parts import Bounds, tile_bounds
+from dsasim.kernels.parts import Bounds
 
 Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -43,21 +43,21 @@ def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uin
 
 @njit(cache=True)
 def before_first_group(
-    first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], last: NDArray[np.int64]
+    first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], end: NDArray[np.int64]
 ) -> None:
     """Put all lanes one turn before their first group, at the end of its steps."""
     lanes = len(group)
     for lane in range(lanes):
         group[lane] = first_group + lane - lanes
-        step[lane] = last[lane] = 0
+        step[lane] = end[lane] = 0
 
 
 @njit(cache=True)
-def has_step(
+def find_step(
     lane: int,
     group: NDArray[np.int64],
     step: NDArray[np.int64],
-    last: NDArray[np.int64],
+    end: NDArray[np.int64],
     step_ptr: NDArray[np.int64],
     end_group: int,
     first_step: int,
@@ -65,30 +65,14 @@ def has_step(
 ) -> bool:
     """Whether a lane still has a step to do; moves on to its next group that has some when its own is at its end.
 
-    `group`, `step`, `last` [lanes]: each lane's group, its next step, and where the steps of the group end.
+    `group`, `step`, `end` [lanes]: each lane's group, its next step, and one past the last step of the group.
     """
-    while group[lane] < end_group and step[lane] >= last[lane]:
+    while group[lane] < end_group and step[lane] >= end[lane]:
         group[lane] += len(group)
         if group[lane] < end_group:
             step[lane] = max(step_ptr[group[lane]], first_step)
-            last[lane] = min(step_ptr[group[lane] + 1], end_step)
+            end[lane] = min(step_ptr[group[lane] + 1], end_step)
     return bool(group[lane] < end_group)
-
-
-@njit(cache=True)
-def walk_tiles(
-    step_ptr: NDArray[np.int64],
-    load_ptr: NDArray[np.int64],
-    load_key: NDArray[np.int32],
-    groups_per_tile: int,
-    lanes: int,
-    num_banks: int,
-    vector_cycles: int,
-    read_cycles: int,
-) -> Walk:
-    """Walk whole tiles of `groups_per_tile` groups (see `walk_parts`)."""
-    bounds = tile_bounds(step_ptr, groups_per_tile)
-    return walk_parts(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)
 
 
 @njit(cache=True)
@@ -117,21 +101,21 @@ def walk_parts(
     bank_reads = np.zeros(num_banks, np.uint16)  # in one step, so at most lanes * T
     group = np.empty(lanes, np.int64)
     step = np.zeros(lanes, np.int64)
-    last = np.zeros(lanes, np.int64)
+    end = np.zeros(lanes, np.int64)
     now = np.empty(lanes, np.int64)  # `step` of the lanes that work
     stamp = 0
     for part in range(parts):
         end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
-        before_first_group(bounds[part, 0], group, step, last)
+        before_first_group(bounds[part, 0], group, step, end)
         while True:
             # the same lanes work for the next `turns` steps: until one of them ends its group
             working = 0
             turns = len(load_ptr)
             for lane in range(lanes):
-                if has_step(lane, group, step, last, step_ptr, end_group, first_step, end_step):
+                if find_step(lane, group, step, end, step_ptr, end_group, first_step, end_step):
                     now[working] = step[lane]
                     working += 1
-                    turns = min(turns, last[lane] - step[lane])
+                    turns = min(turns, end[lane] - step[lane])
             if working == 0:
                 break
             duration = 0

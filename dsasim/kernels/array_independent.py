@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dsasim.kernels.array import Walk, banks_of_keys, before_first_group, has_step
+from dsasim.kernels.array import Walk, banks_of_keys, before_first_group, find_step
 from dsasim.kernels.parts import Bounds
 
 
@@ -47,32 +47,32 @@ def walk_parts_independently(
     free_at = np.zeros(num_banks, np.int64)
     group = np.empty(lanes, np.int64)
     step = np.empty(lanes, np.int64)
-    last = np.empty(lanes, np.int64)
+    end = np.empty(lanes, np.int64)
     for part in range(parts):
         end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
         reads[part] = load_ptr[end_step] - load_ptr[first_step]
         for bank in range(num_banks):
             free_at[bank] = 0
-        before_first_group(bounds[part, 0], group, step, last)
+        before_first_group(bounds[part, 0], group, step, end)
         # steps to come as start * lanes + lane: the least is the next to ask the banks
         coming = [
             lane
             for lane in range(lanes)
-            if has_step(lane, group, step, last, step_ptr, end_group, first_step, end_step)
+            if find_step(lane, group, step, end, step_ptr, end_group, first_step, end_step)
         ]
         while coming:
             start, lane = coming[0] // lanes, coming[0] % lanes
-            end = start + vector_cycles
+            done = start + vector_cycles
             for load in range(load_ptr[step[lane]], load_ptr[step[lane] + 1]):
                 bank = bank_of[load_key[load]]
                 free_at[bank] = max(free_at[bank], start) + read_cycles
-                end = max(end, free_at[bank])
+                done = max(done, free_at[bank])
             busy[part, lane] += vector_cycles
-            conflict[part, lane] += end - start - vector_cycles
-            cycles[part] = max(cycles[part], end)
+            conflict[part, lane] += done - start - vector_cycles
+            cycles[part] = max(cycles[part], done)
             step[lane] += 1
-            if has_step(lane, group, step, last, step_ptr, end_group, first_step, end_step):
-                heapq.heapreplace(coming, end * lanes + lane)
+            if find_step(lane, group, step, end, step_ptr, end_group, first_step, end_step):
+                heapq.heapreplace(coming, done * lanes + lane)
             else:
                 heapq.heappop(coming)
     return cycles, reads, busy, conflict

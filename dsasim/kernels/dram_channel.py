@@ -24,6 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.dram_queue import (
+    ACT_2_BY,
     ACTIVATED,
     ANY,
     ARRIVED,
@@ -43,6 +44,7 @@ from dsasim.kernels.dram_queue import (
     ROW,
     ROW_ONLY,
     TAG,
+    TAIL,
     TOUCHED,
     WRITE_QUEUE,
     append,
@@ -165,7 +167,7 @@ def _issue(
     bank, row, write = queue[of, BANK, at], queue[of, ROW, at], queue[of, IS_WRITE, at]
     command = next_command(banks, bank, row, write)
     obey(fixed, rules, rules_of, units, banks, c, bank, command, edge)
-    first = 1 - min(queue[of, TOUCHED, at], 1)
+    first = 1 - queue[of, TOUCHED, at]
     tag, arrived, left_open = NOTHING, queue[of, ARRIVED, at], row
     if command >= RD:
         _record(log, edge, command, bank, row)
@@ -191,8 +193,11 @@ def _issue(
         _hold_bank(fixed, banks, ranks, bank, 1)
         split = fixed[SLOTS] == SPLIT_ACTIVATE
         left_open = OPENING if split else row
-        queue[of, TOUCHED, at] = 1 + edge + fixed[AAD]
-        move(queue, lists, of, at, c * LISTS + (OPENING_LIST if split else ACTIVATED))
+        queue[of, TOUCHED, at] = 1
+        to = c * LISTS + (OPENING_LIST if split else ACTIVATED)
+        move(queue, lists, of, at, to)
+        if split:
+            queue[to, ACT_2_BY, lists[to, TAIL] - 1] = edge + fixed[AAD]
     _change_row(fixed, banks, ranks, channel, counters, c, bank, left_open, edge)
     return tag, write, arrived
 
@@ -311,10 +316,10 @@ def tick(
 
 @njit(cache=True, forceinline=True)
 def _next_second_act(queue: Ints, lists: Ints, of: int) -> tuple[int, int]:
-    """The request that waits for ACT-2, and its last edge for it; TOUCHED holds 1 + that edge."""
+    """The request that waits for ACT-2, and its last edge for it."""
     if lists[of, LENGTH] == 0:
         return NOTHING, NEVER
-    return lists[of, HEAD], queue[of, TOUCHED, lists[of, HEAD]] - 1
+    return lists[of, HEAD], queue[of, ACT_2_BY, lists[of, HEAD]]
 
 
 @njit(cache=True, forceinline=True)

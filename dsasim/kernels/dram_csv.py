@@ -11,7 +11,9 @@ FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, EXTRA = 0, 1, 2, 3, 4, 5
 """What is wrong with a line."""
 MAX_DIGITS = 18
 """Of a number, so that it fits an int64."""
-NEWLINE, RETURN, COMMA, SPACE, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r, 09RW")
+MAX_TIME = 10**12
+"""Cycles, some minutes of memory time: refreshes before a request are stepped one by one."""
+NEWLINE, RETURN, COMMA, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r,09RW")
 
 
 @njit(cache=True)
@@ -50,7 +52,7 @@ def parse_requests(
         if address % access_bytes:
             return count, lines, line, UNALIGNED
         time, at = _number(text, at + 1)
-        if time < 0:
+        if time < 0 or time > MAX_TIME:
             return count, lines, line, BAD_TIME
         if text[at] == RETURN:
             at += 1

@@ -27,15 +27,17 @@ from dsasim.kernels.dram_timing import (
 )
 
 QUEUE_SLOTS = 32
-WINDOW = 128
-"""Positions of a list. It holds at most half as many requests (64 activated ones in a channel of 64 banks), and its
-holes are closed, on removal only, when it reaches beyond half; so a position lasts until the list's next removal."""
+WINDOW, DENSE = 256, 64
+"""Positions of a list, and of how many it may be spread over: its holes are closed, on removal only, when it reaches
+further, so a position lasts until the list's next removal. A list holds at most 128 requests: those activated in a
+channel of 128 banks; with up to 64 holes they fill 192 positions."""
 HOLE = -1
 
 # lists of a channel; list `which` of channel c is number c * LISTS + which
 READ_QUEUE, WRITE_QUEUE, ACTIVATED, OPENING_LIST, LISTS = 0, 1, 2, 3, 4
-# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted
-BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7
+# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted,
+# ACT_2_BY the last edge for its ACT-2, set in OPENING_LIST
+BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, ACT_2_BY, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 # fields of a list
 HEAD, TAIL, LENGTH, LIST_FIELDS = 0, 1, 2, 3
 
@@ -85,7 +87,7 @@ def remove(queue: Ints, lists: Ints, of: int, at: int) -> None:
     lists[of, HEAD] = head
     if head == lists[of, TAIL]:
         lists[of, HEAD] = lists[of, TAIL] = 0
-    elif lists[of, TAIL] > WINDOW // 2:
+    elif lists[of, TAIL] > DENSE:
         _close_holes(queue, lists, of)
 
 

@@ -1,8 +1,8 @@
 """Cutting the tiles of a plan into parts whose keys fit a pool of vectors.
 
-Rules (design section 2.4). A part is a run of consecutive groups of one tile. While its union of keys is larger than
-the pool it is halved, the first half taking ceil(groups / 2). One group that is too big is cut between the steps of its
-plan, each part taking as many steps as fit. So parts keep the plan's order, and each is a run of its steps.
+Rules. A part is a run of consecutive groups of one tile. While its union of keys is larger than the pool it is halved,
+the first half taking ceil(groups / 2). One group that is too big is cut between the steps of its plan, each part taking
+as many steps as fit. So parts keep the plan's order, and each is a run of its steps.
 
 Worked example: a pool of 3 vectors, one tile of two groups; group 0 has the steps {0 1} {2} {1 3}, group 1 {2} {3}. The
 union is 4 keys, so the tile is halved. Group 0 alone still wants 4 keys: its first two steps fit (0 1 2), the third

@@ -7,8 +7,8 @@ A plan is four flat arrays, nested like CSR:
     load_key [loads]        the key a load reads
     load_rows [loads]       the rows of the group it serves, bit 0 = first row of the group
 
-A group is T consecutive rows from row 0; the last may be short. Rules: design section 2.3, after the out-of-order key
-issue of DOTA (Qu et al., ASPLOS 2022) as SOFA (MICRO 2024, IV-D) describes it.
+A group is T consecutive rows from row 0; the last may be short. The reordered plan is after the out-of-order key issue
+of DOTA (Qu et al., ASPLOS 2022) as SOFA (MICRO 2024, IV-D) describes it.
 
 Worked example (T = 2), keep mask of two rows: row 0 keeps keys 0, 2, 3; row 1 keeps keys 1, 2.
 

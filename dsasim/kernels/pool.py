@@ -1,11 +1,10 @@
 """Which vectors each part must fetch into a pool that holds only some of a layer's keys, and what it waits for.
 
-Rules (design section 2.4). Parts fetch in order. Fetching part p brings the part's keys that are not in the pool and
-stamps all its keys p. When they do not all fit, the keys with the lowest (stamp, key) that the part does not want are
-dropped. Keys stamped by a part that has been fetched and has not ended may not be dropped, so a fetch waits until
-enough of the others may. Parts end in order and the lowest stamps go first: all that has to have ended is the part
-whose stamp the last dropped key bears. Thus both the misses and the waits follow from the order of the parts alone,
-whenever they end.
+Rules. Parts fetch in order. Fetching part p brings the part's keys that are not in the pool and stamps all its keys p.
+When they do not all fit, the keys with the lowest (stamp, key) that the part does not want are dropped. Keys stamped by
+a part that has been fetched and has not ended may not be dropped, so a fetch waits until enough of the others may.
+Parts end in order and the lowest stamps go first: all that has to have ended is the part whose stamp the last dropped
+key bears. Thus both the misses and the waits follow from the order of the parts alone, whenever they end.
 
 Worked example: a pool of 3 vectors; parts want {0 1} {1 2} {3} {0 2}. Part 0 fetches 0 1. Part 1 fetches 2; key 1 is
 now stamped 1. Part 2 fetches 3 and drops key 0, of stamp 0: it waits for part 0. Part 3 fetches 0 and drops key 1, of

@@ -1,7 +1,7 @@
 """Selection of keys from score rows: the kept keys and the cycles of the selector come from the same passes.
 
 Scores are int32 or float32 [L_q, L_k] without NaN, `allowed` is bool [L_q, L_k]; kept keys come back as CSR, ascending
-in each row. Rules: design.md §2.2.
+in each row.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ Bool = NDArray[np.bool_]
 Scores = NDArray[np.int32] | NDArray[np.float32]
 
 PASS_OVERHEAD_CYCLES = 3
-"""Cycles of a quick-select pass besides its comparisons (design.md §2.2)."""
+"""Cycles of a quick-select pass besides its comparisons."""
 
 
 @njit(cache=True)

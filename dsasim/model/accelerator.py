@@ -6,9 +6,9 @@
      └──── six DMA engines                        scores ─► softmax unit
 
 A layer starts when every job of the layer before it has ended, and so does a phase of dense products before or after a
-layer's attention (`model.dense_phase`). Within a layer all units run at once, each through its
-own fixed list of jobs; what couples them is operands, buffer slots and the memory, and in a coupled design the turns
-that predictor and PE array take on one composable array.
+layer's attention (`model.dense_phase`). Within a layer all units run at once, each through its own fixed list of jobs;
+what couples them is operands, buffer slots and the memory, and in a coupled design the turns that predictor and PE
+array take on one composable array.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

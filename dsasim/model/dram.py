@@ -22,7 +22,7 @@ from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_channel as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.model.dram_memory import MemoryUse, new_memory
-from dsasim.model.dram_preset import load_presets
+from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
 
 AFTER_EVERYTHING = EventPriority(2)
 """Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
@@ -82,7 +82,7 @@ class Dram:
     def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, log_commands: int = 0) -> None:
         self.env = env
         self.preset = load_presets()[arch.dram.preset]
-        self.core_cycles_per_edge = self.preset.tick_ps * Fraction(arch.clock_ghz) / 1000
+        self.core_cycles_per_edge = core_cycles_per_edge(arch)
         self.memory = new_memory(self.preset, memory_use(arch.dram), log_commands)
         self.state = _new_state(arch, num_streams, self.core_cycles_per_edge)
         self.open_intervals: list[tuple[int, int]] = []

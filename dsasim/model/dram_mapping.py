@@ -41,6 +41,8 @@ def mapping_tables(
         "row": preset.rows,
         "column": preset.bursts_per_row,
     }
+    if mapping == MOP4 and sizes["rank"] & (sizes["rank"] - 1):
+        raise ConfigError(f"dram mapping {MOP4} needs 1, 2, 4 or 8 ranks, got {sizes['rank']}")
     pieces, hashed = _mop4(sizes) if mapping == MOP4 else (_ordered(mapping, sizes), [])
     rows = [(NUMBERS[field], size, _bits(size), shift) for field, size, shift in pieces]
     return np.array(rows, np.int64), _hashes(hashed, sizes)
@@ -66,7 +68,7 @@ def _mop4(sizes: dict[str, int]) -> tuple[list[Piece], list[str]]:
     "Minimalist open page" (Kaseridis et al., MICRO 2011) as Ramulator 2.1's MOP4CLXOR: from the low end the channel,
     two column bits, rank, stack, bank group, bank, the other column bits, row; each index from rank to row is XORed
     with the next column bits, starting with the lowest. Ramulator takes the channel from the lowest bits, without XOR,
-    and its results (golden/dram) are met only so; design section 5 has the channel above the two column bits.
+    and its results (tests/golden/dram) are met only so.
     """
     indices = ["rank", "stack", "bankgroup", "bank", "row"]
     low = min(MOP4_BURSTS, sizes["column"])

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import yaml
 
+from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.dram_timing import ACT, ONE_SLOT, RD, ROW_AND_COLUMN, SPLIT_ACTIVATE, WR
 
@@ -85,3 +86,20 @@ def find_preset(name: str) -> DramPreset:
         return presets[name]
     nearest = get_close_matches(name.upper(), presets, n=1, cutoff=0.0)[0]
     raise ConfigError(f"no DRAM preset {name!r}; did you mean {nearest}? There are {', '.join(presets)}")
+
+
+def core_cycles_per_edge(arch: ArchConfig) -> Fraction:
+    """Core cycles between two edges of the memory controller, exactly.
+
+    Worked example: edges 625 ps apart at 0.8 GHz are half a core cycle apart.
+    """
+    return load_presets()[arch.dram.preset].tick_ps * Fraction(arch.clock_ghz) / 1000
+
+
+def peak_bytes_per_cycle(arch: ArchConfig) -> Fraction:
+    """Bytes a core cycle that all channels can move: one burst every nBL memory cycles on each data bus.
+
+    Worked example: 64 bytes every nBL = 4 edges of 625 ps, at 1.6 GHz a core cycle each: 16 a channel.
+    """
+    per_edge = load_presets()[arch.dram.preset].bytes_per_tick * arch.dram.channels
+    return per_edge / core_cycles_per_edge(arch)

@@ -1,8 +1,9 @@
-"""Sparse PE array: SDDMM and SpMM of each tile, lanes in lock-step, one job at a time in a fixed order.
+"""Sparse PE array: SDDMM and SpMM of each tile, one job at a time in a fixed order.
 
-How long a job takes is the dataflow's (`dataflow.token_parallel`, `dataflow.systolic`). The order within a layer is
-S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax of one tile runs beside the SDDMM of the next; that
-needs two score slots and two mask slots (a tile's plan stays in its mask slot until its SpMM), else S0, P0, S1, P1, ...
+How long a job takes and how its lanes wait for each other is the dataflow's (`dataflow.token_parallel`,
+`dataflow.systolic`). The order within a layer is S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax of
+one tile runs beside the SDDMM of the next; that needs two score slots and two mask slots (a tile's plan stays in its
+mask slot until its SpMM), else S0, P0, S1, P1, ...
 
 A tile whose keys do not fit the K (V) buffer together is computed in parts (`dataflow.residency`), consecutive jobs of
 the same tile: the first waits for the tile's operands and reserves its room, the last announces the tile's result.
@@ -25,7 +26,7 @@ from dsasim.model.work import ArrayJob
 
 
 class Lane(Unit):
-    """The books of one lane; the lanes move together, so only the array itself waits for events."""
+    """The books of one lane; the array does one job at a time, so only the array itself waits for events."""
 
 
 class PEArray(Unit):

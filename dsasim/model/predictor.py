@@ -1,10 +1,10 @@
 """Predictor unit: approximate scores of a query tile on a low-precision array, and the projections they need.
 
-Jobs of a layer, in order (design section 2.1): XP for each tile of X; then for each kv head K~ = XP W~k, and for each
-tile of its query heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each
-product is output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on
-the PE array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes,
-streaming stretches and the excess is bank conflict.
+Jobs of a layer, in order: XP for each tile of X; then for each kv head K~ = XP W~k, and for each tile of its query
+heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each product is
+output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on the PE
+array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes, streaming
+stretches and the excess is bank conflict.
 
 Worked example: a tile of 64 rows, K = 144 columns, rank 16, span 512, on 64 x 64 PEs with ports to spare:
 Q~ takes 144 + 190 = 334 cycles; S~ has 8 folds of 16, each waiting for the 64 rows of the one before to leave, and
@@ -22,11 +22,7 @@ from dsasim.model.probe import Name
 from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 from dsasim.predictors.base import PredictionWork
-
-INPUT_BITS = 8
-"""Width of the quantised layer input X (design section 2.1)."""
-TERNARY_BITS = 2
-"""Width of one entry of the projection P, one of -1, 0, 1."""
+from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 
 
 def score_bytes(work: PredictionWork) -> int:
@@ -35,6 +31,14 @@ def score_bytes(work: PredictionWork) -> int:
     Worked example: 4 bits, rank 16: 2 * 4 + log2(16) = 12 bits, 2 bytes.
     """
     return ceil((2 * work.bits + ceil(log2(work.rank))) / 8)
+
+
+def weight_bits(work: PredictionWork, heads_per_kv_head: int) -> int:
+    """Bits of one kv head's weights: its W~k and the W~q of the query heads that share it, columns x rank each.
+
+    Worked example: 144 columns, rank 16, 4 bits and two query heads: 3 * 144 * 16 * 4 = 27 648.
+    """
+    return (1 + heads_per_kv_head) * work.columns * work.rank * work.bits
 
 
 def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:
@@ -61,7 +65,7 @@ def product_job(arch: ArchConfig, rows: int, inner: int, columns: int, row_bits:
     array = SystolicArray(array_rows, array_columns)
     folds = [array.folds(rows, inner, columns)]
     bits_per_cycle = array_rows * row_bits + array_columns * column_bits
-    cycles = array.cycles(folds, operand_stretch(bits_per_cycle, buffer.banks, buffer.port_bytes))
+    cycles = array.cycles(folds, operand_stretch(bits_per_cycle, buffer))
     return Job(cycles, cycles - array.cycles(folds))
 
 

@@ -27,15 +27,16 @@ from dsasim.model.unit import Process, Unit
 
 def plan_entry_bytes(num_keys: int, group_rows: int) -> int:
     """Bytes of one load in a reordered plan: a key number of `num_keys` and a set of `group_rows` rows."""
-    return -(-(_key_bits(num_keys) + group_rows) // 8)
+    return -(-(key_bits(num_keys) + group_rows) // 8)
 
 
 def overflow_entry_bytes(num_keys: int) -> int:
     """Bytes of one spilled key: a key number of `num_keys` and the place of the next entry of its list."""
-    return -(-2 * _key_bits(num_keys) // 8)
+    return -(-2 * key_bits(num_keys) // 8)
 
 
-def _key_bits(num_keys: int) -> int:
+def key_bits(num_keys: int) -> int:
+    """Bits of the number of one of `num_keys` keys, at least one: 9 for 512, 10 for 513."""
     return max(1, (num_keys - 1).bit_length())
 
 

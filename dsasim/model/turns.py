@@ -1,9 +1,9 @@
 """The coupled array's order: prediction and attention share one composable array, job after job.
 
 Immediately before the SDDMM of tile i come all jobs of the predictor up to the prediction of tile i + 1 of the same
-layer, XP and K~ included, so that the mask of the next tile is made while this one computes (design section 2.4). The
-first job after a change between prediction and attention begins with the switch cost, once its operands and its room
-are there; the run's first job pays none.
+layer, XP and K~ included, so that the mask of the next tile is made while this one computes. The first job after a
+change between prediction and attention begins with the switch cost, once its operands and its room are there; the run's
+first job pays none.
 
 Worked example: one kv head, two tiles of X and three of queries, one part a tile: XP XP K~ A0 A1 S0 A2 S1 P0 S2 P1 P2
 (A = prediction), so with a switch cost of 5 the jobs S0, A2 and S1 pay it: 15 cycles.

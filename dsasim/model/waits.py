@@ -1,6 +1,6 @@
 """Who owns an idle cycle of a unit.
 
-Each idle cycle belongs to the first of these that holds (design section 2.6):
+Each idle cycle belongs to the first of these that holds:
 
     drained       no job is left for the unit in this run
     dependency    the next job belongs to a layer that has not begun

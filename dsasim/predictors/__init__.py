@@ -1,6 +1,7 @@
 """Prediction of keep masks: one method a file, chosen by the name in `predictor.method`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors.base import KeepMask, LayerPredictor, PredictionWork, Selection
@@ -8,6 +9,7 @@ from dsasim.predictors.dense import Dense
 from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.predictors.given import Given
 from dsasim.predictors.oracle import OracleThreshold, OracleTopK
+from dsasim.predictors.remembered import Remembered, mask_key
 from dsasim.trace.attention import LayerTrace
 
 METHODS: Mapping[str, Callable[[ArchConfig, LayerTrace], LayerPredictor]] = {
@@ -17,6 +19,9 @@ METHODS: Mapping[str, Callable[[ArchConfig, LayerTrace], LayerPredictor]] = {
     "dense": lambda _arch, layer: Dense(layer),
     "given": lambda _arch, layer: Given(layer),
 }
+
+REMEMBERED = (Dsa2021, OracleTopK, OracleThreshold)
+"""Methods that compute their masks, where a layer has a memory; the others only read or imply them."""
 
 __all__ = ["METHODS", "KeepMask", "LayerPredictor", "PredictionWork", "Selection", "load_predictor"]
 
@@ -28,4 +33,7 @@ def load_predictor(arch: ArchConfig, layer: LayerTrace) -> LayerPredictor:
     ConfigError, TraceError: a design and a trace that do not fit each other (see the methods).
     """
     method = arch.predictor.method
-    return METHODS[method if layer.has_qkv or method == "dense" else "given"](arch, layer)
+    chosen = METHODS[method if layer.has_qkv or method == "dense" else "given"]
+    if layer.memory is None or chosen not in REMEMBERED:
+        return chosen(arch, layer)
+    return Remembered(partial(chosen, arch, layer), layer.memory, mask_key(arch, layer.number))

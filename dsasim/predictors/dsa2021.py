@@ -1,4 +1,4 @@
-"""The paper's predictor (`dsa2021`): low-rank, low-precision scores in exact integer arithmetic (design.md §2.1).
+"""The paper's predictor (`dsa2021`): low-rank, low-precision scores in exact integers (`predictors.integer_path`).
 
 S~ = Q~ K~^T approximates Q K^T up to a constant a row; the model's additive bias is not part of it. XP is computed once
 a layer and K~ once a kv head, as the hardware does.

@@ -1,4 +1,4 @@
-"""The prediction path of dsa2021 in integers, step by step (design.md §2.1): what the predictor unit computes.
+"""The prediction path of dsa2021 in integers, step by step: what the predictor unit computes.
 
     X codes (8 bit) --P, adds only--> XP exact --requantise--> Z codes (bits) --W~--> int32 --requantise--> Q~, K~ codes
 
@@ -17,7 +17,10 @@ from dsasim.predictors.quantise import Int32, Int64, Multiplier, exact_matmul, l
 Float32 = NDArray[np.float32]
 
 INPUT_BITS = 8
-"""Width of X on its way into the ternary projection (design.md §2.1)."""
+"""Width of X on its way into the ternary projection."""
+
+TERNARY_BITS = 2
+"""Width of one entry of the projection P, one of -1, 0, 1."""
 
 PROJECTED_ROWS = 1024
 """Rows of X projected together; the result does not depend on it."""

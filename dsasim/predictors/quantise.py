@@ -1,4 +1,4 @@
-"""Integer arithmetic of the prediction path: symmetric codes, exact products, requantisation (design.md §2.1).
+"""Integer arithmetic of the prediction path: symmetric codes, exact products, requantisation.
 
 A b-bit code is an integer in ±(2^(b-1) - 1); a real value is code x scale. Everything rounds half to even.
 """
@@ -49,7 +49,7 @@ class Multiplier:
         fraction, exponent = np.frexp(np.asarray(factor, dtype=np.float64))
         shift = MULTIPLIER_BITS - exponent.astype(np.int64)
         if not (np.all(fraction > 0) and np.all(shift >= 1) and np.all(shift <= 62)):
-            raise ConfigError(f"predictor: a requantisation factor of {factor} is outside 2^-38 to 2^22")
+            raise ConfigError(f"predictor: a requantisation factor of {factor} is outside [2^-39, 2^23)")
         return cls(np.rint(fraction * 2**MULTIPLIER_BITS).astype(np.int64), shift)
 
 

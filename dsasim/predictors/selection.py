@@ -1,8 +1,7 @@
-"""From scores to a keep mask, by the design's mask generator (design.md §2.2), a block of rows at a time."""
+"""From scores to a keep mask, by the design's mask generator, a block of rows at a time."""
 
 from collections.abc import Callable
 from dataclasses import astuple
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig, MaskGeneratorConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import threshold_rows, top_k_rows
-from dsasim.predictors.base import Int64, KeepMask, Selection
+from dsasim.predictors.base import KeepMask, Selection
 from dsasim.predictors.merge_unit import merge_work
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.counts import kept_counts
 from dsasim.trace.positions import RowBlock
 
 Scores = NDArray[np.int32] | NDArray[np.float32]
@@ -25,22 +25,6 @@ def generator_of(arch: ArchConfig) -> MaskGeneratorConfig:
     if arch.mask_generator is None:
         raise ConfigError(f"mask_generator: needed by predictor.method={arch.predictor.method}; the design has none")
     return arch.mask_generator
-
-
-def ceil_share(share: Decimal, whole: int) -> int:
-    """ceil(share x whole), exactly.
-
-    Worked example: 0.1 of 20 is 2 and of 21 is 3; in floating point 0.07 of 100 would be 8.
-    """
-    numerator, denominator = share.as_integer_ratio()
-    return -(-whole * numerator // denominator)
-
-
-def kept_counts(allowed_counts: Int64, density: Decimal) -> Int64:
-    """Keys that each row keeps: max(1, ceil(density x n)) of its n allowed keys, 0 of none; both int64 [rows]."""
-    distinct, row_kinds = np.unique(allowed_counts, return_inverse=True)
-    kept: Int64 = np.array([max(1, ceil_share(density, int(n))) if n else 0 for n in distinct], dtype=np.int64)
-    return kept[row_kinds]
 
 
 def top_k_rule(layer: LayerTrace, generator: MaskGeneratorConfig) -> Rule:

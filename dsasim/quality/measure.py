@@ -1,9 +1,10 @@
-"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error (design.md §2).
+"""What a keep mask does to attention: recall of the exact top-k, captured softmax mass, output error.
 
 A block of rows at a time; every figure is one number a row, and these are summed once a head, so that the result does
 not depend on where blocks are cut.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -119,9 +120,8 @@ class QualityMeter:
 
     def add(self, layer: LayerTrace, head: int, keep: Mask) -> None:
         """Measure the mask of a query head; TraceError for a layer without q, k, v."""
-        blocks = list(_block_figures(layer, head, keep))
-        for name, figures in zip(MASKS, zip(*blocks, strict=True), strict=True):
-            self._sums[name].add(np.concatenate(figures), keep.row_counts, layer.allowed_counts)
+        for name, figures in zip(MASKS, _head_figures(layer, head, keep), strict=True):
+            self._sums[name].add(figures, keep.row_counts, layer.allowed_counts)
         self._kept += keep.nnz
         self._allowed += int(layer.allowed_counts.sum())
 
@@ -131,6 +131,21 @@ class QualityMeter:
             raise InvariantError("quality: no query row with an allowed key was measured")
         means = {name: sums.means() for name, sums in self._sums.items()}
         return Quality(**means, density=self._kept / self._allowed)
+
+
+def _head_figures(layer: LayerTrace, head: int, keep: Mask) -> Float64:
+    """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, recalled where the layer remembers the mask."""
+    if layer.memory is None or not isinstance(keep, KeepMask):
+        return _computed(layer, head, keep)
+    digest = hashlib.sha256(keep.indptr.tobytes() + keep.indices.tobytes()).digest()
+    return layer.memory.recall(
+        ("quality", layer.number, head, digest), lambda: _computed(layer, head, keep), lambda found: found.nbytes
+    )
+
+
+def _computed(layer: LayerTrace, head: int, keep: Mask) -> Float64:
+    blocks = zip(*_block_figures(layer, head, keep), strict=True)
+    return np.stack([np.concatenate(figures) for figures in blocks])
 
 
 def _block_figures(layer: LayerTrace, head: int, keep: Mask) -> Iterator[list[Float64]]:

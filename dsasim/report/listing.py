@@ -8,6 +8,7 @@ from rich.table import Table
 from dsasim.config.loader import ShippedArch, load_arch
 from dsasim.report.style import new_table, percent
 from dsasim.trace.info import LayerInfo, TraceInfo
+from dsasim.trace.notes import kind_note
 
 
 def print_archs(archs: tuple[ShippedArch, ...], console: Console) -> None:
@@ -27,6 +28,8 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
     """Print kind, provenance, shape and natural density of a trace."""
     meta = info.meta
     console.print(f"{meta.name} ({meta.kind}, {meta.model})", style="bold")
+    if note := kind_note(meta):
+        console.print(note, style="yellow")
     console.print(_provenance({"sha256": meta.sha256, "format version": meta.format_version, **meta.provenance}))
     console.print(_shapes(info.layers))
     console.print("share of the allowed keys", style="bold")

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from dsasim.trace.requests import Requests
@@ -17,12 +18,28 @@ if TYPE_CHECKING:
 SHOWN_AFTER_SECONDS = 2.0
 
 
-class LateProgress:
-    """Call it with (done, total); the bar appears after two seconds, and only on a terminal."""
+class _Rate(ProgressColumn):
+    """Steps done a second, since the last half minute."""
 
-    def __init__(self, label: str, console: Console | None = None) -> None:
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or nothing as long as it is unknown."""
+        return Text(f"{task.speed:.3g} {self._unit}/s" if task.speed else "")
+
+
+class LateProgress:
+    """Call it with (done, total); the bar appears after two seconds, and only on a terminal.
+
+    `rate_unit` names what is counted, for work whose rate is of interest.
+    """
+
+    def __init__(self, label: str, console: Console | None = None, rate_unit: str = "") -> None:
         self._console = console or Console(file=sys.stderr)
         self._label = label
+        self._rate_unit = rate_unit
         self._begun = time.monotonic()
         self._bar: Progress | None = None
 
@@ -46,7 +63,9 @@ class LateProgress:
         return self._console.is_terminal and time.monotonic() - self._begun > SHOWN_AFTER_SECONDS
 
     def _start(self, total: int) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %")]
+        if self._rate_unit:
+            columns.append(_Rate(self._rate_unit))
         bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
         task = bar.add_task(self._label, total=total)
         # the task began when the work did, not when the bar appeared: the time left is right from the first frame

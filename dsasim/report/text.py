@@ -12,6 +12,7 @@ from dsasim.report.style import energy_text, new_table, percent, time_text, time
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
+    from dsasim.baseline.dense import Baseline
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
 
@@ -24,7 +25,7 @@ STALL_WORDS = {
     "bank_conflict": "bank conflicts",
     "imbalance": "other lanes",
 }
-"""Plain words for the stall reasons of design.md §2.6."""
+"""Plain words for the stall reasons of `model.unit`."""
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
@@ -33,6 +34,8 @@ MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 def print_result(result: RunResult, console: Console) -> None:
     """Print `result` on `console`, at most 100 columns wide."""
     console.print(_title(result), style="bold")
+    for note in result.notes:
+        console.print(note, style="yellow")
     console.print(_headline(result))
     console.print("\nwho waited for what", style="bold")
     console.print(_units_table(result.machine))
@@ -71,9 +74,10 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
     clock_ghz = float(result.arch.clock_ghz)
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"
     bound = "at most " if result.machine.predictor_free else ""
-    yield from _speedup_rows(result, bound)
-    if result.scope != "attention":
-        yield _attention_row(result, bound)
+    if result.baseline is not None:
+        yield from _speedup_rows(result, result.baseline, bound)
+        if result.scope != "attention":
+            yield _attention_row(machine, result.baseline, bound)
     yield _energy_row(result, bound)
     if bound:
         yield "", "", "upper bounds: prediction is free of charge in this run"
@@ -82,9 +86,8 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
         yield from _quality_rows(result.quality)
 
 
-def _speedup_rows(result: RunResult, bound: str) -> Iterator[tuple[str, str, str]]:
+def _speedup_rows(result: RunResult, baseline: Baseline, bound: str) -> Iterator[tuple[str, str, str]]:
     """A free prediction makes every ratio an upper bound, and it is printed as one."""
-    baseline = result.baseline
     mapping = MAPPING_WORDS[baseline.dense_mapping]
     text = f"against dense, same {result.arch.macs} MACs ({mapping}, {baseline.dense_cycles:,} cycles)"
     yield "speed-up", bound + times(baseline.speedup_vs_dense), text
@@ -93,9 +96,8 @@ def _speedup_rows(result: RunResult, bound: str) -> Iterator[tuple[str, str, str
         yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
 
 
-def _attention_row(result: RunResult, bound: str) -> tuple[str, str, str]:
+def _attention_row(machine: MachineResult, baseline: Baseline, bound: str) -> tuple[str, str, str]:
     """Amdahl's law: what attention alone gains, and how little of the time it is."""
-    machine, baseline = result.machine, result.baseline
     ours, dense = machine.attention_cycles, baseline.dense_attention_cycles
     text = (
         f"for attention alone, {percent(ours / machine.cycles)} of this run's cycles,"
@@ -106,6 +108,8 @@ def _attention_row(result: RunResult, bound: str) -> tuple[str, str, str]:
 
 def _energy_row(result: RunResult, bound: str) -> tuple[str, str, str]:
     total = energy_text(result.cost.energy_pj["total"])
+    if result.baseline is None:
+        return "energy", total, ""
     return "energy", total, f"dense takes {bound}{times(result.baseline.energy_vs_dense_ratio)} as much"
 
 

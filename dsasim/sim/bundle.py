@@ -57,7 +57,9 @@ def _select(context: Context, head: int) -> Selection:
     work = context.predictor.work
     if work is not None:
         score_size = predictor.score_bytes(work)
-        context.counters.update(counters.selection_counters(selection, context.shape.groups, score_size))
+        context.counters.update(
+            counters.selection_counters(selection, context.shape.groups, score_size, context.layer.L_k)
+        )
     return selection
 
 
@@ -76,9 +78,10 @@ def _run_work(
     plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
     sddmm, spmm = products(context, plan, kv_heads)
     queries = len(heads) * len(shape.row_spans)
-    context.counters.update(counters.attention_counters(arch, layer, queries, keep.nnz, sddmm.work, spmm.work))
+    served = int(np.bitwise_count(plan.load_rows).sum(dtype=np.int64))
+    context.counters.update(counters.attention_counters(arch, layer, queries, served, sddmm.work, spmm.work))
     if arch.predictor.method != "dense":
-        context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads))))
+        context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads)), layer.L_k))
     counts = _Counts(plan.group_loads(), np.diff(plan.step_ptr))
     return counts, _tiles(context, heads, rows, plan, sddmm.tiles, spmm.tiles)
 

@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import DenseJob, Room
+from dsasim.dataflow.dense_blocks import DenseJob, Room, sum_bytes
 from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.dataflow.work import ArrayWork
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS, array_shape, score_bytes
-from dsasim.model.scheduler import overflow_entry_bytes, plan_entry_bytes
+from dsasim.model.predictor import array_shape, score_bytes
+from dsasim.model.scheduler import key_bits, overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork, Selection
+from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.trace.attention import LayerTrace
 
 OPERATIONS = (
@@ -61,7 +62,7 @@ class Groups:
 def attention_counters(
     arch: ArchConfig, layer: LayerTrace, num_queries: int, nnz: int, sddmm: ArrayWork, spmm: ArrayWork
 ) -> Counter[str]:
-    """SDDMM, softmax and SpMM of `num_queries` rows that keep `nnz` positions between them."""
+    """SDDMM, softmax and SpMM of `num_queries` rows whose plan serves `nnz` positions."""
     element = arch.pe_array.bits // 8
     vector = layer.d_head * element
     queries = num_queries * vector
@@ -88,9 +89,9 @@ def attention_counters(
 def systolic_counters(arch: ArchConfig, sddmm: ArrayWork, spmm: ArrayWork) -> Counter[str]:
     """What a systolic array moves besides: Q and P once more for each column fold, and partial sums out and back.
 
-    A partial sum is as wide as the accumulators, 2 * bits + 8 bits: 5 bytes at 16 bits.
+    A partial sum is as wide as the accumulators (`sum_bytes`).
     """
-    element, partial = arch.pe_array.bits // 8, -(-(2 * arch.pe_array.bits + 8) // 8)
+    element, partial = arch.pe_array.bits // 8, sum_bytes(arch)
     scores, outputs = sddmm.partial_sums * partial, spmm.partial_sums * partial
     return Counter(
         q_buffer_read_bytes=sddmm.rereads * element,
@@ -121,16 +122,18 @@ def dense_counters(room: Room, job: DenseJob) -> Counter[str]:
     )
 
 
-def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
-    """Scheduler and plan traffic of one head; in order the mask itself is the plan (`model.scheduler`)."""
+def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups, num_keys: int) -> Counter[str]:
+    """Scheduler and plan traffic of some groups; in order the mask itself is the plan (`model.scheduler`).
+
+    `num_keys`: L_k, which says how wide a key's number is.
+    """
     rows = arch.scheduler.token_parallelism
     served = np.bitwise_count(plan.load_rows).sum()
-    span = int(groups.spans.max())
     spilled = int(group_spills(arch.scheduler, plan).sum())
-    spilled_bytes = spilled * overflow_entry_bytes(span)
+    spilled_bytes = spilled * overflow_entry_bytes(num_keys)
     written, plan_bytes = 0, groups.mask_bytes
     if arch.scheduler.order == "reordered":
-        written = plan_bytes = plan.k_loads * plan_entry_bytes(span, rows)
+        written = plan_bytes = plan.k_loads * plan_entry_bytes(num_keys, rows)
     return Counter(
         keys_classified=int(groups.spans.sum()),
         keys_issued=plan.k_loads,
@@ -141,13 +144,13 @@ def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups) -> Counter[str]:
     )
 
 
-def selection_counters(selection: Selection, groups: Groups, score_size: int) -> Counter[str]:
+def selection_counters(selection: Selection, groups: Groups, score_size: int, num_keys: int) -> Counter[str]:
     """Mask generator of one head: it reads the span's scores, and writes the span's bits.
 
     What a top-k unit sets aside and reads again (`Selection.entries_read`) is a score and its key number, in whole
     bytes. Worked example: scores of 2 bytes and 512 keys, 16 + 9 bits, make entries of 4 bytes.
     """
-    entry_bytes = score_size + -(-(int(groups.spans.max()) - 1).bit_length() // 8)
+    entry_bytes = score_size + -(-key_bits(num_keys) // 8)
     return Counter(
         mask_comparisons=selection.comparisons,
         mask_buffer_write_bytes=groups.mask_bytes,

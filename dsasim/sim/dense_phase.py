@@ -16,9 +16,9 @@ from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Room, choose_tiling, dense_room
 from dsasim.dataflow.dense_layer import Phase, Product, after_attention, before_attention
 from dsasim.model.dense_phase import DenseWork, PlacedProduct
+from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.model.memory_map import MemoryMap, Region
 from dsasim.sim.counters import dense_counters
-from dsasim.sim.invariants import peak_bytes_per_cycle
 from dsasim.trace.attention import LayerTrace
 
 Scope = Literal["attention", "layer", "model"]

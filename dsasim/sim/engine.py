@@ -84,7 +84,7 @@ def _works(
         yield from _recorded(record, phases_before(arch, layer, scope), access_bytes)
         work = build_layer(arch, layer, heads, observe)
         record.works.append(_untimed(work))
-        record.demands.append(demand_of(work, layer.d_head, access_bytes))
+        record.demands.append(demand_of(work, layer, arch.pe_array.bits // 8, access_bytes))
         record.counters.update(work.counters)
         done += len(heads)
         if progress is not None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.tiling import Tiling
 from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS
+from dsasim.model.predictor import weight_bits
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
+from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.trace.attention import LayerTrace
 
 
@@ -57,9 +58,9 @@ def _place_predictor(memory: MemoryMap, layer: LayerTrace, work: PredictionWork)
     """Inputs: X_kv, and X_q where it is another; a kv head's weights are its W~k and the W~q of its query heads."""
     input_rows = [layer.L_k] if layer.self_attention else [layer.L_k, layer.L_q]
     extra_bits = (work.columns - work.k) * work.bits * sum(input_rows)
-    weight_bits = work.columns * work.rank * (1 + layer.num_heads // layer.num_kv_heads) * work.bits
+    weights = weight_bits(work, layer.num_heads // layer.num_kv_heads)
     return PredictorPlacement(
         projection=memory.place(1, 1, -(-(work.d_model * work.k * TERNARY_BITS + extra_bits) // 8)),
         inputs=tuple(memory.place(1, rows, work.d_model * INPUT_BITS // 8) for rows in input_rows),
-        weights=memory.place(layer.num_kv_heads, 1, -(-weight_bits // 8)),
+        weights=memory.place(layer.num_kv_heads, 1, -(-weights // 8)),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from dsasim.config.schema import BufferConfig
 from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan
-from dsasim.dataflow.residency import Parts, Pool, fetches, plan_parts
+from dsasim.dataflow.residency import Parts, fetches, plan_parts
 from dsasim.dataflow.work import ArrayWork
 from dsasim.model.dram import Transfer
 from dsasim.model.memory_map import Region
@@ -20,17 +20,17 @@ SDDMM, SPMM = "k", "v"
 
 
 @dataclass(frozen=True)
-class Product:
+class TiledProduct:
     """SDDMM or SpMM of some rows: the parts of each tile, and what they take together."""
 
     tiles: list[list[Part]]
     work: ArrayWork
 
 
-def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[Product, Product]:
+def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[TiledProduct, TiledProduct]:
     """Both products; their fetches change the pools. They walk the same plan, so only once if K and V are alike."""
     arch, shape, d_head = context.arch, context.shape, context.layer.d_head
-    parts = {name: _parts(context, plan, getattr(context.pools, name)) for name in (SDDMM, SPMM)}
+    parts = {name: _parts(context, plan, getattr(shape, name).part_vectors) for name in (SDDMM, SPMM)}
     if arch.pe_array.dataflow == "systolic":
         sddmm = systolic.score_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SDDMM])
         spmm = systolic.output_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SPMM])
@@ -49,20 +49,22 @@ def _alike(context: Context) -> bool:
     """Whether K and V are read alike: the same timing of a vector and the same parts."""
     buffers: tuple[BufferConfig, BufferConfig] = (context.arch.buffers.k, context.arch.buffers.v)
     timings = {token_parallel.vector_timing(context.arch, context.layer.d_head, buffer) for buffer in buffers}
-    return len(timings) == 1 and context.shape.k.pool_vectors == context.shape.v.pool_vectors
+    return len(timings) == 1 and context.shape.k.part_vectors == context.shape.v.part_vectors
 
 
-def _parts(context: Context, plan: Plan, pool: Pool | None) -> Parts | None:
-    """The parts of each tile whose keys fit the pool; None where whole kv heads are kept."""
+def _parts(context: Context, plan: Plan, part_vectors: int | None) -> Parts | None:
+    """The parts of each tile of at most `part_vectors` keys; None where whole kv heads are kept."""
     shape = context.shape
-    if pool is None:
+    if part_vectors is None:
         return None
     if context.arch.pe_array.dataflow == "systolic":
-        return systolic.key_parts(shape.row_spans, shape.tile_rows, pool.capacity)
-    return plan_parts(plan, shape.groups_per_tile, pool.capacity)
+        return systolic.key_parts(shape.row_spans, shape.tile_rows, part_vectors)
+    return plan_parts(plan, shape.groups_per_tile, part_vectors)
 
 
-def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]) -> Product:
+def _product(
+    context: Context, name: str, work: ArrayWork, parts: Parts | None, kv_heads: Sequence[int]
+) -> TiledProduct:
     jobs = [
         ArrayJob(cycles, tuple(busy), tuple(conflict))
         for cycles, busy, conflict in zip(
@@ -70,11 +72,11 @@ def _product(context: Context, name: str, work: ArrayWork, parts: Parts | None, 
         )
     ]
     if parts is None:
-        return Product([[Part(job)] for job in jobs], work)
+        return TiledProduct([[Part(job)] for job in jobs], work)
     tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
     for tile, job, fetch in zip(parts.tile.tolist(), jobs, _fetches(context, name, kv_heads, parts), strict=True):
         tiles[tile].append(Part(job, fetch))
-    return Product(tiles, work)
+    return TiledProduct(tiles, work)
 
 
 def _fetches(context: Context, name: str, kv_heads: Sequence[int], parts: Parts) -> list[Fetch]:

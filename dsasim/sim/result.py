@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
-"""Every idle cycle of a unit has exactly one of these owners (design section 2.6; `model.unit`)."""
+"""Every idle cycle of a unit has exactly one of these owners (`model.unit`)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class UnitReport:
 class HeadReport:
     """One query head; `cycles` is from the previous head's last output in DRAM to its own, so heads sum to the layer.
 
-    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (design section 2.3).
+    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (`dataflow.plan`).
     """
 
     head: int

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow.interleave import Interleaving
 from dsasim.dataflow.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
-from dsasim.model.predictor import INPUT_BITS, TERNARY_BITS
 from dsasim.model.predictor import score_bytes as predicted_bytes
+from dsasim.model.predictor import weight_bits
 from dsasim.model.scheduler import mask_row_bytes
 from dsasim.model.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
-from dsasim.predictors.selection import ceil_share
+from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.sim.counters import Groups
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.counts import ceil_share
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
-
 
 RUN_POSITIONS = 1 << 22
 """Positions planned at a time: 4 M, whose plan takes 60 MB at most."""
@@ -143,15 +143,14 @@ def _predictor_footprint(
     """P, XP, K~ and the weights of a bundle's kv heads stay in the predictor buffer; X, Q~ and S~ pass through it."""
     buffer = arch.buffers.predictor
     assert buffer is not None
-    shared_by = layer.num_heads // layer.num_kv_heads
+    weights = kv_heads_together * weight_bits(work, layer.num_heads // layer.num_kv_heads)
     input_rows = layer.L_k if layer.self_attention else layer.L_k + layer.L_q
-    weight_bits = kv_heads_together * work.columns * work.rank * (shared_by + 1) * work.bits
     resident_bits = (
         work.d_model * work.k * TERNARY_BITS
         + input_rows * work.columns * work.bits
         + kv_heads_together * layer.L_k * work.rank * work.bits
     )
-    resident = -(-(resident_bits + buffer.slots * weight_bits) // 8)
+    resident = -(-(resident_bits + buffer.slots * weights) // 8)
     row_bytes = work.d_model * INPUT_BITS // 8 + -(-work.rank * work.bits // 8)
     score_bytes = layer.L_k * predicted_bytes(work)
     slots = _slots(buffer, buffer.bytes - resident, smallest_tile(arch) * (row_bytes + score_bytes))

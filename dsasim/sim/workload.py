@@ -73,8 +73,8 @@ def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iter
 
 
 def _projections(context: Context, work: PredictionWork) -> tuple[tuple[Transfer, ...], tuple[Job, ...]]:
-    """XP, a tile of input rows at a time."""
-    arch, tile_rows = context.arch, context.shape.tile_rows
+    """XP, a tile of input rows at a time, as many as the predictor's buffer holds."""
+    arch, tile_rows = context.arch, context.shape.tiling.input_rows
     assert context.placement.predictor is not None
     reads, jobs = [], []
     for region in context.placement.predictor.inputs:

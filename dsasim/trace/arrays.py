@@ -72,9 +72,13 @@ class LayerArrays:
     def tensors(self, dtype: type[np.floating[Any]]) -> Tensors:
         """The layer's tensors by their stored names; what the model computed is stored as `dtype`."""
         floats = {"q": self.q, "k": self.k, "v": self.v, "x_q": self.x_q, "x_kv": self.x_kv, "out": self.out}
-        stored = {name: self._cast(name, array, dtype) for name, array in floats.items() if array is not None}
+        stored = {
+            name: cast(f"layer.{self.number}.{name}", array, dtype)
+            for name, array in floats.items()
+            if array is not None
+        }
         if self.bias is not None:
-            stored["bias"] = self.bias.astype(np.float32)
+            stored["bias"] = self.bias.astype(np.float32, copy=False)
         if self.out_rows is not None:
             stored["out_rows"] = self.out_rows.astype(np.int32)
         if self.allowed is not None:
@@ -99,14 +103,6 @@ class LayerArrays:
             "gated": self.gated,
         }
 
-    def _cast(self, name: str, array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-        """The array as `dtype`; TraceError when a finite value becomes infinite."""
-        with np.errstate(over="ignore"):
-            cast = array.astype(dtype)
-        if np.isfinite(array).all() and not np.isfinite(cast).all():
-            raise TraceError(f"layer.{self.number}.{name}: {np.abs(array).max():g} does not fit {dtype.__name__}")
-        return cast
-
 
 @dataclass(frozen=True)
 class MaskArrays:
@@ -124,21 +120,39 @@ class MaskArrays:
         return {f"layer.{self.number}.keep": self.keep}
 
     def metadata(self) -> dict[str, Any]:
-        """The layer's entry in the metadata: d_model is heads x d_head, the scale 1 / sqrt(d_head)."""
+        """The layer's entry in the metadata."""
         num_heads, L_q = self.keep.shape[:2]
-        return {
-            "number": self.number,
-            "num_heads": num_heads,
-            "num_kv_heads": self.num_kv_heads,
-            "L_q": L_q,
-            "L_k": self.L_k,
-            "d_head": self.d_head,
-            "d_model": num_heads * self.d_head,
-            "causal": self.causal,
-            "scale": self.d_head**-0.5,
-            "d_ff": None,
-            "gated": None,
-        }
+        return mask_metadata(self.number, num_heads, self.num_kv_heads, L_q, self.L_k, self.d_head, self.causal)
+
+
+def mask_metadata(
+    number: int, num_heads: int, num_kv_heads: int, L_q: int, L_k: int, d_head: int, causal: bool
+) -> dict[str, Any]:
+    """The entry of a layer that has only masks: d_model is heads x d_head, the scale 1 / sqrt(d_head)."""
+    return {
+        "number": number,
+        "num_heads": num_heads,
+        "num_kv_heads": num_kv_heads,
+        "L_q": L_q,
+        "L_k": L_k,
+        "d_head": d_head,
+        "d_model": num_heads * d_head,
+        "causal": causal,
+        "scale": d_head**-0.5,
+        "d_ff": None,
+        "gated": None,
+    }
+
+
+def cast(label: str, array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """The array as `dtype`, itself if it is; TraceError beginning with `label` when a finite value becomes infinite."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if np.isfinite(array).all() and not np.isfinite(converted).all():
+        raise TraceError(f"{label}: {np.abs(array).max():g} does not fit {dtype.__name__}")
+    return converted
 
 
 def encode_layers(
@@ -154,15 +168,18 @@ def encode_layers(
         if isinstance(layer, LayerArrays):
             tensors |= layer.tensors(dtype)
             prefix = f"layer.{layer.number}"
-            entry["predictors"] = {str(fit.sigma): _encode_fit(prefix, fit, tensors) for fit in layer.predictors}
+            entry["predictors"] = {str(fit.sigma): encode_fit(prefix, fit, tensors) for fit in layer.predictors}
         else:
             tensors |= layer.tensors()
         entries.append(entry)
     return tensors, entries
 
 
-def _encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str, Any]:
-    """The metadata of one predictor; its arrays join `tensors`, once where an equal one is there already."""
+def encode_fit(prefix: str, fit: FittedPredictor, tensors: Tensors) -> dict[str, Any]:
+    """The metadata of one predictor of the layer `prefix` (as `layer.3`).
+
+    Its arrays join `tensors`, once where an equal one is there already.
+    """
     prefix = f"{prefix}.sigma.{fit.sigma}"
     scales = {
         str(bits): {key: _share(f"{prefix}.scale.{bits}.{key}", array, tensors) for key, array in of_bits.items()}

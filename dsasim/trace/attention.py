@@ -4,7 +4,7 @@ Tensors come from a `TensorSource` (a memory-mapped file, or memory) by the name
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.trace.memory import Memory
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
 
 Kind = Literal["real", "synthetic", "mask"]
-KINDS: tuple[Kind, ...] = ("real", "synthetic", "mask")
 Float32 = NDArray[np.float32]
 
 
@@ -36,7 +36,7 @@ class TraceMeta:
 
 @dataclass(frozen=True)
 class FittedPredictor:
-    """Float weights of the prediction path (design.md §2.1) of one layer for one sigma.
+    """Float weights of the prediction path (`predictors.integer_path`) of one layer for one sigma.
 
     Z = [X P | extra]: k ternary columns, then columns that do not come from X (rotary positions, a constant), K in all.
 
@@ -123,6 +123,8 @@ class LayerTrace:
     has_qkv: bool
     predictors: Mapping[Decimal, PredictorEntry]
     source: TensorSource
+    memory: Memory | None = None
+    """Where masks and their quality are kept, for many runs on one trace; None: nowhere."""
 
     @property
     def self_attention(self) -> bool:
@@ -212,13 +214,6 @@ class LayerTrace:
             raise TraceError(f"{where}: the keep mask keeps {forbidden} positions that are not allowed")
         return keep
 
-    def sampled_outputs(self, head: int) -> tuple[NDArray[np.int64], Float32] | None:
-        """Query rows [n] and the model's own attention output at them [n, d_head], before the output projection."""
-        if self._name("out") not in self.source:
-            return None
-        rows = self.source.read(self._name("out_rows"), head).astype(np.int64)
-        return rows, self._float("out", head)
-
     def predictor(self, sigma: Decimal) -> FittedPredictor | None:
         """The weights fitted for `sigma` (compared as an exact decimal), or None."""
         entry = self.predictors.get(sigma)
@@ -269,12 +264,21 @@ class AttentionTrace:
         """The model's own numbers of the layers held."""
         return tuple(self.layers)
 
+    @property
+    def masks_only(self) -> bool:
+        """Whether the trace brings keep masks and no q, k, v: no other mask can be made, and no quality measured."""
+        return not any(layer.has_qkv for layer in self)
+
     def layer(self, number: int) -> LayerTrace:
         """The layer the model calls `number`; TraceError names the ones that exist."""
         if number not in self.layers:
             held = ", ".join(str(known) for known in self.layers)
             raise TraceError(f"{self.meta.name}: no layer {number}; it holds layers {held}")
         return self.layers[number]
+
+    def remembering(self, memory: Memory) -> "AttentionTrace":
+        """This trace with a memory, for many runs on it: equal masks are made and measured once."""
+        return replace(self, layers={number: replace(layer, memory=memory) for number, layer in self.layers.items()})
 
     def __iter__(self) -> Iterator[LayerTrace]:
         """Layers in the order they ran."""

@@ -76,6 +76,12 @@ def mask_density(layer: LayerTrace) -> float | None:
     return sum(kept) / positions if positions else None
 
 
+def trace_mask_density(trace: AttentionTrace) -> float:
+    """The same over all layers that have masks; 0 without any."""
+    masks = [density for layer in trace if (density := mask_density(layer)) is not None]
+    return float(np.mean(masks)) if masks else 0.0
+
+
 def _layer_info(layer: LayerTrace) -> LayerInfo:
     return LayerInfo(
         number=layer.number,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.errors import TraceError
-from dsasim.trace.attention import AttentionTrace, LayerTrace, PredictorEntry, TraceMeta
+from dsasim.trace.attention import AttentionTrace, Kind, LayerTrace, PredictorEntry, TraceMeta
 from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta
 from dsasim.trace.tensors import TensorStore
 
@@ -18,14 +18,23 @@ def assemble(name: str, meta: FileMeta, tensors: TensorStore) -> AttentionTrace:
     """The trace; TraceError names a tensor that is missing, unknown, or of another shape or type than expected."""
     known: set[str] = set()
     for layer in meta.layers:
-        known |= set(_check_layer(layer, tensors, masks_only=meta.kind == "mask"))
+        known |= set(_check_layer(layer, tensors, masks_only=_masks_only(meta.kind, layer, tensors)))
     unknown = [tensor for tensor in tensors if tensor not in known]
     if unknown:
         raise TraceError(f"{tensors.path}: tensor {unknown[0]} is not described by the metadata")
     return AttentionTrace(
         meta=TraceMeta(name, meta.kind, meta.model, meta.sha256, meta.format_version, meta.provenance),
-        layers={layer.number: _layer(layer, tensors, has_qkv=meta.kind != "mask") for layer in meta.layers},
+        layers={
+            layer.number: _layer(layer, tensors, has_qkv=not _masks_only(meta.kind, layer, tensors))
+            for layer in meta.layers
+        },
     )
+
+
+def _masks_only(kind: Kind, layer: LayerMeta, tensors: TensorStore) -> bool:
+    """Whether a layer is a keep mask alone: in a trace of kind `mask`, and in a synthetic one that has no queries."""
+    q, keep = (f"layer.{layer.number}.{name}" for name in ("q", "keep"))
+    return kind == "mask" or (kind == "synthetic" and q not in tensors and keep in tensors)
 
 
 def _layer(meta: LayerMeta, tensors: TensorStore, *, has_qkv: bool) -> LayerTrace:

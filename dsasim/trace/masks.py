@@ -1,6 +1,7 @@
-"""Keep masks from outside: a NumPy file of booleans becomes a trace of kind `mask`."""
+"""Keep masks without tensors: read from a NumPy file or made by a rule, written as a trace some rows at a time."""
 
-from itertools import product
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.arrays import MaskArrays
-from dsasim.trace.packing import pack_bits
-from dsasim.trace.store import write_trace
+from dsasim.trace.arrays import mask_metadata
+from dsasim.trace.attention import Kind
+from dsasim.trace.packing import Bool, pack_bits
+from dsasim.trace.positions import BLOCK_POSITIONS
+from dsasim.trace.schema import describe
+from dsasim.trace.stream import StreamedTensor, write_stream
 
-ROWS_AT_A_TIME = 256
 AXES = "[layers, heads, L_q, L_k]"
+BATCH_AXES = "[batch, layers, heads, L_q, L_k]"
+
+
+@dataclass(frozen=True)
+class MaskRows:
+    """One layer's keep masks, to be had some rows at a time: keep(head, first, num_rows) is bool [num_rows, L_k].
+
+    `source` is what errors name.
+    """
+
+    source: str
+    number: int
+    num_heads: int
+    num_kv_heads: int
+    L_q: int
+    L_k: int
+    d_head: int
+    causal: bool
+    keep: Callable[[int, int, int], Bool]
+
+    def metadata(self) -> dict[str, Any]:
+        """The layer's entry in the metadata of a trace that has nothing else of it."""
+        return mask_metadata(
+            self.number, self.num_heads, self.num_kv_heads, self.L_q, self.L_k, self.d_head, self.causal
+        )
+
+    def tensor(self) -> StreamedTensor:
+        """The packed masks of all heads."""
+        return StreamedTensor(np.dtype(np.uint8), (self.num_heads, self.L_q, -(-self.L_k // 8)), self._packed)
+
+    def _packed(self) -> Iterator[NDArray[np.uint8]]:
+        """Packed rows, heads one after the other. TraceError, at the end, for positions that causality forbids."""
+        step, forbidden = max(1, BLOCK_POSITIONS // self.L_k), 0
+        for head in range(self.num_heads):
+            for first in range(0, self.L_q, step):
+                keep = self.keep(head, first, min(step, self.L_q - first))
+                if self.causal:
+                    forbidden += int(np.count_nonzero(np.triu(keep, first + self.L_k - self.L_q + 1)))
+                yield pack_bits(keep)
+        if forbidden:
+            raise TraceError(
+                f"{self.source}: the mask is said to be causal and keeps {forbidden} positions above the diagonal"
+                f" in layer {self.number}"
+            )
+
+
+def write_masks(
+    path: Path, layers: Sequence[MaskRows], *, kind: Kind, model: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write a trace of masks alone; memory is bounded by a block of rows. TraceError: see `write_stream`."""
+    tensors = {f"layer.{layer.number}.keep": layer.tensor() for layer in layers}
+    write_stream(path, tensors, describe([layer.metadata() for layer in layers], kind, model, provenance))
 
 
 def import_mask(
@@ -24,39 +79,55 @@ def import_mask(
     causal: bool = False,
     num_kv_heads: int | None = None,
     pruned_is_true: bool = False,
+    sample: int | None = None,
 ) -> None:
     """Write the masks of a `.npy` file, bool [layers, heads, L_q, L_k] with True = kept, as a trace.
 
-    Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is memory-mapped, packed some rows
-    at a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions
-    above the diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
+    Of a batch [batch, layers, heads, L_q, L_k] one `sample` is taken, counted from 0. Layers are numbered from 0;
+    `num_kv_heads` none means one for each head. The file is memory-mapped, read and packed some rows at a time, and
+    nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above the
+    diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
     """
     if out.exists() and npy_path.exists() and out.samefile(npy_path):
         raise TraceError(f"{out}: the trace would replace the masks it is made from")
-    masks = _open_masks(npy_path)
+    masks, provenance = _sample(npy_path, _open_masks(npy_path), sample)
     num_layers, num_heads, L_q, L_k = masks.shape
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     if d_head < 1:
         raise TraceError(f"{npy_path}: d_head {d_head} is not a positive number of elements")
     if kv_heads < 1 or num_heads % kv_heads:
         raise TraceError(f"{npy_path}: {kv_heads} kv heads do not divide the mask's {num_heads} heads")
-    forbidden = 0
-    layers = []
-    for number in range(num_layers):
-        keep = np.empty((num_heads, L_q, -(-L_k // 8)), dtype=np.uint8)
-        for head, first in product(range(num_heads), range(0, L_q, ROWS_AT_A_TIME)):
-            part = masks[number, head, first : first + ROWS_AT_A_TIME]
-            kept = ~part if pruned_is_true else part
-            if causal:
-                forbidden += int(np.count_nonzero(np.triu(kept, first + L_k - L_q + 1)))
-            keep[head, first : first + ROWS_AT_A_TIME] = pack_bits(kept)
-        layers.append(MaskArrays(number, keep, L_k, d_head, kv_heads, causal))
-    if forbidden:
-        raise TraceError(
-            f"{npy_path}: the mask is said to be causal and keeps {forbidden} positions above the diagonal"
-        )
-    provenance = {"file": npy_path.name, "pruned_is_true": pruned_is_true}
-    write_trace(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
+
+    def rows_of(number: int) -> Callable[[int, int, int], Bool]:
+        def rows(head: int, first: int, num_rows: int) -> Bool:
+            part = np.asarray(masks[number, head, first : first + num_rows])
+            return ~part if pruned_is_true else part
+
+        return rows
+
+    source = str(npy_path)
+    layers = [
+        MaskRows(source, number, num_heads, kv_heads, L_q, L_k, d_head, causal, rows_of(number))
+        for number in range(num_layers)
+    ]
+    provenance = {"file": npy_path.name, "pruned_is_true": pruned_is_true} | provenance
+    write_masks(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
+
+
+def _sample(path: Path, masks: NDArray[Any], sample: int | None) -> tuple[NDArray[Any], dict[str, Any]]:
+    """The masks of one sample [layers, heads, L_q, L_k], and what to say of the choice."""
+    if masks.ndim == 4:
+        if sample is not None:
+            raise TraceError(f"{path}: shape {list(masks.shape)} is no batch, there is no sample {sample} to choose")
+        return masks, {}
+    batch = len(masks)
+    if sample is None and batch > 1:
+        shape = list(masks.shape)
+        raise TraceError(f"{path}: shape {shape} is a batch, {BATCH_AXES}: choose a sample, 0-{batch - 1}")
+    chosen = sample or 0
+    if not 0 <= chosen < batch:
+        raise TraceError(f"{path}: no sample {chosen} in a batch of {batch}: choose one of 0-{batch - 1}")
+    return masks[chosen], {"sample": chosen, "batch": batch}
 
 
 def _open_masks(path: Path) -> NDArray[Any]:
@@ -70,8 +141,10 @@ def _open_masks(path: Path) -> NDArray[Any]:
         raise TraceError(f"{path}: not a NumPy array file (.npy) of booleans {AXES}: {reason}") from error
     if masks.dtype != np.bool_:
         raise TraceError(f"{path}: type {masks.dtype}; a mask is bool {AXES}")
-    if masks.ndim != 4:
-        raise TraceError(f"{path}: shape {list(masks.shape)} has {masks.ndim} axes; a mask has four, {AXES}")
+    if masks.ndim not in (4, 5):
+        raise TraceError(
+            f"{path}: shape {list(masks.shape)} has {masks.ndim} axes; a mask has four, {AXES}, a batch five"
+        )
     if masks.size == 0:
         raise TraceError(f"{path}: shape {list(masks.shape)} holds no position")
     return masks

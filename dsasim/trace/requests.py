@@ -25,7 +25,7 @@ HEADER = b"op,addr,not_before"
 WRONG = {
     kernel.BAD_OP: "op must be R or W",
     kernel.BAD_ADDRESS: "addr must be a whole number of at most 18 digits, in bytes",
-    kernel.BAD_TIME: "not_before must be a whole number of at most 18 digits, in memory clock cycles",
+    kernel.BAD_TIME: "not_before must be a whole number of memory clock cycles, at most 10^12",
     kernel.UNALIGNED: "addr is not a multiple of the burst of {access_bytes} bytes",
     kernel.EXTRA: "a line is op,addr,not_before",
 }
@@ -73,7 +73,7 @@ def _parts(path: Path, file: IO[bytes], size: int, access_bytes: int) -> Iterato
             lines += more
             if wrong:
                 raise TraceError(_message(path, lines + 1, text[at:], wrong, access_bytes))
-            yield Requests(*part, share_read=min(file.tell() / size, 1.0))
+            yield Requests(*part, share_read=min(file.tell() / size, 1.0) if file.seekable() else 0.0)
         if not block:
             return
 

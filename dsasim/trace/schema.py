@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -109,6 +109,17 @@ def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for child in value:
             yield from _texts(where, child)
+
+
+def describe(layers: list[dict[str, Any]], kind: str, model: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a trace without its `sha256`, of the entries of its layers."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "model": model,
+        "provenance": dict(provenance),
+        "layers": layers,
+    }
 
 
 def parse_metadata(where: str, text: object) -> FileMeta:

@@ -1,21 +1,20 @@
 """Reading and writing trace files: safetensors with one JSON string of metadata (traces/README.md)."""
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import save
 
 from dsasim.errors import TraceError
-from dsasim.trace.arrays import LayerArrays, MaskArrays, encode_layers
+from dsasim.trace.arrays import LayerArrays, MaskArrays, Tensors, encode_layers
 from dsasim.trace.attention import AttentionTrace, Kind
+from dsasim.trace.digest import checked_canonical, content_digest
 from dsasim.trace.layout import assemble
-from dsasim.trace.schema import FORMAT_VERSION, METADATA_KEY, check_metadata, parse_metadata
-from dsasim.trace.tensors import MappedTensors, MemoryTensors, TensorStore
+from dsasim.trace.schema import METADATA_KEY, check_metadata, describe, parse_metadata
+from dsasim.trace.stream import StreamedTensor, write_stream
+from dsasim.trace.tensors import MappedTensors, MemoryTensors
 
 VERIFIED_BELOW_BYTES = 64 * 1024 * 1024
 """Files smaller than this have their digest checked whenever they are opened (10 ms for 8 MB)."""
@@ -65,20 +64,8 @@ def write_trace(
     The same layers give the same bytes. `dtype` is what Q, K, V, X and outputs are stored as. A link is followed; a
     device, a pipe or a folder is refused, since nothing may be renamed over it.
     """
-    if path.exists() and not path.is_file():
-        raise TraceError(f"{path}: cannot be written: not a regular file")
-    tensors, metadata = _encode(path.stem, layers, kind, model, provenance, dtype)
-    text = _canonical(metadata)
-    content = save({key: tensors.raw(key) for key in tensors}, metadata={METADATA_KEY: text})
-    target = path.resolve()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    arrays, metadata = _described(layers, kind, model, provenance, dtype)
+    write_stream(path, {key: StreamedTensor.of(array) for key, array in arrays.items()}, metadata)
 
 
 def trace_in_memory(
@@ -95,38 +82,25 @@ def trace_in_memory(
     return assemble(name, check_metadata(name, metadata), tensors)
 
 
-def content_digest(metadata: Mapping[str, Any], tensors: TensorStore) -> str:
-    """sha256 over the metadata (its own `sha256` apart) and each tensor's name, type, shape and bytes, by name."""
-    digest = hashlib.sha256(_canonical({key: value for key, value in metadata.items() if key != "sha256"}).encode())
-    for name in tensors:
-        digest.update(_canonical([name, tensors.dtype(name).str, list(tensors.shape(name))]).encode())
-        digest.update(np.ascontiguousarray(tensors.raw(name)).data)
-    return digest.hexdigest()
-
-
 def _encode(
     name: str, layers: Layers, kind: Kind, model: str, provenance: Mapping[str, Any], dtype: Dtype
 ) -> tuple[MemoryTensors, dict[str, Any]]:
     """Tensors and metadata of a trace, checked in full: shapes, and every value finite."""
-    arrays, entries = encode_layers(layers, np.float16 if dtype == "float16" else np.float32)
-    tensors = MemoryTensors(name, {key: np.ascontiguousarray(array) for key, array in arrays.items()})
-    metadata: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "kind": kind,
-        "model": model,
-        "provenance": dict(provenance),
-        "layers": entries,
-    }
-    try:
-        metadata["sha256"] = content_digest(metadata, tensors)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TraceError(f"{name}: metadata that JSON cannot hold: {error}") from error
+    arrays, metadata = _described(layers, kind, model, provenance, dtype)
+    tensors = MemoryTensors(name, arrays)
+    checked_canonical(name, metadata)
+    metadata["sha256"] = content_digest(metadata, tensors)
     assemble(name, check_metadata(name, metadata), tensors)
     for key in tensors:
         tensors.read(key)
     return tensors, metadata
 
 
-def _canonical(value: object) -> str:
-    """JSON with one spelling for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _described(
+    layers: Layers, kind: Kind, model: str, provenance: Mapping[str, Any], dtype: Dtype
+) -> tuple[Tensors, dict[str, Any]]:
+    """Contiguous tensors by name, and the metadata without its digest."""
+    arrays, entries = encode_layers(layers, np.float16 if dtype == "float16" else np.float32)
+    return {key: np.ascontiguousarray(array) for key, array in arrays.items()}, describe(
+        entries, kind, model, provenance
+    )

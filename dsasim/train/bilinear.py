@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsasim.trace.positions import Positions, RowBlock
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -24,30 +26,33 @@ MAX_ITERATIONS = 60
 """A rotary layer with its position columns takes about 40."""
 
 
+Scores = Callable[[int, slice, int], Float32]
+"""scores(s, rows, num_keys): a fresh float32 [rows, num_keys] of sequence s; `rows` may have a stride."""
+
+
 @dataclass(frozen=True)
 class Design:
     """Both sides of the form for every fit sequence, entries of mean square about one, and the allowed positions.
 
-    z_q: one float32 [L_q, K] a sequence; z_k: [L_k, K]; allowed: bool [L_q, L_k], shared by the sequences.
+    z_q: one float32 [L_q, K] a sequence; z_k: [L_k, K]; `positions` are shared by the sequences. The residuals of
+    every `stride`-th row are summed, a block of rows at a time: no L_q x L_k array is made.
     """
 
     z_q: Sequence[Float32]
     z_k: Sequence[Float32]
-    allowed: Bool
+    positions: Positions
+    stride: int = 1
 
     @property
-    def positions(self) -> int:
-        """Residuals that are summed: allowed positions of all sequences."""
-        return int(self.allowed.sum()) * len(self.z_q)
+    def num_positions(self) -> int:
+        """Residuals that are summed: allowed positions of the rows taken, over all sequences."""
+        return int(self.positions.counts[:: self.stride].sum()) * len(self.z_q)
 
-    def centred(self, scores: Float32) -> Float32:
-        """Scores [L_q, L_k] less each row's mean over its allowed keys, zero elsewhere; overwrites its argument."""
-        mask = self.allowed.astype(np.float32)
-        counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
-        scores *= mask
-        scores -= scores.sum(axis=1, keepdims=True) / counts
-        scores *= mask
-        return scores
+    def taken(self, block: RowBlock) -> tuple[slice, Bool]:
+        """The rows of a block that are taken, as an index into [L_q, ...], and their allowed keys [rows, num_keys]."""
+        skipped = -block.first % self.stride
+        rows = slice(block.first + skipped, block.first + block.num_rows, self.stride)
+        return rows, self.positions.allowed(*block)[skipped :: self.stride]
 
     def gram_q(self) -> Float64:
         """Mean outer product [K, K] of the query side plus the ridge's share."""
@@ -58,11 +63,8 @@ class Design:
         return _gram([z - z.mean(axis=0) for z in self.z_k])
 
 
-def solve_bilinear(design: Design, scores: Callable[[int], Float32]) -> Float64:
-    """M [K, K] minimising the mean of (centred scores(s) - Z_q M Z_k^T)^2 plus RIDGE |M|^2 over sequences s.
-
-    `scores(s)` gives a fresh float32 [L_q, L_k].
-    """
+def solve_bilinear(design: Design, scores: Scores) -> Float64:
+    """M [K, K] minimising the mean of (centred scores - Z_q M Z_k^T)^2 plus RIDGE |M|^2 over rows and sequences."""
     right = _gather(design, scores)
     inverse_q, inverse_k = np.linalg.inv(design.gram_q()), np.linalg.inv(design.gram_k())
     m, residual = np.zeros_like(right), right.copy()
@@ -82,18 +84,35 @@ def solve_bilinear(design: Design, scores: Callable[[int], Float32]) -> Float64:
     return m
 
 
+def centred(scores: Float32, allowed: Bool) -> Float32:
+    """Scores [rows, keys] less each row's mean over its allowed keys, zero elsewhere; overwrites its argument."""
+    mask = allowed.astype(np.float32)
+    counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    scores *= mask
+    scores -= scores.sum(axis=1, keepdims=True) / counts
+    scores *= mask
+    return scores
+
+
 def _apply(design: Design, m: Float64) -> Float64:
     """The normal equations' left side at M."""
     m32 = m.astype(np.float32)
-    return _gather(design, lambda s: np.asarray(design.z_q[s] @ m32 @ design.z_k[s].T)) + RIDGE * m
+
+    def predicted(s: int, rows: slice, num_keys: int) -> Float32:
+        return np.asarray(design.z_q[s][rows] @ m32 @ design.z_k[s][:num_keys].T)
+
+    return _gather(design, predicted) + RIDGE * m
 
 
-def _gather(design: Design, scores: Callable[[int], Float32]) -> Float64:
+def _gather(design: Design, scores: Scores) -> Float64:
     """Mean over positions of z_q z_k^T x centred score: [K, K]."""
     total = np.zeros((design.z_q[0].shape[1], design.z_k[0].shape[1]))
     for s, (z_q, z_k) in enumerate(zip(design.z_q, design.z_k, strict=True)):
-        total += z_q.T @ design.centred(scores(s)) @ z_k
-    return total / design.positions
+        for block in design.positions.blocks():
+            rows, allowed = design.taken(block)
+            residual = centred(scores(s, rows, block.num_keys), allowed)
+            total += z_q[rows].T @ residual @ z_k[: block.num_keys]
+    return total / design.num_positions
 
 
 def _gram(sides: Sequence[Float32]) -> Float64:

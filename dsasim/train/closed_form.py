@@ -1,4 +1,4 @@
-"""The closed-form fit of dsa2021's prediction path to one layer of a frozen model (design.md §2.1).
+"""The closed-form fit of dsa2021's prediction path to one layer of a frozen model.
 
 Z W~q W~k^T Z^T is linear in M = W~q W~k^T: solve for M by ridge least squares on row-centred scores, then split M into
 W~q and W~k of r columns by a singular value decomposition. The decomposition is of M between the square roots of the
@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from dsasim.errors import TraceError
 from dsasim.predictors.integer_path import INPUT_BITS, project, projection_factor
 from dsasim.predictors.quantise import least_squares_scale
-from dsasim.predictors.selection import ceil_share
 from dsasim.trace.attention import FittedPredictor
+from dsasim.trace.counts import ceil_share
+from dsasim.trace.positions import Positions
 from dsasim.train.bilinear import Design, solve_bilinear
 from dsasim.train.positions import position_columns, rotary_frequencies
 from dsasim.train.static_scales import fit_scales
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+
+MAX_FIT_ROWS = 1024
+"""Query rows of a sequence that are fitted to; all keys take part. Twice the shipped traces' 512."""
 
 CONSTANT_IN_RMS = 2.0
 POSITION_IN_RMS = 1.5
@@ -46,7 +49,7 @@ class FitSequence:
 
 def fit_layer(
     sequences: Sequence[FitSequence],
-    allowed: Bool,
+    positions: Positions,
     sigma: Decimal,
     *,
     fitted_on: str,
@@ -56,11 +59,12 @@ def fit_layer(
 ) -> FittedPredictor:
     """Fit a layer's prediction path to several sequences of one shape; S~ approximates Q K^T before the model's scale.
 
-    allowed bool [L_q, L_k] holds for every sequence. k = ceil(sigma x d_model); rank defaults to ceil(k / num_heads).
+    `positions`, which keys each row may attend to, hold for every sequence. Of more than MAX_FIT_ROWS rows a sequence
+    every n-th is fitted to. k = ceil(sigma x d_model); rank defaults to ceil(k / num_heads).
     `rotary_base`: the model's rotary theta, where it rotates Q and K; adds position columns. `seed` draws P.
-    TraceError: sequences that do not fit `allowed` or each other.
+    TraceError: sequences that do not fit `positions` or each other.
     """
-    _check_shapes(sequences, allowed)
+    _check_shapes(sequences, positions)
     d_model, num_heads, d_head = sequences[0].x_q.shape[1], sequences[0].q.shape[0], sequences[0].q.shape[2]
     k = ceil_share(sigma, d_model)
     projection = ternary_projection(d_model, k, seed)
@@ -70,12 +74,13 @@ def fit_layer(
         own if s.x_kv is None else project(s.x_kv, scale_x, projection) for own, s in zip(xp_q, sequences, strict=True)
     ]
     unit = float(np.sqrt(np.mean(np.square(np.stack(xp_q), dtype=np.float64)))) * scale_x * projection_factor(k)
-    extra_q, extra_k = extra_columns(allowed.shape, unit, rotary_base, d_head)
+    extra_q, extra_k = extra_columns((positions.L_q, positions.L_k), unit, rotary_base, d_head)
     to_unit = np.float32(scale_x * projection_factor(k) / unit)
     design = Design(
         [np.hstack([xp * to_unit, extra_q / unit]).astype(np.float32) for xp in xp_q],
         [np.hstack([xp * to_unit, extra_k / unit]).astype(np.float32) for xp in xp_k],
-        allowed,
+        positions,
+        stride=-(-positions.L_q // MAX_FIT_ROWS),
     )
     in_units_q, in_units_k = _fit_weights(design, sequences, rank or -(-k // num_heads))
     w_q, w_k = (in_units_q / unit).astype(np.float32), (in_units_k / unit).astype(np.float32)
@@ -136,8 +141,9 @@ def _fit_weights(design: Design, sequences: Sequence[FitSequence], rank: int) ->
 
 
 def _fit_head(design: Design, sequences: Sequence[FitSequence], head: int, kv_head: int) -> Float64:
-    def scores(s: int) -> Float32:
-        return np.asarray(sequences[s].q[head] @ sequences[s].k[kv_head].T, dtype=np.float32)
+    def scores(s: int, rows: slice, num_keys: int) -> Float32:
+        q, k = sequences[s].q[head, rows], sequences[s].k[kv_head, :num_keys]
+        return np.asarray(q @ k.T, dtype=np.float32)
 
     return solve_bilinear(design, scores)
 
@@ -147,8 +153,8 @@ def _square_root(gram: Float64) -> Float64:
     return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
 
 
-def _check_shapes(sequences: Sequence[FitSequence], allowed: Bool) -> None:
-    L_q, L_k = allowed.shape
+def _check_shapes(sequences: Sequence[FitSequence], positions: Positions) -> None:
+    L_q, L_k = positions.L_q, positions.L_k
     for number, s in enumerate(sequences):
         inputs_k = s.x_q if s.x_kv is None else s.x_kv
         got = (s.x_q.shape[0], s.q.shape[1], inputs_k.shape[0], s.k.shape[1])

@@ -10,7 +10,7 @@ import pytest
 
 from dsasim.kernels.attention import masked_softmax, score_rows, tile_keys, weighted_values
 from dsasim.kernels.select import threshold_rows, top_k_rows
-from dsasim.predictors.selection import kept_counts
+from dsasim.trace.counts import kept_counts
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 L, D_HEAD = 512, 64

@@ -14,11 +14,12 @@ from dsasim.api import simulate
 from dsasim.config.loader import load_arch
 from dsasim.dataflow import systolic
 from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.token_parallel import array_works
+from dsasim.dataflow.token_parallel import array_work
 from dsasim.dataflow.work import ArrayWork
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
-from dsasim.kernels.array import walk_tiles
+from dsasim.kernels.array import walk_parts
+from dsasim.kernels.parts import tile_bounds
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.model.dram import Dram, Transfer
@@ -83,13 +84,13 @@ def timed(benchmark: Any, work: Callable[[], Any], **amounts: int) -> None:
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("dataflow", DATAFLOWS, ids=lambda dataflow: "-".join(map(str, dataflow)))
 def test_dataflow(benchmark: Any, dataflow: tuple[str, str, int], mask: str) -> None:
-    """Mask in, cycles of SDDMM and SpMM out: the default design's 4 lanes and 32 banks."""
+    """Mask in, cycles of SDDMM and SpMM out, alike in the default design's 4 lanes and 32 banks."""
     order, lane_sync, group_rows = dataflow
     arch = load_arch("dsa-decoupled", (f"pe_array.lane_sync={lane_sync}",))
     masks = masks_of(mask)
 
-    def head(keep: KeepMask) -> tuple[ArrayWork, ArrayWork]:
-        return array_works(arch, make_plan(keep, order, group_rows), 64 // group_rows, 64)
+    def head(keep: KeepMask) -> ArrayWork:
+        return array_work(arch, make_plan(keep, order, group_rows), 64 // group_rows, 64, arch.buffers.k)
 
     timed(benchmark, lambda: [head(keep) for keep in masks], kept_elements=sum(keep.nnz for keep in masks))
 
@@ -117,7 +118,11 @@ def test_walk(benchmark: Any, trace: str) -> None:
     masks = masks_of(trace)
     plans = [plan_reordered(mask.indptr, mask.indices, GROUP_ROWS)[:3] for mask in masks]
     kept = sum(mask.nnz for mask in masks)
-    timed(benchmark, lambda: [walk_tiles(*plan, 16, 4, 32, 4, 2) for plan in plans], kept_elements=kept)
+    timed(
+        benchmark,
+        lambda: [walk_parts(tile_bounds(plan[0], 16), *plan, 4, 32, 4, 2) for plan in plans],
+        kept_elements=kept,
+    )
 
 
 @pytest.mark.parametrize("trace", TRACES)

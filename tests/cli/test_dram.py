@@ -102,3 +102,18 @@ def test_bad_input_ends_with_2_and_says_where(
     assert (done.status, done.out) == (2, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("ranks", ["3", "5", "6", "7"])
+def test_mop4_needs_a_power_of_two_of_ranks(dsasim: Callable, conflict: str, ranks: str) -> None:
+    done = dsasim("dram", conflict, "--preset", "DDR4_2400", "--mapping", "mop4", "--ranks", ranks)
+    assert done.status == 2
+    assert f"needs 1, 2, 4 or 8 ranks, got {ranks}" in done.err
+
+
+def test_the_trace_is_not_overwritten(dsasim: Callable, conflict: str) -> None:
+    before = Path(conflict).read_bytes()
+    done = dsasim("dram", conflict, *MATCHED, "--json", conflict)
+    assert done.status == 2
+    assert "would overwrite the trace" in done.err
+    assert Path(conflict).read_bytes() == before

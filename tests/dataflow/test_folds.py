@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dsasim.config.schema import BufferConfig
 from dsasim.dataflow.folds import Folds, Stationary, SystolicArray, Traffic, operand_stretch
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,7 +51,8 @@ def test_slow_ports_stretch_streams_or_what_is_held() -> None:
     ("bits", "banks", "port_bytes", "stretch"), [(128, 2, 8, 1), (129, 2, 8, 2), (256, 2, 8, 2), (1, 1, 1, 1)]
 )
 def test_operands_stretch_when_a_bit_is_missing(bits: int, banks: int, port_bytes: int, stretch: int) -> None:
-    assert operand_stretch(bits, banks, port_bytes) == stretch
+    buffer = BufferConfig(bytes=1024, banks=banks, port_bytes=port_bytes, double_buffered=False)
+    assert operand_stretch(bits, buffer) == stretch
 
 
 def golden_rows(path: str) -> list[dict[str, str]]:

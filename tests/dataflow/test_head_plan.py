@@ -67,7 +67,7 @@ DEFINITIONS = {"in_order": steps_in_order, "reordered": steps_reordered}
 def test_k_loads_and_plan_steps_are_exact(
     order: str, shape: tuple[int, int], density: float, token_parallelism: int, seed: int
 ) -> None:
-    """CONTRACT: any mask, T and order; the last group may be short."""
+    """Relied on from outside. Any mask, T and order; the last group may be short."""
     rng = np.random.default_rng(seed)
     keep = rng.random(shape) < density * rng.random(shape[0])[:, None] * 2
     plan = make_plan(KeepMask.from_dense(keep), order, token_parallelism)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.systolic import output_work, score_work
+from dsasim.dataflow.systolic import key_parts, output_work, score_work
 
 MakeArch = Callable[..., ArchConfig]
 DENSE_2_BY_4 = ("scheduler.token_parallelism=1", "scheduler.tile_rows=4", "pe_array.lanes=2", "pe_array.macs_per_row=4")
@@ -92,3 +92,16 @@ def test_rows_that_may_attend_to_nothing_take_one_cycle(make_arch: MakeArch, sta
         work = product(arch, np.zeros(2, np.int64), 4, 8)
         assert work.cycles.tolist() == [1]
         assert (work.vector_reads, work.rereads, work.partial_sums) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "lengths"),
+    [(4, [4, 4, 2]), (5, [5, 5]), (9, [5, 5]), (10, [10])],  # the worked example; as few runs as fit, about equal
+)
+def test_keys_are_cut_into_runs_that_fit_the_pool(capacity: int, lengths: list[int]) -> None:
+    parts = key_parts(np.array([9, 10, 3]), 2, capacity)
+    runs = [parts.union(at).tolist() for at in range(len(parts)) if parts.tile[at] == 0]
+    assert [len(run) for run in runs] == lengths
+    assert [key for run in runs for key in run] == list(range(10))
+    assert parts.union(len(parts) - 1).tolist() == [0, 1, 2]
+    assert parts.tile.tolist() == [0] * len(lengths) + [1]

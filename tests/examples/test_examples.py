@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dsasim.sweep.space import Space
+from dsasim.sweep.spec import load_sweep_spec
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -33,6 +36,12 @@ def test_runs_and_prints(script: str, said: str, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert said in done.stdout
+
+
+@pytest.mark.parametrize(("spec", "points"), [("array_split", 18), ("buffer_traffic", 24), ("token_parallelism", 8)])
+def test_every_point_of_the_example_sweeps_can_be_built(spec: str, points: int) -> None:
+    space = Space(load_sweep_spec(EXAMPLES / f"sweep_{spec}.yaml"))
+    assert [space.point(number).status for number in range(space.num_points)] == ["ready"] * points
 
 
 def test_the_picture_is_of_the_golden_run(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.array import walk_parts, walk_tiles
+from dsasim.kernels.array import walk_parts
+from dsasim.kernels.parts import tile_bounds
 
 UNTIMED = settings(deadline=None, max_examples=80)
 
@@ -25,7 +26,8 @@ def plan_of(groups: Groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def walk(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cycles: int, read_cycles: int) -> tuple:
     """The kernel on nested lists; per tile (cycles, reads, lane busy, lane conflict)."""
-    found = walk_tiles(*plan_of(groups), groups_per_tile, lanes, banks, vector_cycles, read_cycles)
+    plan = plan_of(groups)
+    found = walk_parts(tile_bounds(plan[0], groups_per_tile), *plan, lanes, banks, vector_cycles, read_cycles)
     return tuple(array.tolist() for array in found)
 
 

@@ -87,3 +87,8 @@ def test_softmax_of_nothing_takes_the_depth_and_at_least_one_cycle(make_arch: Ma
     for depth, cycles in ((0, 1), (1, 1), (2, 2)):
         config = make_arch(f"softmax.pipeline_depth_cycles={depth}").softmax
         assert softmax_unit.tile_job(config, np.array([0, 0])) == Job(cycles)
+
+
+def test_weights_of_a_kv_head_by_hand() -> None:
+    """One W~k and two W~q of 144 columns and rank 16 at 4 bits."""
+    assert predictor.weight_bits(WORK, 2) == 27648

@@ -23,6 +23,18 @@ def test_worked_example() -> None:
     assert runs_of(Region(0, 3, 8, 128, interleaved=True).transfer(1, 2, 2)) == [(896, 128), (1280, 128)]
 
 
+def test_gathered_vectors_side_by_side_are_one_run() -> None:
+    """Rows 2, 3 and 7 of head 0; token-interleaved, 3 heads lie between the vectors of a head."""
+    rows = np.array([2, 3, 7])
+    assert runs_of(Region(0, 3, 8, 128, interleaved=False).gather(0, rows)) == [(256, 256), (896, 128)]
+    interleaved = runs_of(Region(0, 3, 8, 128, interleaved=True).gather(0, rows))
+    assert interleaved == [(2 * 384, 128), (3 * 384, 128), (7 * 384, 128)]
+
+
+def test_a_burst_that_two_runs_share_is_counted_in_the_first() -> None:
+    assert Transfer.strided(False, 0, 32, 2, 32).burst_runs(64).tolist() == [[0, 1], [1, 0]]
+
+
 def bytes_of(transfer: Transfer) -> set[int]:
     return {byte for start, size in runs_of(transfer) for byte in range(start, start + size)}
 

@@ -11,6 +11,7 @@ from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.positions import Positions
 from dsasim.trace.store import trace_in_memory
 from dsasim.train.closed_form import FitSequence, fit_layer
 
@@ -50,10 +51,10 @@ def make_layer(make_arrays: Callable[..., LayerArrays]) -> Callable[..., LayerTr
     def make(rotary_base: float | None = None, **fields: Any) -> LayerTrace:
         layer = make_arrays(**fields)
         others = [make_arrays(**(fields | {"seed": seed})) for seed in (7, 8, 9, 10)]
-        allowed = np.tril(np.ones((layer.q.shape[1],) * 2, dtype=np.bool_))
+        length = layer.q.shape[1]
         fitted = fit_layer(
             [FitSequence(other.x_q, other.q, other.k) for other in others],
-            allowed,
+            Positions(length, length, causal=True, packed=None),
             Decimal("0.5"),
             fitted_on="four random inputs",
             rotary_base=rotary_base,

@@ -14,7 +14,7 @@ from dsasim.predictors import load_predictor
 from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor, LayerTrace
-from dsasim.trace.positions import RowBlock
+from dsasim.trace.positions import Positions, RowBlock
 from dsasim.trace.store import trace_in_memory
 from dsasim.train.closed_form import FitSequence, fit_layer
 
@@ -157,7 +157,8 @@ def test_cross_attention_projects_both_inputs(make_arch: MakeArch, make_arrays: 
     base = make_arrays(causal=False)
     keys = make_arrays(seed=3, L=30)
     sequence = FitSequence(base.x_q, base.q, keys.k, keys.x_q)
-    fitted = fit_layer([sequence], np.ones((24, 30), np.bool_), Decimal("0.5"), fitted_on="itself", rotary_base=100.0)
+    every = Positions(24, 30, causal=False, packed=None)
+    fitted = fit_layer([sequence], every, Decimal("0.5"), fitted_on="itself", rotary_base=100.0)
     arrays = LayerArrays(
         number=5,
         q=base.q,

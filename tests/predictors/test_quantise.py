@@ -56,8 +56,18 @@ def test_a_multiplier_carries_24_bits(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, 2.0**40, 2.0**-60])
 def test_a_factor_no_shift_can_express_is_refused(factor: float) -> None:
-    with pytest.raises(ConfigError, match="requantisation factor"):
+    with pytest.raises(ConfigError, match=r"requantisation factor of .* is outside \[2\^-39, 2\^23\)$"):
         Multiplier.of(factor)
+
+
+def test_the_least_and_the_largest_factor() -> None:
+    """A mantissa of 24 bits shifted by 62, and one by 1; the next floats beyond are refused."""
+    least, beyond = Multiplier.of(2.0**-39), 2.0**23
+    assert (int(least.mantissa), int(least.shift)) == (2**23, 62)
+    assert int(Multiplier.of(np.nextafter(beyond, 0)).shift) == 1
+    for factor in (np.nextafter(2.0**-39, 0), beyond):
+        with pytest.raises(ConfigError, match="requantisation factor"):
+            Multiplier.of(factor)
 
 
 @pytest.mark.parametrize(("left", "right", "length"), [(7, 7, 100), (127, 127, 2000), (46_000, 1000, 46)])

@@ -15,7 +15,7 @@ UNTIMED = settings(deadline=None)
 
 
 def quick_select_twin(row: list[tuple[float, int]], wanted: int, comparators: int) -> tuple[list[int], int, int]:
-    """Keys kept, cycles and comparisons of one row of (score, key), as design.md §2.2 words it."""
+    """Keys kept, cycles and comparisons of one row of (score, key), as `kernels.select` words it."""
     kept: list[int] = []
     cycles = comparisons = 0
     while wanted:

@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.predictors.base import KeepMask
-from dsasim.predictors.selection import ceil_share, generator_of, kept_counts, select_rows, threshold_rule, top_k_rule
+from dsasim.predictors.selection import generator_of, select_rows, threshold_rule, top_k_rule
 from dsasim.trace.arrays import LayerArrays
+from dsasim.trace.counts import ceil_share, kept_counts
 from dsasim.trace.store import trace_in_memory
 
 MakeArch = Callable[..., ArchConfig]

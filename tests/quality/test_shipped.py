@@ -22,7 +22,7 @@ def measure(trace_name: str, layers: tuple[int, ...], *overrides: str) -> list[Q
 
 
 def test_minilm_reaches_the_designs_recall() -> None:
-    # design.md §2.1 measured .41 / .48 / .57 at layers 0 / 2 / 5 with another split of M; chance is .10.
+    # another split of M than that of `train.closed_form` gave .41 / .48 / .57 at layers 0 / 2 / 5; chance is .10.
     found = [quality.ours.mask_recall_ratio for quality in measure("minilm-l128", (0, 2, 5))]
     assert all(ratio >= known for ratio, known in zip(found, (0.43, 0.51, 0.61), strict=True))
 

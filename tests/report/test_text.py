@@ -67,6 +67,7 @@ def result(**changes: Any) -> Any:
             gpu=(),
         ),
         "scope": "attention",
+        "notes": (),
     }
     return SimpleNamespace(**{**facts, **changes})
 
@@ -169,3 +170,9 @@ def test_energies_choose_their_unit() -> None:
 @pytest.mark.parametrize(("ratio", "text"), [(2.5, "2.50x"), (12.34, "12.3x"), (0.5, "0.500x"), (1234.5, "1,234x")])
 def test_factors_have_three_digits(ratio: float, text: str) -> None:
     assert times(ratio) == text
+
+
+def test_notes_stand_under_the_title() -> None:
+    lines = printed(result(notes=("synthetic: made by a rule",))).split("\n")
+    assert lines[1] == "synthetic: made by a rule"
+    assert "synthetic" not in printed(result())

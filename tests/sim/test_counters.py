@@ -22,7 +22,7 @@ def test_a_plan_entry_holds_key_and_rows_in_whole_bytes(
     keep = np.zeros((rows, keys), np.bool_)
     keep[:, -1] = True
     groups = Groups(np.array([rows]), np.array([keys]))
-    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", rows), groups)
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", rows), groups, keys)
     assert counts["mask_buffer_write_bytes"] == entry_bytes
     assert counts["mask_buffer_read_bytes"] == rows * -(-keys // 8) + 2 * entry_bytes
     assert (counts["keys_issued"], counts["keys_classified"], counts["idle_row_slots"]) == (1, keys, 0)
@@ -37,7 +37,7 @@ def test_a_spilled_key_is_written_to_the_mask_buffer_and_read_back(
     keep = np.zeros((2, 512), np.bool_)
     keep[:, :5] = True
     groups = Groups(np.array([2]), np.array([512]))
-    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", 2), groups)
+    counts = plan_counters(arch, make_plan(KeepMask.from_dense(keep), "reordered", 2), groups, keep.shape[1])
     assert counts["keys_spilled"] == spilled
     assert counts["mask_buffer_write_bytes"] == 5 * 2 + 3 * spilled
     assert counts["mask_buffer_read_bytes"] == 2 * 64 + 2 * 5 * 2 + 3 * spilled
@@ -47,7 +47,9 @@ def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
     """Two rows of 16 keys: 4 bytes of mask bits, read by scheduler and products; nothing written or spilled."""
     arch = tiny("scheduler.order=in_order", "scheduler.id_queue_entries=1")
     groups = Groups(np.array([2]), np.array([16]))
-    counts = plan_counters(arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups)
+    counts = plan_counters(
+        arch, make_plan(KeepMask.from_dense(np.eye(2, 16, dtype=np.bool_)), "in_order", 2), groups, 16
+    )
     assert (counts["mask_buffer_write_bytes"], counts["mask_buffer_read_bytes"]) == (0, 3 * 4)
 
 
@@ -108,7 +110,7 @@ def test_what_a_selector_passes_over_again_is_read_and_written(keys: int, entry_
     """Two rows, 900 comparisons, 7 entries read and 9 written: scores of 2 bytes, keys of 8 or 9 bits."""
     keep = KeepMask.from_dense(np.zeros((2, keys), np.bool_))
     selection = Selection(keep, np.zeros(2, np.int64), 900, entries_read=7, entries_written=9)
-    counts = selection_counters(selection, Groups(np.array([2]), np.array([keys])), 2)
+    counts = selection_counters(selection, Groups(np.array([2]), np.array([keys])), 2, keys)
     assert counts["mask_comparisons"] == 900
     assert counts["mask_buffer_write_bytes"] == 2 * -(-keys // 8)
     assert counts["predictor_buffer_read_bytes"] == 2 * keys * 2 + 7 * entry_bytes

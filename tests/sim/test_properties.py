@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dsasim.api import simulate
-from dsasim.baseline.dense import dense_arch, fastest_dense
+from dsasim.baseline.dense import dense_arch, fastest_dense, lane_split
 from dsasim.config.schema import ArchConfig
 from dsasim.model.accelerator import Accelerator
 from dsasim.sim.result import STALL_REASONS, MachineResult
@@ -212,11 +212,12 @@ def test_a_dense_design_is_its_own_baseline(
     allowed[:, max(1, L_k - padding) :] = False
     trace = tensors(L_q, L_k, 2 * kv_heads, kv_heads, causal and L_q <= L_k, allowed)
     sparse = tiny(*design)
+    split = lane_split(sparse, trace, {0: range(2 * kv_heads)})
     for dataflow in ("token_parallel", "systolic"):
-        dense = dense_arch(sparse, dataflow)
+        dense = dense_arch(sparse, dataflow, split)
         result = run(dense, trace)
         assert simulate(dense, trace).baseline.dense_cycles == min(
-            run(dense_arch(sparse, name), trace).cycles for name in ("token_parallel", "systolic")
+            run(dense_arch(sparse, name, split), trace).cycles for name in ("token_parallel", "systolic")
         )
         assert all(head.density == 1 for layer in result.layers for head in layer.heads)
 

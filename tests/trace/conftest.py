@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from dsasim.trace.arrays import LayerArrays
-from dsasim.trace.attention import FittedPredictor
+from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.trace.store import content_digest, write_trace
 from dsasim.trace.tensors import MappedTensors, MemoryTensors
 
@@ -118,3 +118,16 @@ def broken(tmp_path: Path, write: Callable[..., Path], make_layer: Callable[...,
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sampled_outputs() -> Callable[[LayerTrace, int], tuple[np.ndarray, np.ndarray] | None]:
+    """Of a head: query rows [n] and the model's own attention output at them [n, d_head]; None if none are stored."""
+
+    def read(layer: LayerTrace, head: int) -> tuple[np.ndarray, np.ndarray] | None:
+        rows, out = f"layer.{layer.number}.out_rows", f"layer.{layer.number}.out"
+        if out not in layer.source:
+            return None
+        return layer.source.read(rows, head).astype(np.int64), layer.source.read(out, head).astype(np.float32)
+
+    return read

@@ -29,11 +29,11 @@ def test_files_are_small(name):
     assert shipped_traces()[name].stat().st_size <= MAX_BYTES
 
 
-def test_the_model_s_own_outputs_are_rebuilt_from_what_is_stored(shipped):
+def test_the_model_s_own_outputs_are_rebuilt_from_what_is_stored(shipped, sampled_outputs):
     """float16 carries 11 bits: operands, and so outputs, agree to a few parts in a thousand of the head's outputs."""
     for layer in shipped:
         for head in range(layer.num_heads):
-            rows, out = layer.sampled_outputs(head)
+            rows, out = sampled_outputs(layer, head)
             assert len(set(rows.tolist())) == 16
             error = np.linalg.norm(attention_rows(layer, head, rows) - out) / np.linalg.norm(out)
             assert error < 4e-3, (layer.number, head, error)

@@ -6,19 +6,26 @@ import numpy as np
 import pytest
 
 from dsasim.errors import TraceError
+from dsasim.trace.packing import pack_bits
+from dsasim.trace.positions import Positions
 from dsasim.train import bilinear
 from dsasim.train.bilinear import RIDGE, Design, solve_bilinear
 from dsasim.train.closed_form import FitSequence, extra_columns, fit_layer, ternary_projection
 from dsasim.train.positions import position_columns, rotary_frequencies
 
 
-def random_design(allowed: np.ndarray, columns: int, num_sequences: int) -> Design:
+def positions(allowed: np.ndarray) -> Positions:
+    """A stored mask of any form."""
+    return Positions(*allowed.shape, causal=False, packed=pack_bits(allowed))
+
+
+def random_design(allowed: np.ndarray, columns: int, num_sequences: int, stride: int = 1) -> Design:
     rng = np.random.default_rng(0)
     sides = [
         [rng.normal(size=(length, columns)).astype(np.float32) for _ in range(num_sequences)]
         for length in allowed.shape
     ]
-    return Design(sides[0], sides[1], allowed)
+    return Design(sides[0], sides[1], positions(allowed), stride)
 
 
 def direct_solution(design: Design, scores: list[np.ndarray]) -> np.ndarray:
@@ -26,34 +33,43 @@ def direct_solution(design: Design, scores: list[np.ndarray]) -> np.ndarray:
     columns = design.z_q[0].shape[1]
     system, right = np.zeros((columns**2, columns**2)), np.zeros(columns**2)
     for z_q, z_k, s in zip(design.z_q, design.z_k, scores, strict=True):
-        for i, keys in enumerate(design.allowed):
-            if not keys.any():
+        for i, keys in enumerate(design.positions.allowed(0, *s.shape)):
+            if i % design.stride or not keys.any():
                 continue
             about = z_k[keys].astype(float) - z_k[keys].mean(axis=0, dtype=float)
             features = np.einsum("a,jb->jab", z_q[i].astype(float), about).reshape(len(about), -1)
             system += features.T @ features
             right += features.T @ (s[i, keys] - s[i, keys].mean())
-    count = design.positions
+    count = design.num_positions
     return np.linalg.solve(system / count + RIDGE * np.eye(len(right)), right / count).reshape(columns, columns)
 
 
+@pytest.mark.parametrize("rows_a_block", [100, 4, 3])
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("causal", [False, True])
-def test_conjugate_gradients_find_the_direct_solution(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conjugate_gradients_find_the_direct_solution(
+    causal: bool, stride: int, rows_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsasim.trace.positions.BLOCK_POSITIONS", 14 * rows_a_block)
     monkeypatch.setattr(bilinear, "RELATIVE_RESIDUAL", 1e-6)
     allowed = np.tri(14, dtype=np.bool_) if causal else np.ones((14, 14), np.bool_)
     allowed[3] = False
-    design = random_design(allowed, columns=5, num_sequences=3)
+    design = random_design(allowed, columns=5, num_sequences=3, stride=stride)
     scores = [np.random.default_rng(s).normal(size=(14, 14)).astype(np.float32) for s in range(3)]
-    found = solve_bilinear(design, lambda s: scores[s].copy())
+    found = solve_bilinear(design, lambda s, rows, n: scores[s][rows, :n].copy())
     assert np.allclose(found, direct_solution(design, scores), atol=1e-4 * np.abs(found).max())
 
 
 def test_a_constant_added_to_a_row_of_scores_changes_nothing() -> None:
     design = random_design(np.tri(14, dtype=np.bool_), columns=5, num_sequences=1)
     scores = np.random.default_rng(1).normal(size=(14, 14)).astype(np.float32)
-    plain = solve_bilinear(design, lambda _: scores.copy())
-    lifted = solve_bilinear(design, lambda _: scores + np.arange(14, dtype=np.float32)[:, None])
+    plain = solve_bilinear(design, lambda _, rows, n: scores[rows, :n].copy())
+    higher = scores + np.arange(14, dtype=np.float32)[:, None]
+    lifted = solve_bilinear(design, lambda _, rows, n: higher[rows, :n].copy())
     assert np.allclose(plain, lifted, atol=1e-3 * np.abs(plain).max())
+
+
+EVERY = Positions(40, 40, causal=False, packed=None)
 
 
 def low_rank_sequences(count: int, L: int = 40, kv_heads: int = 2) -> list[FitSequence]:
@@ -71,8 +87,7 @@ def row_centred(scores: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 def test_scores_of_a_low_rank_layer_are_recovered(kv_heads: int) -> None:
     sequences = low_rank_sequences(6, kv_heads=kv_heads)
-    allowed = np.ones((40, 40), np.bool_)
-    fitted = fit_layer(sequences[:5], allowed, Decimal(1), fitted_on="random", rank=4)
+    fitted = fit_layer(sequences[:5], EVERY, Decimal(1), fitted_on="random", rank=4)
     assert fitted.w_q.shape == (4, 17, 4)
     assert fitted.w_k.shape == (kv_heads, 17, 4)
     unseen, factor = sequences[5], np.sqrt(3 / 16)
@@ -86,14 +101,14 @@ def test_scores_of_a_low_rank_layer_are_recovered(kv_heads: int) -> None:
 
 
 def test_fewer_columns_are_the_first_of_more() -> None:
-    sequences, allowed = low_rank_sequences(4), np.ones((40, 40), np.bool_)
+    sequences, allowed = low_rank_sequences(4), EVERY
     four, two = (fit_layer(sequences, allowed, Decimal(1), fitted_on="random", rank=rank) for rank in (4, 2))
     assert np.array_equal(four.w_q[:, :, :2], two.w_q)
     assert np.array_equal(four.w_k[:, :, :2], two.w_k)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    sequences, allowed = low_rank_sequences(2), np.tri(40, dtype=np.bool_)
+    sequences, allowed = low_rank_sequences(2), Positions(40, 40, causal=True, packed=None)
     first, again = (fit_layer(sequences, allowed, Decimal("0.5"), fitted_on="random") for _ in range(2))
     other = fit_layer(sequences, allowed, Decimal("0.5"), fitted_on="random", seed=1)
     assert np.array_equal(first.w_q, again.w_q)
@@ -108,7 +123,7 @@ def test_position_columns_let_a_layer_prefer_near_keys() -> None:
     angles = position[:, None] * rotary_frequencies(100.0, 8, 48)
     turning = np.hstack([np.sin(angles), np.cos(angles)])[None].astype(np.float32)
     sequences = [FitSequence(rng.normal(size=(48, 24)).astype(np.float32), turning, turning) for _ in range(3)]
-    allowed = np.tri(48, dtype=np.bool_)
+    allowed = Positions(48, 48, causal=True, packed=None)
 
     def correlation(rotary_base: float | None) -> float:
         fitted = fit_layer(sequences, allowed, Decimal("0.5"), fitted_on="random", rotary_base=rotary_base)
@@ -149,4 +164,6 @@ def test_the_projection_is_ternary_with_a_third_nonzero() -> None:
 
 def test_sequences_of_another_length_are_named() -> None:
     with pytest.raises(TraceError, match=r"fit sequence 0: .*\(40, 40, 40, 40\).*expected \(30, 30, 30, 30\)"):
-        fit_layer(low_rank_sequences(1), np.ones((30, 30), np.bool_), Decimal("0.5"), fitted_on="random")
+        fit_layer(
+            low_rank_sequences(1), Positions(30, 30, causal=False, packed=None), Decimal("0.5"), fitted_on="random"
+        )

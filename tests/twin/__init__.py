@@ -2,7 +2,7 @@
 
 It is written to be obviously right, not fast. From `dsasim` it takes what is data: the design, the trace, the scores of
 the predictor, the table of DRAM presets. Which keys a plan loads, how long a product lasts, when a burst moves and who
-owns an idle cycle it works out anew, from the rules in words (design/machine.md), each named where it is followed.
+owns an idle cycle it works out anew, from the rules as dsasim's docstrings word them, each named where it is followed.
 
     plan      mask -> groups -> steps; the scheduler
     array     steps on lanes and banks; systolic products

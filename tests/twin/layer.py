@@ -7,7 +7,7 @@ from typing import Any
 
 from dsasim.trace.attention import LayerTrace
 from twin.array import Cycles, Speeds, Systolic, owners, port_stretch, product, walk
-from twin.layout import INPUT_BITS, TERNARY_BITS, Prediction, Tensor, bursts_of, ceil_div
+from twin.layout import INPUT_BITS, TERNARY_BITS, Prediction, Tensor, bursts_of, ceil_div, slots_of
 from twin.machine import Job, Slots
 from twin.plan import scheduler_cycles, spilled_keys
 from twin.pool import Groups, Part, Pool, keys_of, parts_of
@@ -73,8 +73,8 @@ class LayerJobs:
         projection = self._move("dma_predictor", projection_at, [(0, 0)])
         jobs = []
         for tensor in inputs_at:
-            for first in range(0, tensor.rows, self.space.tile_rows):
-                rows = [(0, row) for row in range(tensor.rows)][first : first + self.space.tile_rows]
+            for first in range(0, tensor.rows, self.space.input_rows):
+                rows = [(0, row) for row in range(tensor.rows)][first : first + self.space.input_rows]
                 x = self._move("dma_predictor", tensor, rows, slot=self.slots["inputs"])
                 cycles = self._product(len(rows), work.d_model, work.k, INPUT_BITS, TERNARY_BITS)
                 jobs.append(self._job("predictor", cycles, [projection, x], frees=[self.slots["inputs"]]))
@@ -206,7 +206,8 @@ class LayerJobs:
 
     def _parts(self, tile: Tile, name: str) -> Iterator[tuple[set[int], Cycles]]:
         """Keys and cycles of each part: runs of groups or steps, or (systolic) as few even runs of keys as fit."""
-        capacity = self.pools[name].capacity
+        slots = slots_of(getattr(self.arch.buffers, name))
+        capacity = max(self.space.T, self.pools[name].capacity // slots)  # a part has a slot's share of the pool
         if self.arch.pe_array.dataflow == "token_parallel":
             for groups in parts_of(tile.steps, capacity):
                 yield keys_of(groups), self._array_cycles(tile, name, groups)

@@ -186,6 +186,14 @@ def smallest_tile(arch: Any) -> int:
     return group * arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else group
 
 
+def input_rows(arch: Any, need: Need | None) -> int:
+    """Rows of a tile of X: whole groups, as many as the predictor's buffer alone holds, up to `scheduler.tile_rows`."""
+    unit, most = smallest_tile(arch), arch.scheduler.tile_rows
+    if need is None or need.holds(most):
+        return most
+    return max([rows for rows in range(unit, most, unit) if need.holds(rows)], default=unit)
+
+
 def tile_rows(arch: Any, needs: list[Need]) -> int:
     """The most whole groups, up to `scheduler.tile_rows`, that fit; if fewer, the same number for every lane.
 

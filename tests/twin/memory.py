@@ -187,7 +187,7 @@ class Memory:
             command = self._next(burst)
             assert command in ("RD", "WR"), f"edge {edge}: an activated burst finds its row closed"
             if self._legal(command, burst.place, edge):
-                self._column(channel.activated, burst, edge)
+                self._column(channel, channel.activated, burst, edge)
                 return
         if channel.ranks_due:
             self._refresh(number, channel, edge)
@@ -220,7 +220,7 @@ class Memory:
 
     def _issue(self, channel: Channel, queue: list[Burst], burst: Burst, command: str, edge: int) -> None:
         if command in ("RD", "WR"):
-            self._column(queue, burst, edge)
+            self._column(channel, queue, burst, edge)
             return
         self._touch(burst, "misses" if command == "ACT" else "conflicts")
         self._record(command, burst.place, edge)
@@ -232,8 +232,8 @@ class Memory:
         queue.remove(burst)
         channel.activated.append(burst)
 
-    def _column(self, line: list[Burst], burst: Burst, edge: int) -> None:
-        """Read or write a burst of an open row; with a closed page that closes it again."""
+    def _column(self, channel: Channel, line: list[Burst], burst: Burst, edge: int) -> None:
+        """Read or write a burst of an open row; with a closed page that closes it, unless an activated one needs it."""
         command = "WR" if burst.transfer.is_write else "RD"
         self._touch(burst, "hits")
         self._record(command, burst.place, edge)
@@ -243,7 +243,7 @@ class Memory:
         for cycle in range(first, end):
             self.busy_cycles.update(range(floor(cycle * self.ratio), ceil((cycle + 1) * self.ratio)))
         self._over(burst, end)
-        if self.use.closed_page:
+        if self.use.closed_page and all(other.place != burst.place for other in channel.activated):
             del self.open_rows[burst.place]
 
     def _over(self, burst: Burst, end: int) -> None:
@@ -337,7 +337,7 @@ def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str
             ("RD", CHANNEL, t["nBL"]),
             ("WR", GROUP, written + t["nWTRL"]),
             ("WR", RANK, written + t["nWTRS"]),
-            ("WR", OTHER_RANKS, t["nCL"] + t["nBL"] + t.get("nCS", 0) - t["nCWL"]),
+            ("WR", OTHER_RANKS, written + t.get("nCS", 0) - t["nCL"]),
         ],
         "WR": [
             *other,

@@ -9,6 +9,7 @@ from twin.layout import (
     DoesNotFitError,
     Need,
     Tensor,
+    input_rows,
     mask_row_bytes,
     place,
     predictor_need,
@@ -83,6 +84,7 @@ class Space:
         if self.dense:
             self.slots["mask"] = 2  # a dense machine puts nothing there: enough not to hold the array back
         self.tile_rows = tile_rows(arch, list(self.needs.values()))
+        self.input_rows = input_rows(arch, self.needs.get("predictor"))
         self.held_scores = {
             name: need.held_scores(smallest_tile(arch))
             for name, need in self.needs.items()

@@ -1,0 +1,127 @@
+"""The printed result of a sweep: what was run, what could not be, and the Pareto front on each trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from dsasim.report.style import MAX_COLUMNS, new_table
+from dsasim.sweep.store import RESULTS
+
+if TYPE_CHECKING:
+    from dsasim.sweep.query import Answer
+    from dsasim.sweep.runner import SweepResult
+
+MAX_ROWS = 30
+MAX_REASONS = 10
+ARROWS = {"min": "↓", "max": "↑"}
+IN_UNIT = {
+    "energy_pj": ("energy µJ", 1e6),
+    "time_ns": ("time µs", 1e3),
+    "edp": ("energy x time µJ·µs", 1e9),
+    "area_mm2": ("area mm²", 1),
+    "captured_mass_ratio": ("mass ratio", 1),
+    "mask_recall_ratio": ("recall ratio", 1),
+}
+"""What is printed in place of a metric's name, and how many of the metric's units one of the printed units is."""
+
+
+def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
+    """Print `result` on `console`, at most 100 columns wide."""
+    console.print(_counts(result), style="bold")
+    for status in ("invalid", "infeasible", "failed"):
+        if numbers := result.with_status(status):
+            console.print(f"\n{status}", style="bold")
+            console.print(_reasons([result.seen[number].reason for number in numbers]))
+    for at, choice in enumerate(result.spec.traces):
+        front = result.front(at)
+        ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
+        console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        if front:
+            console.print(_front_table(result, front[:MAX_ROWS]))
+        if len(front) > MAX_ROWS:
+            console.print(f"and {len(front) - MAX_ROWS} more")
+    console.print(f"\nevery point is a line of {folder / RESULTS}")
+
+
+def print_answer(answer: Answer, console: Console) -> None:
+    """Print what a query found; nothing for a statement without an answer."""
+    if answer.columns:
+        table = new_table(*answer.columns)
+        for row in answer.rows:
+            table.add_row(*map(_cell, row))
+        console.print(table)
+
+
+def _counts(result: SweepResult) -> str:
+    """Say how many points there were, how they ended, and how fast."""
+    statuses = Counter(seen.status for seen in result.seen.values())
+    parts = [
+        f"{statuses[status]:,} {status}" for status in ("ok", "infeasible", "invalid", "failed") if statuses[status]
+    ]
+    rate = f", {result.num_runs / result.seconds:.3g} a second" if result.num_runs and result.seconds else ""
+    return (
+        f"{result.spec.name}: {len(result.seen):,} of {result.space.num_points:,} points: {', '.join(parts)}"
+        f" ({result.num_runs:,} runs in {result.seconds:.1f} s{rate})"
+    )
+
+
+def _reasons(reasons: Sequence[str]) -> Table:
+    """One row a reason, the most frequent first."""
+    grid = Table.grid(padding=(0, 2))
+    counted = Counter(reasons).most_common()
+    for reason, count in counted[:MAX_REASONS]:
+        grid.add_row(f"{count:,}", reason)
+    if len(counted) > MAX_REASONS:
+        grid.add_row("", f"and {len(counted) - MAX_REASONS} more reasons")
+    return grid
+
+
+def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
+    """One row a point: its number, the value of each axis that has more than one, and its objectives."""
+    varying = [
+        ".".join(key)
+        for axis in result.spec.axes
+        for at, key in enumerate(axis.keys)
+        if len({values[at] for values in axis.values}) > 1
+    ]
+    objectives = result.spec.objectives
+    units = [IN_UNIT.get(metric.name, (metric.name.removeprefix("counters."), 1)) for metric in objectives]
+    titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
+    # spaces, so that long names wrap between their words
+    heads = ["point", *(title.replace("_", " ") for title in (*_short(varying), *titles))]
+    rows = []
+    for number in numbers:
+        axes = result.space.point(number).axes
+        values = zip(units, result.seen[number].objectives or (), strict=True)
+        measured = (_cell(value / size) for (_, size), value in values)
+        rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
+    table = new_table(*heads)
+    table.collapse_padding = True
+    widths = [max(map(len, (*head.split(), *cells))) for head, *cells in zip(heads, *rows, strict=True)]
+    if sum(widths) + 2 * len(widths) <= MAX_COLUMNS:
+        for column, width in zip(table.columns, widths, strict=True):
+            column.min_width = width  # wraps between words only
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Return each key without the sections that no other key needs to be told from it: a.b.c -> c."""
+    ends = [[".".join(key.split(".")[-length:]) for length in range(1, key.count(".") + 2)] for key in keys]
+    counts = Counter(end for each in ends for end in each)
+    return [next(end for end in each if counts[end] == 1) for each in ends]
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() or value >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,142 @@
+"""The axes of a sweep: which keys take which values, one at a time or several in step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from dsasim.config.check import value_problem
+from dsasim.config.keys import all_keys, nearest
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
+
+MAX_VALUES = 10_000
+"""More values than this on one axis are a slip of the pen."""
+
+RANGE_KEYS = ("from", "to", "step", "scale")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Keys that vary together: `values[i]` holds one value for each of `keys`; `places` is where they were written."""
+
+    keys: tuple[KeyPath, ...]
+    values: tuple[tuple[Any, ...], ...]
+    lines: tuple[KeyPath, ...]
+    """Paths of the keys in the spec, for messages."""
+
+
+def read_axes(document: Document) -> tuple[Axis, ...]:
+    """Read the section `axes` of a spec; what is wrong is added to `document.problems`.
+
+    A key takes a list, one value, or a range: {from: 4096, to: 65536, scale: log2} doubles, {from: 1, to: 7, step: 2}
+    adds, both up to and including `to`. A name that is no key of a design holds a group of such keys that take
+    their first values together, their second values together, and so on.
+    """
+    section = document.values["axes"]
+    if not isinstance(section, dict) or not section:
+        _complain(document, ("axes",), "must be a mapping of dotted keys to lists of values, ranges or groups")
+        return ()
+    axes = [axis for name in section if (axis := _axis(document, ("axes", name))) is not None]
+    _refuse_twice(document, axes)
+    return tuple(axes)
+
+
+def _axis(document: Document, path: KeyPath) -> Axis | None:
+    value, key = document.value(path), tuple(path[-1].split("."))
+    known = all_keys().get(key)
+    if not isinstance(value, dict) or {"from", "to"} & value.keys() or (known is not None and not known.section):
+        values = _values(document, path)
+        return None if values is None else Axis((key,), tuple((value,) for value in values), (path,))
+    columns = {name: _values(document, (*path, name)) for name in value}
+    lengths = {len(column) for column in columns.values() if column is not None}
+    if None in columns.values() or not columns:
+        if not columns:
+            _complain(document, path, "is an empty group")
+        return None
+    if len(lengths) > 1:
+        counts = ", ".join(f"{name} {len(column or ())}" for name, column in columns.items())
+        _complain(document, path, f"keys of a group take equally many values, here {counts}")
+        return None
+    keys = tuple(tuple(name.split(".")) for name in columns)
+    rows = tuple(zip(*(column or () for column in columns.values()), strict=True))
+    return Axis(keys, rows, tuple((*path, name) for name in columns))
+
+
+def _values(document: Document, path: KeyPath) -> tuple[Any, ...] | None:
+    """Return the values of one key, or None where anything is wrong."""
+    key = tuple(path[-1].split("."))
+    if key not in all_keys():
+        _complain(document, path, f"no such key of a design{_nearest(key)}")
+        return None
+    written = document.value(path)
+    values = _range(document, path, written) if isinstance(written, dict) else written
+    if values is None and isinstance(written, dict):
+        return None
+    values = values if isinstance(values, list) else [values]
+    if not values:
+        _complain(document, path, "has no values")
+    problems = [words for value in values if value is not UNREADABLE and (words := value_problem(key, value))]
+    for words in problems:
+        _complain(document, path, words)
+    return None if problems or not values or UNREADABLE in values else tuple(values)
+
+
+def _nearest(key: KeyPath) -> str:
+    """Hint at the key that was meant; a section that is wrong itself is named before what is in it."""
+    for depth in range(1, len(key)):
+        if key[:depth] not in all_keys():
+            return nearest(key[:depth])
+    return nearest(key)
+
+
+def _range(document: Document, path: KeyPath, written: Mapping[str, Any]) -> list[Any] | None:
+    """List the values of a range: {from: 1, to: 8, scale: log2} is 1, 2, 4, 8."""
+    if unknown := [name for name in written if name not in RANGE_KEYS]:
+        _complain(document, (*path, unknown[0]), f"unknown; a range has {', '.join(RANGE_KEYS)}")
+        return None
+    scale, low, high = written.get("scale", "linear"), written.get("from"), written.get("to")
+    step = written.get("step", 1)
+    problem = _range_problem(scale, low, high, step, "step" in written)
+    values = [] if problem else _take(_walk(scale, low, high, step))
+    if len(values) > MAX_VALUES:
+        problem = f"has more than {MAX_VALUES:,} values"
+    if problem:
+        _complain(document, path, problem)
+        return None
+    return values
+
+
+def _range_problem(scale: Any, low: Any, high: Any, step: Any, stepped: bool) -> str:
+    if scale not in ("linear", "log2"):
+        return "scale is linear or log2"
+    if not all(isinstance(value, int | Decimal) and not isinstance(value, bool) for value in (low, high, step)):
+        return "a range needs the numbers from and to, such as {from: 1, to: 8, scale: log2}"
+    if low > high:
+        return f"the range runs backwards, from {low} to {high}"
+    if scale == "log2" and (stepped or low <= 0):
+        return "a log2 range doubles: it has no step and begins above 0"
+    return "" if step > 0 else "step must be above 0"
+
+
+def _walk(scale: str, low: Any, high: Any, step: Any) -> Iterator[Any]:
+    value = low
+    while value <= high:
+        yield value
+        value = value * 2 if scale == "log2" else value + step
+
+
+def _take(values: Iterator[Any]) -> list[Any]:
+    return [value for value, _ in zip(values, range(MAX_VALUES + 1), strict=False)]
+
+
+def _refuse_twice(document: Document, axes: list[Axis]) -> None:
+    seen: set[KeyPath] = set()
+    for axis in axes:
+        for key, line in zip(axis.keys, axis.lines, strict=True):
+            if key in seen:
+                _complain(document, line, "this key is in another axis too")
+            seen.add(key)
+
+
+def _complain(document: Document, path: KeyPath, text: str) -> None:
+    document.problems.append(Problem(document.place(path), path, text))

@@ -1,0 +1,42 @@
+"""SQL on the rows of a sweep, by duckdb (extra `analysis`), which reads the results file in place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsasim.errors import ConfigError
+from dsasim.sweep.store import RESULTS
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Names of the columns, and the rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+def query_sweep(folder: Path, sql: str) -> Answer:
+    """Answer `sql` about the table `points`, one row a point: ConfigError if it cannot be.
+
+    Nested values are reached by dots, keys with dots in quotes: SELECT axes."pe_array.lanes", energy_pj.total FROM
+    points. COPY points TO 'points.parquet' exports.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigError("--query needs the extra analysis: pip install 'dsasim[analysis]'") from None
+    path = folder / RESULTS
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; run the sweep first")
+    with duckdb.connect() as connection:
+        try:
+            # all rows are looked at: the first ones may all be invalid, and lack what the others have
+            points = connection.read_json(str(path), format="newline_delimited", sample_size=-1)
+            points.create_view("points")
+            answer = connection.sql(sql)
+            if answer is None:
+                return Answer((), ())
+            return Answer(tuple(answer.columns), tuple(answer.fetchall()))
+        except duckdb.Error as error:
+            raise ConfigError(f"--query: {error}") from None

@@ -1,0 +1,61 @@
+"""What a worker process does: simulate one point."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+from dsasim.api import simulate
+from dsasim.config.schema import ArchConfig
+from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.memory import Memory
+from dsasim.trace.store import open_trace
+
+MAX_TRACES = 4
+MEMORY_BYTES = 128 << 20
+"""Of masks and their quality, a trace: 27 heads of 512 tokens at density 0.1 take about 4 MB."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a design, a trace file, and what of the trace and beside the machine is wanted."""
+
+    number: int
+    arch: ArchConfig
+    trace: Path
+    layers: Sequence[int] | None
+    heads: Sequence[int] | None
+    quality: bool
+    baselines: bool
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Return the result as JSON-ready values, without the sources of costs; raises what `simulate` raises."""
+    result = simulate(
+        job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines
+    ).to_json()
+    del result["cost_sources"]  # a third of a row, and the same for all of them
+    return result
+
+
+@lru_cache(maxsize=MAX_TRACES)
+def _trace(path: Path) -> AttentionTrace:
+    return open_trace(path).remembering(Memory(MEMORY_BYTES))
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,67 @@
+"""Layer inputs of earlier forward passes: with a KV cache they belong to the cached keys of a decode step."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dsasim.errors import TraceError
+from dsasim.trace.capture.frames import LayerInput
+from dsasim.trace.capture.layer import Inputs
+
+Float32 = NDArray[np.float32]
+
+
+class InputHistory:
+    """The inputs that every attention module was given before the pass that is captured, in files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, list[Path]] = {}
+
+    def add(self, given: LayerInput, sample: int) -> None:
+        """Remember the input of a self-attention in an earlier pass."""
+        if given.x_kv is None:
+            files = self._files.setdefault(given.frame.name, [])
+            path = self._folder / f"history.{given.frame.name}.{len(files)}.npy"
+            np.save(path, _rows(given.x_q, sample))
+            files.append(path)
+
+    def known_keys(self, given: LayerInput) -> int:
+        """Keys whose layer inputs were seen: those of this pass and of earlier ones."""
+        if given.x_kv is not None:
+            return int(given.x_kv.shape[1]) + given.own_keys
+        earlier = [np.load(path, mmap_mode="r") for path in self._files.get(given.frame.name, ())]
+        return sum(len(rows) for rows in earlier) + int(given.x_q.shape[1]) + given.own_keys
+
+    def inputs(self, L_k: int, given: LayerInput, sample: int) -> Inputs:
+        """x_q and x_kv of an attention over L_k keys; TraceError when they come from what no hook has seen."""
+        x_q = _rows(given.x_q, sample)
+        own_keys = np.zeros((given.own_keys, 1), dtype=np.float32)
+        if given.x_kv is not None:
+            return Inputs(x_q, _stacked(_rows(given.x_kv, sample), own_keys))
+        if L_k == len(x_q):
+            return Inputs(x_q, None)
+        earlier = [np.load(path) for path in self._files.get(given.frame.name, ())]
+        known = _stacked(*earlier, x_q, own_keys)
+        if len(known) < L_k:
+            raise TraceError(
+                f"{L_k} keys, and only {len(known)} layer inputs were seen: with a KV cache run the prefill "
+                "inside the `with` block too, and keep a later pass by step=…"
+            )
+        # a sliding cache has dropped the oldest keys
+        return Inputs(x_q, known[len(known) - L_k :])
+
+
+def _stacked(*parts: Float32) -> Float32:
+    """Rows below each other; the keys that come from no input are rows of zeros."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.broadcast_to(part, (len(part), width)) for part in parts])
+
+
+def _rows(x: Any, sample: int) -> Float32:
+    """One sample's input [L, D] in float32."""
+    array: Float32 = x[sample].detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().copy()
+    return array

