@@ -1,5 +1,6 @@
 """`dsasim run`: the main job, and everything that may be wrong with what it is given."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,16 @@ BAD = {
     "part of a model": (("--scope", "model", "--layers", "13"), "scope model runs all layers of the trace"),
     "json folder": (("--json", "."), "--json .: cannot be written: is a folder"),
     "json nowhere": (("--json", "no/r.json"), "--json no/r.json: cannot be written"),
+    "timeline folder": (("--timeline", "."), "--timeline .: cannot be written: is a folder"),
+    "timeline nowhere": (("--timeline", "no/t.json.gz"), "--timeline no/t.json.gz: cannot be written"),
+    "timeline to stdout": (("--timeline", "-"), "--timeline -: a timeline is written to a file, not to stdout"),
+    "window alone": (("--timeline-window", "0:9"), "--timeline-window is a part of --timeline FILE"),
+    "window of words": (
+        ("--timeline", "t.gz", "--timeline-window", "a:9"),
+        "--timeline-window a:9: expected the first",
+    ),
+    "window open": (("--timeline", "t.gz", "--timeline-window", "9"), "--timeline-window 9: expected the first"),
+    "window backwards": (("--timeline", "t.gz", "--timeline-window", "9:8"), "the window ends before it begins"),
     "too small": (("--set", "buffers.k.bytes=64"), "buffers.k"),
 }
 
@@ -110,3 +121,31 @@ def test_a_failed_run_leaves_the_old_result(dsasim: Callable, tmp_path: Path) ->
     assert dsasim("run", "--layers", "999", "--json", str(path)).status == 2
     assert path.read_text(encoding="utf-8") == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_timeline_is_gzipped_json_and_always_the_same_bytes(dsasim: Callable, tmp_path: Path) -> None:
+    one, two, plain = tmp_path / "one.json.gz", tmp_path / "two.json.gz", tmp_path / "three.json"
+    done = [dsasim("run", *SMALL, "--timeline", str(path)) for path in (one, two, plain)]
+    assert [(run.status, run.err) for run in done] == [(0, "")] * 3
+    assert done[0].out == dsasim("run", *SMALL).out
+    assert one.read_bytes() == two.read_bytes()
+    assert gzip.decompress(one.read_bytes()) == plain.read_bytes()
+    events = json.loads(plain.read_text(encoding="utf-8"))["traceEvents"]
+    assert {"X", "C", "M"} == {event["ph"] for event in events}
+    assert sorted(tmp_path.iterdir()) == [one, plain, two]
+
+
+def test_a_failed_run_leaves_the_old_timeline(dsasim: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "t.json.gz"
+    path.write_text("old", encoding="utf-8")
+    too_small = ("--set", "buffers.q.bytes=1")
+    assert dsasim("run", *SMALL, *too_small, "--timeline", str(path)).status == 2
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["t.json.gz"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_one_message(dsasim: Callable) -> None:
+    done = dsasim("run", *SMALL, "--timeline", "/dev/full")
+    assert done.status == 2
+    assert done.err == "dsasim: error: --timeline /dev/full: cannot be written: no space left on device\n"

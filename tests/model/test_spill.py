@@ -5,8 +5,8 @@ from simpy import Environment
 from dsasim.model.dram import Transfer
 from dsasim.model.flow import Tile
 from dsasim.model.memory_map import Region
+from dsasim.model.operands import Ready
 from dsasim.model.spill import predicted_score_jobs, score_jobs, spill_of
-from dsasim.model.unit import Ready
 from dsasim.model.work import Job, Spill, TileWork
 
 SLOTS = Region(4096, 2, 1, 500, interleaved=False)
