@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.model.accelerator import STREAMS
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_watched import WatchedDram
@@ -51,6 +51,9 @@ ROWS = (
     "dram",
 )
 """Rows from the top, by how their names begin."""
+
+ROOM = 10 * MAX_LANES
+"""Rows whose names begin alike have numbers less than this apart."""
 
 BIN = 256
 """Cycles over which the memory's bandwidth is averaged."""
@@ -151,9 +154,8 @@ class Timeline:
     def _row(self, name: str) -> int:
         """The number of a row, made when it is first wanted."""
         if name not in self._rows:
-            self._rows[name] = row = len(self._rows) + 1
+            self._rows[name] = row = _place(name)
             self._events.append(_metadata("thread_name", UNITS, row, f'"name":{quoted(name)}'))
-            self._events.append(_metadata("thread_sort_index", UNITS, row, f'"sort_index":{_place(name)}'))
         return self._rows[name]
 
     def _stall(self, row: int, reason: str, start: int, end: int) -> None:
@@ -192,7 +194,7 @@ def _metadata(kind: str, group: int, row: int, fact: str) -> str:
 
 
 def _place(row: str) -> int:
-    """Where a row stands: lanes by number, an engine's transfers below it."""
+    """Where a row stands, which is its number: Perfetto sorts by it. Lanes ascend; an engine's transfers follow it."""
     kind = next(at for at, beginning in enumerate(ROWS) if row.startswith(beginning))
     number = row.rsplit("_" if row.startswith("lane_") else " ", 1)[-1]
-    return kind * 1000 + (int(number) + 1 if number.isdigit() else 0)
+    return (kind + 1) * ROOM + (int(number) + 1 if number.isdigit() else 0)

@@ -35,7 +35,7 @@ class Drawn:
         self.bytes = out.getvalue()
         events = json.loads(self.bytes)["traceEvents"]
         rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in rows.values()}
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for _, name in sorted(rows.items())}
         for event in events:
             if event["ph"] == "X":
                 self.rows[rows[event["tid"]]].append(event)
@@ -127,6 +127,19 @@ def test_names_say_job_layer_head_and_tile(
     assert busy("dma_k transfer 0") == ["K of layer 0 kv head 0"]
     assert busy("dma_output transfer 0") == ["output of layer 0 head 0 tile 0 in DRAM"]
     assert {event["cname"] for event in drawn.rows["lane_0"] if event["name"] == "dram"} == {"terrible"}
+
+
+def test_rows_are_numbered_as_the_pipeline_goes(
+    tiny: Callable[..., ArchConfig], masked: Callable[..., AttentionTrace]
+) -> None:
+    """Perfetto sorts rows by number; lane 10 comes after lane 9."""
+    drawn = Drawn(tiny("pe_array.lanes=11"), masked([[[1, 1], [0, 1]]] * 3), {0: [0, 1, 2]})
+    units = [row for row in drawn.rows if " transfer " not in row]
+    lanes = [f"lane_{lane}" for lane in range(11)]
+    engines = [f"dma_{name}" for name in ("predictor", "q", "k", "v", "score", "output")]
+    assert units == ["predictor", "mask_generator", "scheduler", *lanes, "softmax", *engines, "dram"]
+    rows = list(drawn.rows)
+    assert rows[rows.index("dma_q") :][:4] == ["dma_q", "dma_q transfer 0", "dma_q transfer 1", "dma_k"]
 
 
 def test_predicted_and_dense_jobs_have_names(root: Any) -> None:
