@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection
 from dsasim.cli_trace import trace_app
+from dsasim.commands_compare import compare
 from dsasim.commands_sweep import sweep
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.model.probe import Probe
-    from dsasim.trace.attention import AttentionTrace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 app.command()(sweep)
+app.command()(compare)
 
 
 class Page(StrEnum):
@@ -219,21 +220,16 @@ def _simulate(
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
-    from dsasim.trace.find import find_trace
-    from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides)
-    refuse_design(trace)
-    opened = open_trace(find_trace(trace))
-    chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
-    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", _common_heads(opened, chosen_layers))
+    chosen = open_selection(trace, layers, heads)
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
-    with LateProgress(f"{design.name} on {opened.meta.name}") as progress, onlooker as probe:
-        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe)
+    with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, onlooker as probe:
+        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe)
 
 
 @contextmanager
@@ -259,8 +255,3 @@ def parse_window(text: str, flag: str) -> tuple[int, int]:
     if int(first) > int(last):
         raise ConfigError(f"{flag} {text}: the window ends before it begins")
     return int(first), int(last)
-
-
-def _common_heads(trace: "AttentionTrace", layers: Sequence[int] | None) -> range:
-    """Query heads that every chosen layer has."""
-    return range(min(trace.layer(number).num_heads for number in layers or trace.layer_numbers))
