@@ -52,7 +52,7 @@ def compare(
     if json != STDOUT:
         from dsasim.report.style import new_console
 
-        print_comparison(results, archs, new_console())
+        print_comparison(results, new_console())
 
 
 def _run(designs: "Sequence[ArchConfig]", selection: TraceSelection) -> "list[RunResult]":

@@ -1,9 +1,8 @@
-"""Several designs on one trace, side by side: a column a design, what came of it, and where its cycles and joules went."""
+"""Several designs on one trace, a column each: what came of them, and where their cycles and joules went."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from dsasim.report.text import STALL_WORDS, density
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
+    from dsasim.sim.result import UnitReport
 
 SCHEMA_VERSION = 1
 DESIGNS_A_TABLE = 4
@@ -28,16 +28,18 @@ QUALITY = {
     "output error": "output_rel_l2",
 }
 
+BUSY = "busy"
+
 Row = tuple[str, Sequence[str]]
 
 
 def comparison_json(results: Sequence[RunResult]) -> dict[str, Any]:
-    """The results as JSON-ready values: `runs` holds, in the order asked for, what `dsasim run --json` writes of each."""
+    """The results as JSON-ready values: `runs` holds what `dsasim run --json` writes of each."""
     return {"schema_version": SCHEMA_VERSION, "runs": [result.to_json() for result in results]}
 
 
-def print_comparison(results: Sequence[RunResult], asked: Sequence[str], console: Console) -> None:
-    """Print `results` on `console`, at most 100 columns wide; `asked` is how each design was asked for."""
+def print_comparison(results: Sequence[RunResult], console: Console) -> None:
+    """Print `results` on `console`, at most 100 columns wide."""
     trace = results[0].trace
     layers = ", ".join(str(layer.layer) for layer in results[0].machine.layers)
     heads = sum(len(layer.heads) for layer in results[0].machine.layers)
@@ -46,7 +48,7 @@ def print_comparison(results: Sequence[RunResult], asked: Sequence[str], console
     console.print(f"{trace.name} ({trace.kind}, {model}; layers {layers}; {counted})", style="bold")
     for note in dict.fromkeys(note for result in results for note in result.notes):
         console.print(note, style="yellow")
-    labels = _labels(results, asked)
+    labels = _labels(results)
     for first in range(0, len(results), DESIGNS_A_TABLE):
         part = slice(first, first + DESIGNS_A_TABLE)
         console.print(_table(results[part], labels[part], results[0]))
@@ -54,12 +56,10 @@ def print_comparison(results: Sequence[RunResult], asked: Sequence[str], console
         console.print("≤, ≥: prediction is free of charge there, so these are bounds")
 
 
-def _labels(results: Sequence[RunResult], asked: Sequence[str]) -> list[str]:
-    """Each design's own name, or how it was asked for where two share one."""
-    names = Counter(result.arch.name for result in results)
-    return [
-        result.arch.name if names[result.arch.name] == 1 else word for result, word in zip(results, asked, strict=True)
-    ]
+def _labels(results: Sequence[RunResult]) -> list[str]:
+    """Each design's name, and where two share one its place among the designs: the third is `name (3)`."""
+    names = [result.arch.name for result in results]
+    return [name if names.count(name) == 1 else f"{name} ({at})" for at, name in enumerate(names, 1)]
 
 
 def _table(results: Sequence[RunResult], labels: Sequence[str], first: RunResult) -> Table:
@@ -121,13 +121,9 @@ def _at_equal_area(result: RunResult) -> str:
 
 def _array_time(results: Sequence[RunResult]) -> Iterator[Row]:
     """Where the lanes' cycles went, all lanes together; what nobody waited for is left out."""
-    yield "busy", [_share_of_unit(each, "pe_array", lambda unit: unit.busy_cycles) for each in results]
-    for reason, words in STALL_WORDS.items():
-        if any(each.machine.units["pe_array"].stall_cycles[reason] for each in results):
-            yield (
-                words,
-                [_share_of_unit(each, "pe_array", lambda unit, r=reason: unit.stall_cycles[r]) for each in results],
-            )
+    for owner, words in {BUSY: BUSY, **STALL_WORDS}.items():
+        if any(_owned(each.machine.units["pe_array"], owner) for each in results):
+            yield words, [_share(each, "pe_array", owner) for each in results]
 
 
 def _busy(results: Sequence[RunResult]) -> Iterator[Row]:
@@ -135,14 +131,20 @@ def _busy(results: Sequence[RunResult]) -> Iterator[Row]:
     names = dict.fromkeys(name for each in results for name in each.machine.units)
     for name in names:
         if name != "pe_array" and not name.startswith(("lane_", "dma_")):
-            yield name, [_share_of_unit(each, name, lambda unit: unit.busy_cycles) for each in results]
+            yield name, [_share(each, name, BUSY) for each in results]
 
 
-def _share_of_unit(result: RunResult, name: str, cycles: Callable[[Any], int]) -> str:
-    """Return a part of a unit's cycles as a percentage; nothing for a unit that the design lacks or never used."""
+def _owned(unit: UnitReport, owner: str) -> int:
+    """Return the cycles that a unit worked, or waited for one reason."""
+    return unit.busy_cycles if owner == BUSY else unit.stall_cycles[owner]
+
+
+def _share(result: RunResult, name: str, owner: str) -> str:
+    """Return a part of a unit's time as a percentage; nothing for a unit that the design lacks or never used."""
     unit = result.machine.units.get(name)
-    offered = 0 if unit is None else unit.busy_cycles + sum(unit.stall_cycles.values())
-    return percent(cycles(unit) / offered) if unit is not None and offered and unit.busy_cycles else ""
+    if unit is None or not unit.busy_cycles:
+        return ""
+    return percent(_owned(unit, owner) / (unit.busy_cycles + sum(unit.stall_cycles.values())))
 
 
 def _energy(results: Sequence[RunResult]) -> Iterator[Row]:
