@@ -26,6 +26,8 @@ def _kernel_cache() -> str:
 
 # before anything imports numba
 os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
+# tests neither read nor fill the user's cache of masks
+os.environ["DSASIM_CACHE_DIR"] = ""
 
 
 @dataclass(frozen=True)
