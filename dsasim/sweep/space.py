@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dsasim.api import effective_arch
@@ -17,6 +18,9 @@ from dsasim.errors import ConfigError
 from dsasim.sweep.metrics import design_result, first_broken
 from dsasim.sweep.spec import SweepSpec, TraceChoice, plain
 from dsasim.trace.store import open_trace
+
+REMEMBERED_POINTS = 4096
+"""Each is asked for three times: before its run, for its run and after it. One takes about 10 kB."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Space:
         self._masks = {
             at: open_trace(choice.path) for at, choice in enumerate(spec.traces) if choice.meta.kind == "mask"
         }  # they change the design that is run
+        self.point = lru_cache(REMEMBERED_POINTS)(self._point)
+        """Return a point by its number, its design and the constraints that the design alone decides checked."""
 
     @property
     def num_points(self) -> int:
@@ -64,8 +70,7 @@ class Space:
             found.append(index)
         return tuple(reversed(found))
 
-    def point(self, number: int) -> Point:
-        """Build a point: its design is checked, and so are the constraints that the design alone decides."""
+    def _point(self, number: int) -> Point:
         *at, trace_at = self.indices(number)
         trace = self._spec.traces[trace_at]
         base = self._spec.base

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.benchmark(group="search of 200 of 2,000 points"), pyte
 
 @pytest.mark.parametrize(("method", "seeds"), [("random", 10), ("nsga2", 10), ("tpe", 2)])
 def test_share_of_the_grid_s_hypervolume(method: str, seeds: int, benchmark: object, capsys: object) -> None:
-    """TPE models all points afresh before each it asks for: minutes a search, where NSGA-II takes a tenth of a second."""
+    """TPE models all points afresh for each it asks: minutes a search, where NSGA-II takes a fifth of a second."""
     if method != "random":
         pytest.importorskip("optuna", reason="the extra sweep is not installed")
     found = benchmark.pedantic(shares, (method, 200, seeds), rounds=1)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Every example runs as a user would run it, and the README's picture is what its script draws of the golden run."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -49,6 +50,25 @@ def test_the_picture_is_of_the_golden_run(tmp_path: Path) -> None:
     drawn = tmp_path / "run.svg"
     subprocess.run([sys.executable, EXAMPLES / "plot_run.py", golden, drawn], check=True)
     assert drawn.read_bytes() == (EXAMPLES / "default_run.svg").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["array_split", "buffer_traffic", "token_parallelism"])
+def test_the_figures_of_sweeps_are_drawn_from_their_results(name: str, tmp_path: Path) -> None:
+    """From made-up rows: an SVG that holds a mark for each and a name for each line."""
+    space = Space(load_sweep_spec(EXAMPLES / f"sweep_{name}.yaml"))
+    rows = [
+        {"point": number, "status": "ok", "axes": space.point(number).axes, "trace": {"name": "made-up"}}
+        | {"area_mm2": {"total": 3.0}, "time_ns": 5e4, "counters": {"dram_read_bytes": 2e6, "k_vector_reads": 9e3}}
+        for number in range(space.num_points)
+    ]
+    results, drawn = tmp_path / "results.jsonl", tmp_path / "f.svg"
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    subprocess.run([sys.executable, EXAMPLES / "plot_sweep.py", results, name, drawn], check=True)
+    assert drawn.read_text().count("<circle") == len(rows)
+    shown = (EXAMPLES / f"sweep_{name}.svg").read_text()
+    assert shown.count("<circle") == len(rows)
+    for words in [line for line in drawn.read_text().split("\n") if 'stroke-width="3"' in line]:
+        assert words in shown
 
 
 needs_amaranth = pytest.mark.skipif(importlib.util.find_spec("amaranth") is None, reason="amaranth is not installed")
