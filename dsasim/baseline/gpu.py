@@ -1,7 +1,7 @@
 """Dense attention on GPUs by roofline, beside a design: raw ratios, and ratios for the same peak and bandwidth.
 
 A layer's attention on one GPU takes max(FLOPs / (peak * efficiency * occupancy), bytes / bandwidth) + launches.
-FLOPs count 4 * d_head a position; the fused kernel leaves out what lies beyond the diagonal of a causal layer. Bytes are
+FLOPs count 4 * d_head a position; the fused kernel leaves out those beyond the diagonal of a causal layer. Bytes are
 Q, K, V and O in fp16, and for the unfused kernels four passes over the scores too. Efficiencies are measured ones
 (tables/gpus.yaml).
 Occupancy: a kernel's blocks of 128 query rows of a head are dealt out to the SMs in waves, so a batch of one, which is
