@@ -103,7 +103,7 @@ def simulate(
     TraceError if it lacks a layer or head asked for, or what the scope needs.
     """
     arch = effective_arch(arch, trace)
-    selection = _selection(trace, layers, heads)
+    selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
     meter = QualityMeter() if quality and not trace.masks_only else None
     stages = _stages(progress, 1 + DENSE_RUNS * baselines)
@@ -160,10 +160,10 @@ def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
     return ArchConfig.model_validate(values)
 
 
-def _selection(
+def chosen_heads(
     trace: AttentionTrace, layers: Iterable[int] | None, heads: Iterable[int] | None
 ) -> Mapping[int, Sequence[int]]:
-    """Layer number -> query heads, both ascending and each once."""
+    """Layer number -> query heads, both ascending and each once; TraceError for what the trace does not have."""
     numbers = trace.layer_numbers if layers is None else tuple(sorted(set(layers)))
     if missing := sorted(set(numbers) - set(trace.layer_numbers)):
         raise TraceError(f"{trace.meta.name}: no layer {_words(missing)}; the trace has {_words(trace.layer_numbers)}")

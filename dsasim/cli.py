@@ -9,21 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.cli_inputs import (
+    DEFAULT_ARCH,
+    DEFAULT_TRACE,
+    Arch,
+    Overrides,
+    Trace,
+    common_heads,
+    parse_numbers,
+    refuse_design,
+)
 from dsasim.cli_trace import trace_app
 from dsasim.commands_sweep import sweep
+from dsasim.commands_validate import validate
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.model.probe import Probe
-    from dsasim.trace.attention import AttentionTrace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 app.command()(sweep)
+app.command()(validate)
 
 
 class Page(StrEnum):
@@ -226,7 +236,7 @@ def _simulate(
     refuse_design(trace)
     opened = open_trace(find_trace(trace))
     chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
-    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", _common_heads(opened, chosen_layers))
+    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", common_heads(opened, chosen_layers))
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
     from dsasim.api import simulate
@@ -259,8 +269,3 @@ def parse_window(text: str, flag: str) -> tuple[int, int]:
     if int(first) > int(last):
         raise ConfigError(f"{flag} {text}: the window ends before it begins")
     return int(first), int(last)
-
-
-def _common_heads(trace: "AttentionTrace", layers: Sequence[int] | None) -> range:
-    """Query heads that every chosen layer has."""
-    return range(min(trace.layer(number).num_heads for number in layers or trace.layer_numbers))

@@ -1,11 +1,14 @@
 """What several commands of `dsasim` take: designs, traces, `--set`, and lists of numbers."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsasim.errors import ConfigError, TraceError
+
+if TYPE_CHECKING:
+    from dsasim.trace.attention import AttentionTrace
 
 DEFAULT_ARCH = "dsa-decoupled"
 DEFAULT_TRACE = "smollm2-l512"
@@ -57,3 +60,8 @@ def refuse_design(trace: str) -> None:
 
     if trace in {shipped.name for shipped in list_archs()}:
         raise TraceError(f"{trace!r} is a design, not a trace: `dsasim run` takes the design first, then the trace")
+
+
+def common_heads(trace: "AttentionTrace", layers: Sequence[int] | None) -> range:
+    """Query heads that every chosen layer has."""
+    return range(min(trace.layer(number).num_heads for number in layers or trace.layer_numbers))
