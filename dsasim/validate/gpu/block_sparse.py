@@ -1,7 +1,8 @@
 """Block-sparse attention by FlexAttention: whole blocks of query rows by keys are computed or skipped.
 
 The block mask is made from the list of kept blocks, so no mask of L x L positions is ever held
-(`BlockMask.from_kv_blocks`, docs.pytorch.org, torch.nn.attention.flex_attention). Compiled code needs a C++ compiler on a CPU.
+(`BlockMask.from_kv_blocks`, docs.pytorch.org, torch.nn.attention.flex_attention). On a CPU compiling needs a C++
+compiler.
 """
 
 import shutil
@@ -25,7 +26,7 @@ def kept_blocks(keep: Any, block: int) -> Any:
 def block_mask(blocks: Any, block: int, L_q: int, L_k: int) -> BlockMask:
     """FlexAttention's mask of whole blocks, from bool [num_heads, blocks of rows, blocks of keys]."""
     counts = blocks.sum(-1, dtype=torch.int32)[None]
-    order = blocks.to(torch.int32).sort(-1, descending=True, stable=True).indices.to(torch.int32)[None]
+    order = blocks.to(torch.int32).sort(dim=-1, descending=True, stable=True).indices.to(torch.int32)[None]
     return BlockMask.from_kv_blocks(
         torch.zeros_like(counts), torch.zeros_like(order), counts, order, BLOCK_SIZE=block, seq_lengths=(L_q, L_k)
     )

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ def device_name(device: str) -> str:
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()
@@ -27,7 +28,8 @@ def device_name(device: str) -> str:
 
 def parallel_units(device: str) -> int:
     """SMs of a GPU, threads PyTorch uses on a CPU."""
-    return torch.cuda.get_device_properties(0).multi_processor_count if device == "cuda" else torch.get_num_threads()
+    properties = torch.cuda.get_device_properties
+    return int(properties(0).multi_processor_count if device == "cuda" else torch.get_num_threads())
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """How long a kernel takes: a cold L2 cache, median and spread of many calls.
 
-Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA events,
-after writing a buffer larger than the L2 cache. On a CPU the clock is time.perf_counter.
+Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA
+events, after writing a buffer larger than the L2 cache. On a CPU the clock is time.perf_counter.
 """
 
 import time

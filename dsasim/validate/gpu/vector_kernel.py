@@ -1,8 +1,8 @@
 """Attention on column vectors in Triton: SDDMM, softmax and SpMM of one group of query rows in one pass.
 
-One program takes T query rows of a head, walks their shared keys BLOCK at a time, gathers those K and V rows once for all T,
-and keeps a running maximum and sum (online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867). Tensor cores want 16
-rows, so T rows are padded to 16; the gathers, which bound the time, are not.
+One program takes T query rows of a head, walks their shared keys BLOCK at a time, gathers those K and V rows once for
+all T, and keeps a running maximum and sum (online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867). Tensor cores
+want 16 rows, so T rows are padded to 16; the gathers, which bound the time, are not.
 Without a GPU the same kernel runs in Triton's interpreter (TRITON_INTERPRET=1), which checks results, not speed.
 """
 
