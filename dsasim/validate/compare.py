@@ -58,7 +58,7 @@ class HeadError:
         if not finite.all():
             row = int(np.argmin(finite))
             off = math.inf
-            return cls(layer, head, off, off, off, off, row if rows is None else int(rows[row]), off)
+            return cls(layer, head, off, off, off, -off, row if rows is None else int(rows[row]), off)
         difference = np.abs(found - reference)
         per_row = _share(_norms(difference), _norms(reference))
         row = int(np.argmax(per_row))
