@@ -1,6 +1,7 @@
 """Sparse attention of one head three other ways, each in a few calls of PyTorch: [L_q, d_head] of a `Problem`."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,24 +27,27 @@ def masked_sdpa(problem: Problem) -> Any:
 
 def sparse_csr(problem: Problem) -> Any:
     """`sampled_addmm` on the kept positions, softmax of the sparse matrix, its product with V."""
-    outputs = []
-    for rows in problem.blocks():
-        keep = problem.keep.block(rows.start, rows.stop - rows.start)
-        indptr, indices = (
-            torch.from_numpy(part.astype("int64")).to(problem.device) for part in (keep.indptr, keep.indices)
-        )
-        shape = (rows.stop - rows.start, problem.layer.L_k)
-        zeros = torch.zeros(keep.nnz, dtype=problem.dtype, device=problem.device)
-        positions = torch.sparse_csr_tensor(indptr, indices, zeros, shape)
-        q, k = problem.q[rows].contiguous(), problem.k.T.contiguous()
-        scores = torch.sparse.sampled_addmm(positions, q, k, beta=0.0, alpha=problem.layer.scale)
-        values, bias = scores.values(), problem.bias(rows)
-        if bias is not None:
-            values = values + bias[problem.kept(rows)]
-        coordinates = torch.stack([torch.from_numpy(keep.rows).to(problem.device), indices])
-        weights = torch.sparse.softmax(torch.sparse_coo_tensor(coordinates, values, shape, is_coalesced=True), dim=1)
-        outputs.append(weights.to_sparse_csr() @ problem.v)
-    return torch.cat(outputs)
+    return torch.cat([_sparse_rows(problem, rows) for rows in problem.blocks()])
+
+
+def _sparse_rows(problem: Problem, rows: slice) -> Any:
+    """The chain for a block of rows: every sparse tensor of it has the positions of the keep mask."""
+    keep = problem.keep.block(rows.start, rows.stop - rows.start)
+    parts = (keep.indptr, keep.indices, keep.rows)
+    indptr, keys, row_of = (torch.from_numpy(part.astype("int64")).to(problem.device) for part in parts)
+    shape = (rows.stop - rows.start, problem.layer.L_k)
+    zeros = torch.zeros(keep.nnz, dtype=problem.dtype, device=problem.device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+        positions = torch.sparse_csr_tensor(indptr, keys, zeros, shape, check_invariants=True)
+    q, k = problem.q[rows].contiguous(), problem.k.T.contiguous()
+    values = torch.sparse.sampled_addmm(positions, q, k, beta=0.0, alpha=problem.layer.scale).values()
+    bias = problem.bias(rows)
+    if bias is not None:
+        values = values + bias[row_of, keys]
+    coordinates = torch.stack([row_of, keys])
+    scores = torch.sparse_coo_tensor(coordinates, values, shape, is_coalesced=True, check_invariants=True)
+    return torch.sparse.softmax(scores, dim=1).to_sparse_csr() @ problem.v
 
 
 class CompiledFlex:

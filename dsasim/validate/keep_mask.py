@@ -47,16 +47,10 @@ def check_keep_mask(subject: Subject) -> list[Check]:
             row, what = next(iter(complaints.items()))
             first = f"layer {layer.number} head {head} row {row}: {what}"
     title = TITLES[kinds.pop()] if len(kinds) == 1 else "masks equal PyTorch's"
-    status, detail = ("failed", f"{first}; {wrong:,} of {rows:,} rows differ") if wrong else ("passed", "every row")
-    return [
-        Check(
-            NAME,
-            title,
-            "failed" if status == "failed" else "passed",
-            detail,
-            figures={"rows": rows, "different": wrong},
-        )
-    ]
+    figures = {"rows": rows, "different": wrong}
+    if wrong:
+        return [Check(NAME, title, "failed", f"{first}; {wrong:,} of {rows:,} rows differ", figures=figures)]
+    return [Check(NAME, title, "passed", "every row", figures=figures)]
 
 
 def _kind(subject: Subject, layer: LayerTrace) -> str:
@@ -144,7 +138,7 @@ def _rank_text(kept: int, wanted: int, best: Any, ours: Any, differs: Any) -> st
 
 
 def _across(keep: KeepMask, above: Any, margin: float, layer: LayerTrace) -> dict[int, str]:
-    """Rows that keep a position whose score is not above the threshold, or drop one whose score is (beyond `margin`)."""
+    """Rows that keep a score not above the threshold, or drop one that is, by more than `margin`."""
     complaints = dict[int, str]()
     for block in layer.row_blocks():
         allowed = torch.from_numpy(layer.allowed(block.first, block.num_rows))

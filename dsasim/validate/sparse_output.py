@@ -19,7 +19,7 @@ from dsasim.predictors import KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.scores import exact_scorer
 from dsasim.validate.check import Check, skipped
-from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared
+from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared, finite
 from dsasim.validate.implementations import Attend, CompiledFlex, masked_sdpa, sparse_csr
 from dsasim.validate.problem import Problem, exact_output, rounded
 from dsasim.validate.subject import Subject
@@ -70,7 +70,7 @@ class _Run:
         if self.left_out:
             return skipped(name, title, self.left_out)
         check = compared(name, title, self.errors, self.gate, f"dsasim against it, on {device}")
-        own = max(error.rel_l2 for error in self.against_exact)
+        own = finite(max(error.rel_l2 for error in self.against_exact))
         figures = {**check.figures, "rel_l2_from_float64": own}
         return Check(name, title, check.status, check.detail, check.gate, figures, check.tables)
 
