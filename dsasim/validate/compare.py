@@ -103,7 +103,7 @@ def compared(name: str, title: str, errors: Sequence[HeadError], gate: float, de
             "cosine": finite(min(error.cosine for error in errors)),
             "worst_row_rel_l2": finite(worst.worst_row_rel_l2),
         },
-        tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors)),),
+        tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors), detail=True),),
     )
 
 

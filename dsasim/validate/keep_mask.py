@@ -21,7 +21,7 @@ from dsasim.validate.subject import Subject
 
 NAME = "keep_mask"
 TITLES = {
-    "top_k": "mask equals PyTorch's top-k (ties by kept scores)",
+    "top_k": "mask equals PyTorch's top-k",
     "threshold": "mask equals PyTorch's threshold",
     "given": "mask equals the trace's own bits",
     "dense": "mask keeps every allowed position",

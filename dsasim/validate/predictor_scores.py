@@ -12,7 +12,7 @@ from dsasim.validate.check import Check, skipped
 from dsasim.validate.emulation import emulated_layers
 from dsasim.validate.subject import Subject
 
-NAME, TITLE = "predictor_scores", "predicted scores equal integer emulation in PyTorch"
+NAME, TITLE = "predictor_scores", "scores equal integers in PyTorch"
 
 
 @dataclass

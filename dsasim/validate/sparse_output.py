@@ -25,10 +25,10 @@ from dsasim.validate.problem import Problem, exact_output, rounded
 from dsasim.validate.subject import Subject
 
 TITLES = {
-    "dsasim": "dsasim's sparse attention is exact attention of its mask",
-    "sdpa": "masked scaled_dot_product_attention agrees",
-    "flex": "compiled FlexAttention with a BlockMask agrees",
-    "csr": "sampled_addmm, softmax, CSR product agree",
+    "dsasim": "sparse attention equals float64",
+    "sdpa": "… masked SDPA",
+    "flex": "… compiled FlexAttention",
+    "csr": "… sampled_addmm, softmax, CSR",
 }
 
 
@@ -66,7 +66,7 @@ class _Run:
     def check(self, device: str) -> Check:
         """The outcome over all heads."""
         kind = str(self.dtype).removeprefix("torch.")
-        name, title = f"sparse_output_{self.name}_{kind}", f"{TITLES[self.name]} ({kind})"
+        name, title = f"sparse_output_{self.name}_{kind}", f"{TITLES[self.name]}, {kind}"
         if self.left_out:
             return skipped(name, title, self.left_out)
         check = compared(name, title, self.errors, self.gate, f"dsasim against it, on {device}")
