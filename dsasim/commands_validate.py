@@ -32,7 +32,7 @@ def validate(
     report: Annotated[str | None, typer.Option(metavar="F.html", help="Write one self-contained page.")] = None,
 ) -> None:
     """Compare every step of a run with PyTorch (extra `torch`); exit status 1 when one is off."""
-    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.files import STDOUT, check_writable, write_text
 
     if report == STDOUT:
         raise ConfigError("--report -: a page is written to a file, not to stdout")
@@ -53,14 +53,15 @@ def validate(
 
     from dsasim.report.progress import LateProgress
     from dsasim.report.validation import print_validation, validation_json
+    from dsasim.report.validation_page import validation_page
     from dsasim.validate.run import validate as run_checks
 
     with LateProgress(f"validating {design.name} on {opened.meta.name}") as progress:
         result = run_checks(design, opened, chosen_layers, chosen_heads, device, progress)
     if json is not None:
-        from dsasim.report.files import write_text
-
         write_text(json, "--json", validation_json(result))
+    if report is not None:
+        write_text(report, "--report", validation_page(result))
     if json != STDOUT:
         from dsasim.report.style import new_console
 

@@ -12,9 +12,7 @@ from dsasim.validate.check import Cell, Check, Table
 from dsasim.validate.result import Validation
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "measured": "cyan"}
-FIGURES = {"max_abs": "max abs", "max_rel": "max rel", "rel_l2": "rel L2", "cosine": "1 - cosine"}
-MAX_ROWS = 40
-"""Rows of a table that are printed; all are in the JSON and on the page."""
+FIGURES = {"max_abs": "max abs", "max_rel": "max rel", "rel_l2": "rel L2", "cosine": "1-cos"}
 
 
 def validation_json(result: Validation) -> str:
@@ -31,8 +29,8 @@ def print_validation(result: Validation, console: Console) -> None:
     for check in result.checks:
         _print_detail(check, console)
     for check in result.checks:
-        if check.status == "measured":
-            for table in check.tables:
+        for table in check.tables:
+            if not table.detail:
                 _print_table(table, console)
     console.print(verdict(result), style=STYLES["failed" if result.failures else "passed"])
 
@@ -57,11 +55,11 @@ def verdict(result: Validation) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """A figure with three digits, a count as it is, nothing for what is not finite."""
+    """A figure with three decimals or two digits, a count as it is."""
     if cell is None:
         return "not finite"
     if isinstance(cell, float):
-        return f"{cell:.3g}" if abs(cell) < 1e-3 and cell else f"{cell:.4g}"
+        return f"{cell:.3f}" if 0.001 <= abs(cell) < 1000 or cell == 0 else f"{cell:.1e}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
@@ -77,7 +75,7 @@ def _summary(result: Validation) -> RichTable:
     table = new_table("check", "", *FIGURES.values(), "gate")
     table.columns[1].justify = "left"
     for check in result.checks:
-        gate = "" if check.gate is None else f"{check.gate:g}"
+        gate = "exact" if "different" in check.figures else "" if check.gate is None else f"{check.gate:g}"
         figures = (figure_text(check, name) for name in FIGURES)
         table.add_row(check.title, check.status, *figures, gate, style=STYLES[check.status])
     return table
@@ -91,8 +89,6 @@ def _print_detail(check: Check, console: Console) -> None:
 def _print_table(table: Table, console: Console) -> None:
     console.print(f"\n{table.title}", style="bold")
     drawn = new_table(*table.columns)
-    for row in table.rows[:MAX_ROWS]:
+    for row in table.rows:
         drawn.add_row(*map(cell_text, row))
     console.print(drawn)
-    if (left := len(table.rows) - MAX_ROWS) > 0:
-        console.print(f"… {left} more rows in --json and --report")

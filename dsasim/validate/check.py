@@ -12,11 +12,15 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns; the first columns are text or numbers that say what a row is about."""
+    """Rows under named columns; the first columns say what a row is about.
+
+    A `detail` is too long for a terminal: it is in the JSON and on the page only.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    detail: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The rows as objects keyed by column."""

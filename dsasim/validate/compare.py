@@ -58,7 +58,7 @@ class HeadError:
         if not finite.all():
             row = int(np.argmin(finite))
             off = math.inf
-            return cls(layer, head, off, off, off, off, row if rows is None else int(rows[row]), off)
+            return cls(layer, head, off, off, off, -off, row if rows is None else int(rows[row]), off)
         difference = np.abs(found - reference)
         per_row = _share(_norms(difference), _norms(reference))
         row = int(np.argmax(per_row))
@@ -103,7 +103,7 @@ def compared(name: str, title: str, errors: Sequence[HeadError], gate: float, de
             "cosine": finite(min(error.cosine for error in errors)),
             "worst_row_rel_l2": finite(worst.worst_row_rel_l2),
         },
-        tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors)),),
+        tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors), detail=True),),
     )
 
 

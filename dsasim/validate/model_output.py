@@ -7,7 +7,7 @@ from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared
 from dsasim.validate.reference import allowed_rows, exact_attention
 from dsasim.validate.subject import Subject
 
-NAME, TITLE = "model_output", "stored Q, K, V give the model's own attention output"
+NAME, TITLE = "model_output", "Q, K, V give the model's own output"
 
 
 def check_model_output(subject: Subject) -> list[Check]:

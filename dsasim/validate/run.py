@@ -14,14 +14,27 @@ from dsasim.errors import ConfigError
 from dsasim.sim.engine import Progress
 from dsasim.trace.attention import AttentionTrace
 from dsasim.validate.check import Check, skipped
+from dsasim.validate.keep_mask import check_keep_mask
+from dsasim.validate.mask_quality import check_mask_quality
 from dsasim.validate.model_output import check_model_output
 from dsasim.validate.operands import check_operands
+from dsasim.validate.predictor_scores import check_predictor_scores
+from dsasim.validate.predictor_weights import check_predictor_weights
 from dsasim.validate.result import Validation
+from dsasim.validate.sparse_output import check_sparse_output
 from dsasim.validate.subject import Subject
 
 Step = Callable[[Subject], list[Check]]
 
-STEPS: tuple[Step, ...] = (check_operands, check_model_output)
+STEPS: tuple[Step, ...] = (
+    check_operands,
+    check_model_output,
+    check_predictor_weights,
+    check_predictor_scores,
+    check_keep_mask,
+    check_sparse_output,
+    check_mask_quality,
+)
 """In the order of the report; the first must pass for the others to be made."""
 
 LIBRARIES = ("torch", "numpy", "numba")
