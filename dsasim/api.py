@@ -8,6 +8,7 @@ from typing import Any
 
 import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
+from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.loader import load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
@@ -93,14 +94,16 @@ def simulate(
     *,
     quality: bool = True,
     baselines: bool = True,
+    gpus: Iterable[Gpu] | None = None,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
     what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
-    tenth and a half). ConfigError if the design cannot run the trace,
-    TraceError if it lacks a layer or head asked for, or what the scope needs.
+    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
+    ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
+    needs.
     """
     arch = effective_arch(arch, trace)
     selection = chosen_heads(trace, layers, heads)
@@ -115,7 +118,7 @@ def simulate(
         machine=machine,
         quality=None if meter is None else meter.result(),
         cost=cost,
-        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope) if baselines else None,
+        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope, gpus) if baselines else None,
         scope=scope,
         notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )

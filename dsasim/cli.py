@@ -112,6 +112,10 @@ def run(
     timeline_window: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST", help="Cycles that the timeline shows, all by default.")
     ] = None,
+    gpu_profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F.json", help="Compare with a GPU measured by `dsasim validate --profile`; repeatable."),
+    ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
     from json import dumps
@@ -127,7 +131,9 @@ def run(
         check_writable(timeline, "--timeline")
     elif window is not None:
         raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
-    result = _simulate(arch, trace, overrides or (), layers, heads, scope, _onlooker(timeline, window))
+    result = _simulate(
+        arch, trace, overrides or (), layers, heads, scope, _onlooker(timeline, window), gpu_profile or ()
+    )
     if json is not None:
         write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
@@ -226,6 +232,7 @@ def _simulate(
     heads: str | None,
     scope: Literal["attention", "layer", "model"],
     onlooker: "AbstractContextManager[Probe]",
+    gpu_profiles: Sequence[str],
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
@@ -239,11 +246,15 @@ def _simulate(
     chosen_heads = None if heads is None else parse_numbers(heads, "--heads", common_heads(opened, chosen_layers))
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
+    from dsasim.baseline.gpu_profile import compared_gpus
+
+    gpus = compared_gpus(gpu_profiles)
+
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
     with LateProgress(f"{design.name} on {opened.meta.name}") as progress, onlooker as probe:
-        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe)
+        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe, gpus=gpus)
 
 
 @contextmanager

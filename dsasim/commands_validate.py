@@ -1,6 +1,6 @@
 """`dsasim validate`."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ from dsasim.cli_inputs import (
 )
 from dsasim.errors import ConfigError, DsasimError
 
+if TYPE_CHECKING:
+    from dsasim.config.schema import ArchConfig
+    from dsasim.validate.result import Validation
+
 
 def validate(
     arch: Arch = DEFAULT_ARCH,
@@ -30,13 +34,21 @@ def validate(
     heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write every figure; - for stdout.")] = None,
     report: Annotated[str | None, typer.Option(metavar="F.html", help="Write one self-contained page.")] = None,
+    trend: Annotated[
+        bool, typer.Option("--trend", help="Time attention on the device too: does it follow density and length?")
+    ] = False,
+    profile: Annotated[
+        str | None, typer.Option(metavar="F.json", help="Time the device, write its profile for `run --gpu-profile`.")
+    ] = None,
 ) -> None:
     """Compare every step of a run with PyTorch (extra `torch`); exit status 1 when one is off."""
     from dsasim.report.files import STDOUT, check_writable, write_text
 
     if report == STDOUT:
         raise ConfigError("--report -: a page is written to a file, not to stdout")
-    for path, flag in ((json, "--json"), (report, "--report")):
+    if profile == STDOUT:
+        raise ConfigError("--profile -: a profile is written to a file, not to stdout")
+    for path, flag in ((json, "--json"), (report, "--report"), (profile, "--profile")):
         if path is not None:
             check_writable(path, flag)
     needs_torch()
@@ -58,6 +70,10 @@ def validate(
 
     with LateProgress(f"validating {design.name} on {opened.meta.name}") as progress:
         result = run_checks(design, opened, chosen_layers, chosen_heads, device, progress)
+    if trend:
+        result = _with_trend(result, design)
+    if profile is not None:
+        write_text(profile, "--profile", _profile_json(result.device))
     if json is not None:
         write_text(json, "--json", validation_json(result))
     if report is not None:
@@ -68,6 +84,26 @@ def validate(
         print_validation(result, new_console())
     if result.failures:
         raise DsasimError("\n".join(f"{check.name}: {check.detail}" for check in result.failures))
+
+
+def _with_trend(result: "Validation", design: "ArchConfig") -> "Validation":
+    """The checks, and after them the trend of measured times."""
+    from dataclasses import replace
+
+    from dsasim.report.progress import LateProgress
+    from dsasim.validate.gpu.trend import check_trend
+
+    with LateProgress(f"timing attention on {result.device}") as progress:
+        return replace(result, checks=(*result.checks, check_trend(design, result.device, progress)))
+
+
+def _profile_json(device: str) -> str:
+    """A measured profile of the device."""
+    from dsasim.report.progress import LateProgress
+    from dsasim.validate.gpu.profile import measure_profile
+
+    with LateProgress(f"measuring a profile on {device}") as progress:
+        return measure_profile(device, progress).model_dump_json(indent=1) + "\n"
 
 
 def needs_torch() -> None:

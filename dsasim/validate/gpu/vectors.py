@@ -47,9 +47,8 @@ def encode(keep: Any, rows: int) -> ColumnVectors:
     num_groups = -(-L_q // rows)
     padded = torch.nn.functional.pad(keep, (0, 0, 0, num_groups * rows - L_q))
     weights = 1 << torch.arange(rows, dtype=torch.int32, device=keep.device)
-    wanted = (padded.view(num_heads * num_groups, rows, L_k).to(torch.int32) * weights[:, None]).sum(
-        1, dtype=torch.int32
-    )
+    grouped = padded.view(num_heads * num_groups, rows, L_k).to(torch.int32)
+    wanted = (grouped * weights[:, None]).sum(1, dtype=torch.int32)
     group, key = wanted.nonzero(as_tuple=True)
     counts = torch.bincount(group, minlength=num_heads * num_groups)
     offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0)).to(torch.int32)
