@@ -1,7 +1,8 @@
 """How long a kernel takes: a cold L2 cache, median and spread of many calls.
 
 Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA
-events, after writing a buffer larger than the L2 cache. On a CPU the clock is time.perf_counter.
+events, after writing a buffer larger than the L2 cache. On a CPU the clock is the
+process's CPU time, all threads together, so that other work on the machine does not count.
 """
 
 import time
@@ -39,9 +40,9 @@ def measure(call: Callable[[], Any], device: str, calls: int = 50) -> Timing:
 def _cpu_times_us(call: Callable[[], Any], calls: int) -> list[float]:
     times = []
     for _ in range(calls):
-        began = time.perf_counter()
+        began = time.process_time()
         call()
-        times.append(1e6 * (time.perf_counter() - began))
+        times.append(1e6 * (time.process_time() - began))
     return times
 
 

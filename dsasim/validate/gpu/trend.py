@@ -108,7 +108,13 @@ def judged(points: Sequence[Point]) -> Check:
     }
     worst = min(ranks.values())
     rows = tuple(
-        (p.L, p.density, p.block_density, p.dense_us, p.sparse_us, p.prediction_us, p.roofline_us, p.cycles)
+        (
+            p.L,
+            p.density,
+            p.block_density,
+            *map(round, (p.dense_us, p.sparse_us, p.prediction_us, p.roofline_us)),
+            p.cycles,
+        )
         for p in points
     )
     return Check(
