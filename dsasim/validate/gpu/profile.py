@@ -16,18 +16,18 @@ from dsasim.validate.gpu.timing import measure
 
 @dataclass(frozen=True)
 class Grid:
-    """The shapes of a profile, and how often each is timed."""
+    """The shapes of a profile, and how many times are taken of each."""
 
     lengths: Sequence[int]
     head_sizes: Sequence[int]
     densities: Sequence[float]
     num_heads: int
-    calls: int
+    samples: int
 
 
 GRIDS: Mapping[str, Grid] = {
     "cuda": Grid((512, 1024, 2048, 4096, 8192), (64, 128), (0.5, 0.25, 0.1, 0.05), 16, 50),
-    "cpu": Grid((256, 512, 1024, 2048), (64,), (0.5, 0.25, 0.125), 2, 10),
+    "cpu": Grid((256, 512, 1024, 2048), (64,), (0.5, 0.25, 0.125), 2, 5),
 }
 DTYPES: Mapping[str, Literal["float16", "float32"]] = {"cuda": "float16", "cpu": "float32"}
 
@@ -45,7 +45,7 @@ def measure_profile(device: str, progress: Progress | None = None, grid: Grid | 
         if name in unavailable:
             continue
         try:
-            rows.append(measured_row(name, build(case), case, grid.calls))
+            rows.append(measured_row(name, build(case), case, grid.samples))
         except UnavailableError as error:
             unavailable[name] = str(error)
     return GpuProfile(
@@ -63,10 +63,10 @@ def measure_profile(device: str, progress: Progress | None = None, grid: Grid | 
     )
 
 
-def measured_row(name: str, call: Call, case: Case, calls: int) -> MeasuredRow:
+def measured_row(name: str, call: Call, case: Case, samples: int) -> MeasuredRow:
     """One row: the times of a call, and its energy where there is a counter."""
-    timing = measure(call, case.device, calls)
-    figures = {key: value for key, value in asdict(timing).items() if key != "calls"}
+    timing = measure(call, case.device, samples)
+    figures = {key: value for key, value in asdict(timing).items() if key != "samples"}
     density = 1.0 if name in DENSE else case.block_density if name == "flex_blocks" else case.density
     return MeasuredRow(
         kernel=name,

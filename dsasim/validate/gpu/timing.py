@@ -1,8 +1,9 @@
 """How long a kernel takes: a cold L2 cache, median and spread of many calls.
 
 Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA
-events, after writing a buffer larger than the L2 cache. On a CPU the clock is the
-process's CPU time, all threads together, so that other work on the machine does not count.
+events, after writing a buffer larger than the L2 cache. On a CPU the clock is the process's CPU time, all threads
+together, so that other work on the machine does not count; systems keep it in steps of up to 10 ms, so short calls are
+timed several at a time.
 """
 
 import time
@@ -18,37 +19,47 @@ L2_FLUSH_BYTES = 256 << 20
 """More than any GPU's L2 cache (H200: 60 MB)."""
 
 
+CPU_SAMPLE_SECONDS = 0.1
+"""Ten steps of the coarsest CPU clock."""
+
+
 @dataclass(frozen=True)
 class Timing:
-    """Statistics of `calls` calls, in microseconds."""
+    """Statistics of `samples` times of a call, in microseconds."""
 
     median_us: float
     p20_us: float
     p80_us: float
-    calls: int
+    samples: int
 
 
-def measure(call: Callable[[], Any], device: str, calls: int = 50) -> Timing:
-    """Time `calls` calls after a warm-up."""
+def measure(call: Callable[[], Any], device: str, samples: int = 50) -> Timing:
+    """Time a call `samples` times after a warm-up."""
     for _ in range(WARM_UP_CALLS):
         call()
-    times_us = (_cuda_times_us if device == "cuda" else _cpu_times_us)(call, calls)
+    times_us = (_cuda_times_us if device == "cuda" else _cpu_times_us)(call, samples)
     p20, median, p80 = np.quantile(times_us, (0.2, 0.5, 0.8))
-    return Timing(float(median), float(p20), float(p80), calls)
+    return Timing(float(median), float(p20), float(p80), samples)
 
 
-def _cpu_times_us(call: Callable[[], Any], calls: int) -> list[float]:
-    times = []
-    for _ in range(calls):
-        began = time.process_time()
+def _cpu_times_us(call: Callable[[], Any], samples: int) -> list[float]:
+    began, calls = time.process_time(), 0
+    while time.process_time() - began < CPU_SAMPLE_SECONDS:
         call()
-        times.append(1e6 * (time.process_time() - began))
-    return times
+        calls += 1
+    return [_cpu_time_us(call, calls) for _ in range(samples)]
 
 
-def _cuda_times_us(call: Callable[[], Any], calls: int) -> list[float]:
+def _cpu_time_us(call: Callable[[], Any], calls: int) -> float:
+    began = time.process_time()
+    for _ in range(calls):
+        call()
+    return max(1e6 * (time.process_time() - began), 1.0) / calls
+
+
+def _cuda_times_us(call: Callable[[], Any], samples: int) -> list[float]:
     flush = torch.empty(L2_FLUSH_BYTES, dtype=torch.int8, device="cuda")
-    pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(calls)]
+    pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(samples)]
     for before, after in pairs:
         flush.zero_()
         before.record()

@@ -35,7 +35,7 @@ LIMITS = (
     " cycle-stepped twin, the RTL and other simulators (README)."
 )
 COLUMNS = ("L", "density", "blocks kept", "dense us", "sparse us", "prediction us", "roofline us", "accelerator cycles")
-CALLS = {"cpu": 7, "cuda": 50}
+SAMPLES = {"cpu": 3, "cuda": 50}
 NUM_HEADS = 2
 D_HEAD = 64
 LENGTHS = {"cpu": (512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
@@ -44,7 +44,7 @@ DENSITIES = (1.0, 0.5, 0.25, 0.125)
 
 @dataclass(frozen=True)
 class Point:
-    """One length and density; times in microseconds, best of the quiet fifth of the calls (p20)."""
+    """One length and density; times in microseconds, the quiet fifth of the samples (p20)."""
 
     L: int
     density: float
@@ -77,15 +77,15 @@ def check_trend(
 
 def measured_point(arch: ArchConfig, case: Case) -> Point:
     """Time one case on the device, and simulate it."""
-    calls = CALLS[case.device]
-    dense_us = min(measure(call, case.device, calls).p20_us for call in _dense_calls(case))
+    samples = SAMPLES[case.device]
+    dense_us = min(measure(call, case.device, samples).p20_us for call in _dense_calls(case))
     return Point(
         L=case.L,
         density=case.density,
         block_density=case.block_density,
         dense_us=dense_us,
-        sparse_us=measure(flex_blocks(case), case.device, calls).p20_us,
-        prediction_us=measure(prediction(case), case.device, calls).p20_us,
+        sparse_us=measure(flex_blocks(case), case.device, samples).p20_us,
+        prediction_us=measure(prediction(case), case.device, samples).p20_us,
         roofline_us=dense_us * case.block_density,
         cycles=simulated_cycles(arch, case.blocks.cpu().numpy(), case.L),
     )
