@@ -27,9 +27,8 @@ def device_name(device: str) -> str:
 
 
 def parallel_units(device: str) -> int:
-    """SMs of a GPU, threads PyTorch uses on a CPU."""
-    properties = torch.cuda.get_device_properties
-    return int(properties(0).multi_processor_count if device == "cuda" else torch.get_num_threads())
+    """SMs of a GPU; one thread of a CPU, which is what is timed."""
+    return int(torch.cuda.get_device_properties(0).multi_processor_count) if device == "cuda" else 1
 
 
 def versions() -> dict[str, str]:

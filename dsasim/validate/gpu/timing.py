@@ -1,13 +1,14 @@
 """How long a kernel takes: a cold L2 cache, median and spread of many calls.
 
 Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA
-events, after writing a buffer larger than the L2 cache. On a CPU the clock is the process's CPU time, all threads
-together, so that other work on the machine does not count; systems keep it in steps of up to 10 ms, so short calls are
-timed several at a time.
+events, after writing a buffer larger than the L2 cache. On a CPU the clock is the process's CPU time with one thread, so
+that other work on the machine does not count (several threads spin while they wait for each other); systems keep it in
+steps of up to 10 ms, so short calls are timed many at a time.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +36,23 @@ class Timing:
 
 def measure(call: Callable[[], Any], device: str, samples: int = 50) -> Timing:
     """Time a call `samples` times after a warm-up."""
-    for _ in range(WARM_UP_CALLS):
-        call()
-    times_us = (_cuda_times_us if device == "cuda" else _cpu_times_us)(call, samples)
+    with one_thread() if device == "cpu" else nullcontext():
+        for _ in range(WARM_UP_CALLS):
+            call()
+        times_us = (_cuda_times_us if device == "cuda" else _cpu_times_us)(call, samples)
     p20, median, p80 = np.quantile(times_us, (0.2, 0.5, 0.8))
     return Timing(float(median), float(p20), float(p80), samples)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread while this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _cpu_times_us(call: Callable[[], Any], samples: int) -> list[float]:
