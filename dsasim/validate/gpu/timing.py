@@ -1,9 +1,9 @@
 """How long a kernel takes: a cold L2 cache, median and spread of many calls.
 
 Practice of triton.testing.do_bench and flashinfer-bench: warm up, then time each call by itself between two CUDA
-events, after writing a buffer larger than the L2 cache. On a CPU the clock is the process's CPU time with one thread, so
-that other work on the machine does not count (several threads spin while they wait for each other); systems keep it in
-steps of up to 10 ms, so short calls are timed many at a time.
+events, after writing a buffer larger than the L2 cache. On a CPU the clock is the process's CPU time with one thread,
+so that other work on the machine does not count (several threads spin while they wait for each other); systems keep it
+in steps of up to 10 ms, so short calls are timed many at a time.
 """
 
 import time
