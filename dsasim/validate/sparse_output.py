@@ -25,10 +25,10 @@ from dsasim.validate.problem import Problem, exact_output, rounded
 from dsasim.validate.subject import Subject
 
 TITLES = {
-    "dsasim": "sparse attention = float64",
-    "sdpa": "attention = masked SDPA",
-    "flex": "attention = compiled FlexAttention",
-    "csr": "attention = sampled_addmm, CSR",
+    "dsasim": "sparse output = float64",
+    "sdpa": "output = masked SDPA",
+    "flex": "output = compiled FlexAttention",
+    "csr": "output = sampled_addmm, CSR",
 }
 
 SHORT = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}

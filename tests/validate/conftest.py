@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,17 @@ from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.positions import Positions
-from dsasim.trace.store import trace_in_memory, write_trace
+from dsasim.trace.store import trace_in_memory
 from dsasim.train.closed_form import FitSequence, fit_layer
 
 
 @pytest.fixture(autouse=True)
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FlexAttention is compiled in the one test that sets CXX back: a compilation takes seconds."""
-    monkeypatch.setenv("CXX", "no-such-compiler")
+    """As if g++ were not installed, except where a test undoes it: a compilation of FlexAttention takes seconds.
+
+    Not by CXX, which PyTorch reads once and keeps.
+    """
+    monkeypatch.setattr("shutil.which", lambda name, *rest: None if name == "g++" else which(name, *rest))
 
 
 @pytest.fixture
@@ -77,15 +80,3 @@ def with_outputs(layer: LayerArrays) -> LayerArrays:
     with np.errstate(invalid="ignore"):
         out = rebuilt(whole)[:, rows]
     return replace(layer, out_rows=np.tile(rows, (len(layer.q), 1)), out=out)
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., str]:
-    """Write layers to a file and return its path, its digest right."""
-
-    def to_file(*layers: LayerArrays, dtype: str = "float32") -> str:
-        path = tmp_path / "small.safetensors"
-        write_trace(path, layers, kind="synthetic", model="none", provenance={"seed": 0}, dtype=dtype)
-        return str(path)
-
-    return to_file
