@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from dsasim.report.validation import FIGURES, cell_text, figure_text, title, verdict
-from dsasim.validate.check import Check, Table
+from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
 STYLE = """
@@ -46,7 +46,7 @@ def validation_page(result: Validation) -> str:
     body = [
         f"<h1>{escape(title(result))}</h1>",
         f'<p><span class="verdict {status}">{escape(verdict(result))}</span></p>',
-        *(_complaint(check) for check in result.checks if check.status in ("failed", "skipped")),
+        *_complaints(result),
         "<h2>Every step against PyTorch</h2>",
         _summary(result),
         f'<p class="soft">{WORDS}</p>',
@@ -67,9 +67,15 @@ def _document(heading: str, body: str) -> str:
     )
 
 
-def _complaint(check: Check) -> str:
-    words = f"{check.status}: {check.title}: {check.detail}"
-    return f'<p class="{check.status}">{escape(words)}</p>'
+def _complaints(result: Validation) -> Iterator[str]:
+    """Notes on the trace, what failed, and what was skipped and why."""
+    for note in result.notes:
+        yield f'<p class="skipped">{escape(note)}</p>'
+    for check in result.failures:
+        yield f'<p class="failed">{escape(f"failed: {check.title}: {check.detail}")}</p>'
+    for reason, checks in result.skipped_for().items():
+        titles = "; ".join(check.title for check in checks)
+        yield f'<p class="skipped">{escape(f"skipped: {reason}: {titles}")}</p>'
 
 
 def _summary(result: Validation) -> str:
