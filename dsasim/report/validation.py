@@ -23,11 +23,16 @@ def validation_json(result: Validation) -> str:
 def print_validation(result: Validation, console: Console) -> None:
     """Print the outcome, at most 100 columns wide."""
     console.print(title(result), style="bold")
+    for note in result.notes:
+        console.print(note, style=STYLES["skipped"])
     console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
     console.print(f"trace sha256 {result.trace.sha256[:16]}, design sha256 {result.arch_sha256[:16]}")
     console.print(_summary(result))
-    for check in result.checks:
-        _print_detail(check, console)
+    for check in result.failures:
+        console.print(f"failed: {check.name}: {check.detail}", style=STYLES["failed"])
+    for reason, checks in result.skipped_for().items():
+        names = ", ".join(check.name for check in checks)
+        console.print(f"skipped: {reason}: {names}", style=STYLES["skipped"])
     for check in result.checks:
         for table in check.tables:
             if not table.detail:
@@ -79,11 +84,6 @@ def _summary(result: Validation) -> RichTable:
         figures = (figure_text(check, name) for name in FIGURES)
         table.add_row(check.title, check.status, *figures, gate, style=STYLES[check.status])
     return table
-
-
-def _print_detail(check: Check, console: Console) -> None:
-    if check.status in ("failed", "skipped"):
-        console.print(f"{check.status}: {check.name}: {check.detail}", style=STYLES[check.status])
 
 
 def _print_table(table: Table, console: Console) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from dsasim.report.validation import FIGURES, cell_text, figure_text, title, verdict
-from dsasim.validate.check import Check, Table
+from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
 STYLE = """
@@ -32,9 +32,9 @@ svg .passed { fill: var(--passed) } svg .failed { fill: var(--failed) } svg .mea
 """
 
 WORDS = """max abs: largest difference. max rel: largest difference over the reference, whose magnitude counts as at
-least a thousandth of its largest. rel L2: norm of the difference over that of the reference, the worst head's. 1-cos: one
-minus the cosine of the angle between both. A gate holds for every head and for each of its rows; NaN never passes.
-Exact: nothing may differ. Skipped is not passed."""
+least a thousandth of its largest. rel L2: norm of the difference over that of the reference, the worst head's. 1-cos:
+one minus the cosine of the angle between both. Gates hold for every head (model's output and float64: for every row
+too). Exact: nothing may differ. NaN never passes, and skipped is not passed."""
 
 AXIS_LOW, AXIS_HIGH = -9, 0
 """Powers of ten that the axis of errors spans."""
@@ -46,7 +46,7 @@ def validation_page(result: Validation) -> str:
     body = [
         f"<h1>{escape(title(result))}</h1>",
         f'<p><span class="verdict {status}">{escape(verdict(result))}</span></p>',
-        *(_complaint(check) for check in result.checks if check.status in ("failed", "skipped")),
+        *_complaints(result),
         "<h2>Every step against PyTorch</h2>",
         _summary(result),
         f'<p class="soft">{WORDS}</p>',
@@ -67,9 +67,15 @@ def _document(heading: str, body: str) -> str:
     )
 
 
-def _complaint(check: Check) -> str:
-    words = f"{check.status}: {check.title}: {check.detail}"
-    return f'<p class="{check.status}">{escape(words)}</p>'
+def _complaints(result: Validation) -> Iterator[str]:
+    """Notes on the trace, what failed, and what was skipped and why."""
+    for note in result.notes:
+        yield f'<p class="skipped">{escape(note)}</p>'
+    for check in result.failures:
+        yield f'<p class="failed">{escape(f"failed: {check.title}: {check.detail}")}</p>'
+    for reason, checks in result.skipped_for().items():
+        titles = "; ".join(check.title for check in checks)
+        yield f'<p class="skipped">{escape(f"skipped: {reason}: {titles}")}</p>'
 
 
 def _summary(result: Validation) -> str:
@@ -86,7 +92,7 @@ def _summary(result: Validation) -> str:
 def _errors_chart(result: Validation) -> str:
     """Each gated error on an axis of powers of ten, its gate beside it."""
     shown = [check for check in result.checks if check.gate is not None and "rel_l2" in check.figures]
-    width, left, step = 860, 270, 28
+    width, left, step = 880, 290, 28
     height = step * len(shown) + 40
     lines = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="errors and gates">']
     for power in range(AXIS_LOW, AXIS_HIGH + 1):
@@ -94,14 +100,14 @@ def _errors_chart(result: Validation) -> str:
         lines.append(f'<line x1="{x}" y1="8" x2="{x}" y2="{height - 28}"/>')
         lines.append(f'<text class="faint" x="{x}" y="{height - 10}" text-anchor="middle">1e{power}</text>')
     for at, check in enumerate(shown):
-        y, value = 24 + step * at, check.figures["worst_row_rel_l2"]
+        y, value = 24 + step * at, check.figures["gated"]
         error = value if isinstance(value, float) else 10.0**AXIS_HIGH
         lines.append(f'<text x="10" y="{y + 5}">{escape(check.title)}</text>')
         lines.append(f'<circle class="{check.status}" cx="{_at(error, left, width)}" cy="{y}" r="6"/>')
         assert check.gate is not None
         x = _at(check.gate, left, width)
         lines.append(f'<line class="gate" x1="{x}" y1="{y - 9}" x2="{x}" y2="{y + 9}"/>')
-    caption = '<p class="soft">dot: rel. L2 of the worst row; bar: its gate</p>'
+    caption = '<p class="soft">dot: largest rel. L2 of a head, or of a row where rows are gated too; bar: the gate</p>'
     return "\n".join([*lines, "</svg>", caption])
 
 
@@ -112,18 +118,19 @@ def _at(value: float, left: int, width: int) -> float:
 
 
 def _tables(result: Validation) -> Iterator[str]:
-    """Every table: short ones open, long ones to be unfolded."""
+    """Every table: the short ones open, then the long ones, to be unfolded."""
     for check in result.checks:
-        if not check.tables:
-            continue
-        yield f"<h2>{escape(check.title)}</h2>"
-        if check.detail:
-            yield f'<p class="soft">{escape(check.detail)}</p>'
+        if any(not table.detail for table in check.tables):
+            yield f"<h2>{escape(check.title)}</h2>"
+        for table in check.tables:
+            if not table.detail:
+                yield f"<p>{escape(table.title)}</p>{_table(table)}"
+    yield "<h2>In detail</h2>"
+    for check in result.checks:
         for table in check.tables:
             if table.detail:
-                yield f"<details><summary>{escape(table.title)}: {len(table.rows)}</summary>{_table(table)}</details>"
-            else:
-                yield f"<p>{escape(table.title)}</p>{_table(table)}"
+                words = f"{check.title}: {table.title} ({len(table.rows)})"
+                yield f"<details><summary>{escape(words)}</summary>{_table(table)}</details>"
 
 
 def _table(table: Table) -> str:

@@ -73,9 +73,9 @@ class HeadError:
             worst_row_rel_l2=float(per_row[row]),
         )
 
-    def within(self, gate: float) -> bool:
-        """Whether the head and each of its rows stay within the gate."""
-        return self.rel_l2 <= gate and self.worst_row_rel_l2 <= gate
+    def gated(self, rows: bool) -> float:
+        """What must stay within a gate: the head's rel. L2, and that of each of its `rows` too."""
+        return max(self.rel_l2, self.worst_row_rel_l2) if rows else self.rel_l2
 
     @property
     def where(self) -> str:
@@ -83,10 +83,12 @@ class HeadError:
         return f"layer {self.layer} head {self.head} row {self.worst_row}"
 
 
-def compared(name: str, title: str, errors: Sequence[HeadError], gate: float, detail: str = "") -> Check:
-    """The check that all heads are within `gate`; `detail` is what was compared, for a check that passes."""
-    worst = max(errors, key=lambda error: (error.worst_row_rel_l2, error.rel_l2))
-    failed = [error for error in errors if not error.within(gate)]
+def compared(
+    name: str, title: str, errors: Sequence[HeadError], gate: float, detail: str = "", *, rows: bool = True
+) -> Check:
+    """The check that all heads, and each of their `rows`, are within `gate`; `detail` is for a check that passes."""
+    worst = max(errors, key=lambda error: (error.gated(rows), error.worst_row_rel_l2))
+    failed = [error for error in errors if not error.gated(rows) <= gate]
     if failed:
         detail = _complaint(worst, len(failed), len(errors), gate)
     return Check(
@@ -101,7 +103,8 @@ def compared(name: str, title: str, errors: Sequence[HeadError], gate: float, de
             "max_rel": finite(max(error.max_rel for error in errors)),
             "rel_l2": finite(max(error.rel_l2 for error in errors)),
             "cosine": finite(min(error.cosine for error in errors)),
-            "worst_row_rel_l2": finite(worst.worst_row_rel_l2),
+            "worst_row_rel_l2": finite(max(error.worst_row_rel_l2 for error in errors)),
+            "gated": finite(worst.gated(rows)),
         },
         tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors), detail=True),),
     )
@@ -116,7 +119,7 @@ def _complaint(worst: HeadError, failed: int, total: int, gate: float) -> str:
     if not math.isfinite(worst.rel_l2):
         what = f"{worst.where}: NaN or Inf"
     else:
-        what = f"{worst.where}: rel. L2 {worst.worst_row_rel_l2:.3g} is above {gate:g} (the head's: {worst.rel_l2:.3g})"
+        what = f"{worst.where}: rel. L2 {worst.worst_row_rel_l2:.3g}, gate {gate:g} (the head's: {worst.rel_l2:.3g})"
     return what if failed == 1 else f"{what}; {failed} of {total} heads fail"
 
 

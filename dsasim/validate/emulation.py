@@ -43,12 +43,12 @@ class HeadScores:
         self._z_q = self._combined(layer.x_q(), fitted.extra_q)
         self._z_k = self._combined(layer.x_kv(), fitted.extra_k)
 
-    def of(self, head: int) -> Any:
-        """Predicted scores of a query head, int64 [L_q, L_k]."""
+    def scorer(self, head: int) -> Callable[[slice], Any]:
+        """Predicted scores of some rows of a query head, int64 [rows, L_k], on the CPU."""
         kv_head = head // (self._layer.num_heads // self._layer.num_kv_heads)
         queries = self._codes("q", head, self._z_q, self._fitted.w_q)
         keys = self._codes("k", kv_head, self._z_k, self._fitted.w_k)
-        return _product(queries, keys.T)
+        return lambda rows: _product(queries[rows], keys.T).cpu()
 
     def factor(self, head: int) -> float:
         """What a score is multiplied with to stand for scale x q k^T: the scales of Q~ and K~, and the model's."""

@@ -4,7 +4,9 @@ Of equal scores any may be kept, so what must agree is each row's kept scores, s
 rule, and differently on a GPU. Keys must be allowed, in range, ascending and so unlike each other.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ TITLES = {
 
 ROUNDING = 2.0**-22
 """Of the largest score: how far exact scores in float32 (dsasim) and float64 (PyTorch) may disagree about a rank."""
+
+Score = Callable[[slice], Any]
+"""Scores of some rows [rows, L_k]."""
 
 
 def check_keep_mask(subject: Subject) -> list[Check]:
@@ -94,35 +99,36 @@ def _differing(
         return _unlike(keep, _stored(layer, head), layer)
     if kind == "dense":
         return _unlike(keep, None, layer)
-    predicted = emulation is not None
-    scores = emulation.of(head) if emulation is not None else exact_scores(layer, head, slice(0, layer.L_q))
-    scores = scores.cpu()
     generator = subject.arch.mask_generator
     assert generator is not None
+    if emulation is not None:
+        score, margin, factor = emulation.scorer(head), 0.0, emulation.factor(head)
+    else:
+        score, margin, factor = partial(exact_scores, layer, head), ROUNDING, 1.0
     if kind == "threshold":
         assert generator.threshold is not None
-        factor = emulation.factor(head) if emulation is not None else 1.0
-        margin = 0.0 if predicted else ROUNDING * float(scores.abs().max())
-        return _across(keep, scores.double() * factor - generator.threshold, margin, layer)
+        threshold = generator.threshold
+        return _across(keep, lambda rows: score(rows).double() * factor - threshold, margin, layer)
     assert generator.density is not None
-    counts = [max(1, _ceil(Fraction(generator.density) * int(n))) if n else 0 for n in layer.allowed_counts]
-    return _outranked(keep, scores, counts, 0.0 if predicted else ROUNDING * float(scores.abs().max()), layer)
+    share = Fraction(generator.density)
+    counts = [max(1, -(-share.numerator * int(n) // share.denominator)) if n else 0 for n in layer.allowed_counts]
+    return _outranked(keep, score, counts, margin, layer)
 
 
-def _outranked(keep: KeepMask, scores: Any, counts: list[int], margin: float, layer: LayerTrace) -> dict[int, str]:
-    """Rows that do not keep the `counts` highest allowed scores, compared as sorted scores within `margin`."""
+def _outranked(keep: KeepMask, score: Score, counts: list[int], margin: float, layer: LayerTrace) -> dict[int, str]:
+    """Rows that do not keep the `counts` highest allowed scores, sorted scores compared within a relative margin."""
     complaints = dict[int, str]()
-    values = scores.double()
     for block in layer.row_blocks():
+        scores = score(block.rows).double()
         allowed = torch.from_numpy(layer.allowed(block.first, block.num_rows))
-        of_block = values[block.rows].masked_fill(~allowed, -torch.inf)
+        of_block = scores.masked_fill(~allowed, -torch.inf)
         kept = torch.from_numpy(keep.block(block.first, block.num_rows).to_dense())
         most = max([*counts[block.rows], int(kept.sum(1).max())])
         best = torch.topk(of_block, most, dim=1).values
         ours = torch.topk(of_block.masked_fill(~kept, -torch.inf), most, dim=1).values
         wanted = torch.tensor(counts[block.rows])[:, None]
         best = best.masked_fill(torch.arange(most) >= wanted, -torch.inf)
-        differs = ~((best == ours) | ((best - ours).abs() <= margin))
+        differs = ~((best == ours) | ((best - ours).abs() <= margin * float(scores.abs().max())))
         for row in torch.nonzero(differs.any(1)).flatten().tolist():
             complaints[block.first + row] = _rank_text(
                 int(kept[row].sum()), counts[block.first + row], best[row], ours[row], differs[row]
@@ -137,17 +143,19 @@ def _rank_text(kept: int, wanted: int, best: Any, ours: Any, differs: Any) -> st
     return f"its kept score number {rank + 1} is {float(ours[rank]):.9g}, PyTorch's is {float(best[rank]):.9g}"
 
 
-def _across(keep: KeepMask, above: Any, margin: float, layer: LayerTrace) -> dict[int, str]:
-    """Rows that keep a score not above the threshold, or drop one that is, by more than `margin`."""
+def _across(keep: KeepMask, above: Score, margin: float, layer: LayerTrace) -> dict[int, str]:
+    """Rows that keep a score not above the threshold, or drop one that is; `above` is score - threshold."""
     complaints = dict[int, str]()
     for block in layer.row_blocks():
         allowed = torch.from_numpy(layer.allowed(block.first, block.num_rows))
         kept = torch.from_numpy(keep.block(block.first, block.num_rows).to_dense())
-        of_block = above[block.rows]
-        differs = (kept != (of_block > 0)) & allowed & ((of_block.abs() > margin) if margin else True)
+        distance = above(block.rows)
+        differs = (kept != (distance > 0)) & allowed
+        if margin:
+            differs &= distance.abs() > margin * float(distance.abs().max())
         for row, key in torch.nonzero(differs).tolist():
             verb = "keeps" if kept[row, key] else "drops"
-            text = f"{verb} key {key}, whose score is {float(of_block[row, key]):+.3g} from the threshold"
+            text = f"{verb} key {key}, whose score is {float(distance[row, key]):+.3g} from the threshold"
             complaints.setdefault(block.first + row, text)
     return complaints
 
@@ -169,7 +177,3 @@ def _stored(layer: LayerTrace, head: int) -> Bool:
     bits = (packed[:, :, None] >> torch.arange(7, -1, -1, dtype=torch.uint8)) & 1
     stored: NDArray[np.bool_] = bits.flatten(1)[:, : layer.L_k].bool().numpy()
     return stored
-
-
-def _ceil(share: Fraction) -> int:
-    return -(-share.numerator // share.denominator)

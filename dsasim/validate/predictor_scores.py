@@ -42,9 +42,10 @@ def check_predictor_scores(subject: Subject) -> list[Check]:
         emulation, predictor = emulated(layer), subject.predictor(layer)
         if emulation is None or not isinstance(predictor, Dsa2021):
             continue
-        score, expected = predictor.scorer(head), emulation.of(head).cpu().numpy()
+        score, emulated_score = predictor.scorer(head), emulation.scorer(head)
         for block in layer.row_blocks():
-            count.add(layer, head, block.first, score(block), expected[block.rows, : block.num_keys])
+            expected = emulated_score(block.rows).numpy()[:, : block.num_keys]
+            count.add(layer, head, block.first, score(block), expected)
     if not count.compared:
         method = subject.arch.predictor.method
         return [skipped(NAME, TITLE, f"predictor.method {method} computes no scores of its own")]

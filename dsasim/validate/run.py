@@ -13,6 +13,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.sim.engine import Progress
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.notes import trace_notes
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.keep_mask import check_keep_mask
 from dsasim.validate.mask_quality import check_mask_quality
@@ -74,6 +75,7 @@ def validate(
         versions={"dsasim": dsasim.__version__, "python": platform.python_version()}
         | {library: version(library) for library in LIBRARIES},
         checks=tuple(_checks(subject)),
+        notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )
 
 
