@@ -113,8 +113,8 @@ def pixels(folder: Path, seed: int) -> tuple[Data, Data]:
 def listops(_folder: Path, seed: int, length: int = 128, size: int = 12_000) -> tuple[Data, Data]:
     """Nested lists under MIN, MAX, MED and SM (the sum modulo 10), the answer one of ten digits.
 
-    The rules are those of google-research/long-range-arena (listops.py): an argument is a list with probability 0.25 above
-    the greatest depth, else a digit; 2 to 10 arguments. Depth 10 and 500 to 2000 tokens there, 4 and 16 to 128 here.
+    The rules are those of google-research/long-range-arena (listops.py): an argument is a list with probability 0.25
+    above the greatest depth, else a digit; 2 to 10 arguments. Depth 10 and 500 to 2000 tokens there, 4 and 16 to 128 here.
     """
     rng = np.random.default_rng(seed)
     tokens, targets = np.full((size, length), 15), np.empty(size, dtype=np.int64)
@@ -283,7 +283,9 @@ def patterns(method: str, density: str, heads: int, length: int, seed: int) -> t
     """
     count = math.ceil(float(density) * length - 1e-9)
     rng = np.random.default_rng(seed)
-    near = np.abs(np.arange(length)[:, None] - np.arange(length)) + 0.25 * (np.arange(length) > np.arange(length)[:, None])
+    near = np.abs(np.arange(length)[:, None] - np.arange(length)) + 0.25 * (
+        np.arange(length) > np.arange(length)[:, None]
+    )
     order = np.broadcast_to(near, (heads, length, length)).copy()
     if method == "random":
         order = rng.random(order.shape)
@@ -358,7 +360,9 @@ def train_all(options: argparse.Namespace) -> None:
     """Every missing run of the tasks and seeds, each appended when it is done."""
     known = {_key(line) for line in read(options.out)}
     wanted = [(name, seed, run) for name in options.task for seed in range(options.seeds) for run in plan(name)]
-    missing = [of_run for of_run in wanted if _key({"task": of_run[0], "seed": of_run[1], **asdict(of_run[2])}) not in known]
+    missing = [
+        of_run for of_run in wanted if _key({"task": of_run[0], "seed": of_run[1], **asdict(of_run[2])}) not in known
+    ]
     progress, held = Progress(len(missing)), None
     for name, seed, run in missing:
         task = TASKS[name]
@@ -411,7 +415,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="results, one JSON object a line")
     parser.add_argument("--data", type=Path, default=Path(), help="folder with what the tasks need")
-    parser.add_argument("--task", action="append", choices=tuple(TASKS), help="may be repeated; spam and recall by default")
+    parser.add_argument(
+        "--task", action="append", choices=tuple(TASKS), help="may be repeated; spam and recall by default"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the results as Markdown, train nothing")
     options = parser.parse_args()

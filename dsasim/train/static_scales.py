@@ -40,6 +40,7 @@ def scales_at(
     w_q: Float32,
     w_k: Float32,
 ) -> dict[str, Float32]:
+    """The scales of one width, see `fit_scales`."""
     factor = scale_x * projection_factor(xp_q[0].shape[1])
     entries = [xp.ravel() * factor for xp in xp_q] + [extra_q.ravel(), extra_k.ravel()]
     entries += [xp.ravel() * factor for xp, same in zip(xp_k, xp_q, strict=True) if xp is not same]

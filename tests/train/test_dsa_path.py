@@ -39,7 +39,10 @@ def integer_scores(fit, bits, x_q, x_kv, head):
     scale = {name: values.astype(np.float64) for name, values in fit.scales[bits].items()}
     kv_head = head // (len(fit.w_q) // len(fit.w_k))
     sides = []
-    for side, x, extra, weights, at in (("q", x_q, fit.extra_q, fit.w_q, head), ("k", x_kv, fit.extra_k, fit.w_k, kv_head)):
+    for side, x, extra, weights, at in (
+        ("q", x_q, fit.extra_q, fit.w_q, head),
+        ("k", x_kv, fit.extra_k, fit.w_k, kv_head),
+    ):
         xp = project(x, float(scale["x"][0]), fit.projection)
         z = combined_codes(xp, float(scale["x"][0]), extra, float(scale["xp"][0]), bits)
         of_weights = fit.scales[bits][f"w_{side}"][at]

@@ -34,7 +34,7 @@ def exact_scores(call: AttentionCall) -> Exact:
 
 
 def attend(exact: Exact, keep: Any, dropout: float) -> Any:
-    """softmax over the kept positions, times V: [B, H, L_q, d_head]; zeros in a row that keeps nothing."""
+    """Softmax over the kept positions, times V: [B, H, L_q, d_head]; zeros in a row that keeps nothing."""
     scores = torch.where(keep, exact.scores + exact.bias, torch.finfo(exact.scores.dtype).min)
     weights = torch.softmax(scores, dim=-1) * keep.any(dim=-1, keepdim=True)
     return functional.dropout(weights, dropout) @ exact.v

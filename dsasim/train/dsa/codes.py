@@ -41,7 +41,7 @@ def quantise(values: Any, scale: Any, bits: int) -> Any:
 def requantise(accumulators: Any, factor: NDArray[np.float64], bits: int) -> Any:
     """Codes of integer accumulators by the multiplier that hardware holds for `factor`, which broadcasts.
 
-    The product of accumulator and mantissa is exact, and so is its division by a power of two: rounding is the only step.
+    The product of accumulator and mantissa is exact, as is its division by a power of two: only the rounding rounds.
     """
     multiplier = Multiplier.of(factor)
     exact = multiplier.mantissa / np.exp2(multiplier.shift)

@@ -31,8 +31,8 @@ class Dsa(torch.nn.Module):
     """The prediction paths of a model, by the names of its attention modules; a context in which they choose.
 
     Inside `with dsa:` attention is computed over what `rule` keeps (None: all that is allowed), whatever calls
-    scaled_dot_product_attention: a Hugging Face model, nn.MultiheadAttention (which then returns no weights), nn.Transformer
-    or a module of one's own. Gradients flow through scores, masks stay constants.
+    scaled_dot_product_attention: a Hugging Face model, nn.MultiheadAttention (which then returns no weights),
+    nn.Transformer or a module of one's own. Gradients flow through scores, masks stay constants.
     """
 
     def __init__(self, model: Any, paths: Mapping[str, PredictionPath]) -> None:
@@ -114,8 +114,21 @@ class Dsa(torch.nn.Module):
         return attend(exact, keep, call.dropout)
 
 
+class WithoutWeights(TorchFunctionMode):
+    """nn.MultiheadAttention asked for its weights, as it is by default, computes attention by hand: not under this."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function."""
+        kwargs = kwargs or {}
+        return func(*args, **(kwargs | _without_weights(func)))
+
+
+def _without_weights(func: Any) -> dict[str, bool]:
+    return {"need_weights": False} if func is functional.multi_head_attention_forward else {}
+
+
 class _Mode(TorchFunctionMode):
-    """Answers scaled_dot_product_attention with `attention`; a capture around it still sees the dense one of its q, k, v."""
+    """Answers scaled_dot_product_attention with `attention`; a capture around it sees the dense one of its q, k, v."""
 
     def __init__(self, attention: Callable[[AttentionCall], Any]) -> None:
         super().__init__()
@@ -126,7 +139,7 @@ class _Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is functional.multi_head_attention_forward:
             with self, overrides_ignored():
-                return func(*args, **(kwargs | {"need_weights": False}))
+                return func(*args, **(kwargs | _without_weights(func)))
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **kwargs)
         if torch._C._len_torch_function_stack():  # noqa: SLF001  (no public way to ask whether a capture is on)

@@ -56,7 +56,7 @@ class PredictionPath(torch.nn.Module):
         factor = self._scale("q") * np.repeat(self._scale("k"), share)
         return scores, torch.from_numpy(factor)[:, None, None]
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
     def calibrate(self, x_q: Any, x_kv: Any = None) -> None:
         """Find the static scales of least squared error for the present weights on inputs [B, L, D]."""
         inputs_q = _samples(x_q)
@@ -68,13 +68,11 @@ class PredictionPath(torch.nn.Module):
         self.scales = scales_at(self.bits, xp_q, xp_k, scale_x, extra_q, extra_k, *self._weights())
 
     def trained(self, L_q: int, L_k: int) -> FittedPredictor:
-        """The present weights and scales (for the trained width alone) as a trace of L_q x L_k positions stores them."""
+        """Present weights and scales (for the trained width alone) as a trace of L_q x L_k positions stores them."""
         extra_q, extra_k = self.extras(L_q, L_k)
         w_q, w_k = self._weights()
         scales = {self.bits: self.scales}
-        return replace(
-            self.fitted, w_q=w_q, w_k=w_k, extra_q=extra_q, extra_k=extra_k, scales=scales, fitted_on=JOINED
-        )
+        return replace(self.fitted, w_q=w_q, w_k=w_k, extra_q=extra_q, extra_k=extra_k, scales=scales, fitted_on=JOINED)
 
     def extras(self, L_q: int, L_k: int) -> tuple[Float32, Float32]:
         """The columns beside XP for L_q queries, the last of L_k positions; only position columns depend on the row."""

@@ -74,16 +74,16 @@ class Fixed:
         return self.keep & scores.allowed
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
 def highest(scores: Any, allowed: Any, density: Decimal) -> Any:
-    """The highest allowed scores (integers) of each row at a density, ties to the lowest key, as hardware keeps them."""
+    """The highest allowed scores (integers) of each row at a density, ties to the lowest key."""
     L_k = scores.shape[-1]
     exact = torch.float32 if (float(scores.abs().max()) + 1) * L_k < 2**24 else torch.float64
     unique = scores.to(exact) * L_k - torch.arange(L_k)
     counts = kept_counts(allowed.sum(dim=-1).flatten().numpy(), density)
     wanted = torch.from_numpy(counts).reshape(allowed.shape[:-1])
     unique = torch.where(allowed, unique, -torch.inf)
-    ordered = unique.topk(int(wanted.max()), dim=-1).values
+    ordered = unique.topk(max(1, int(wanted.max())), dim=-1).values
     last = (wanted - 1).clamp(min=0)[..., None].expand(*ordered.shape[:-1], 1)
     return (unique >= ordered.gather(-1, last)) & allowed
 

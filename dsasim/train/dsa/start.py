@@ -17,7 +17,7 @@ from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
-from dsasim.train.dsa.model import Dsa
+from dsasim.train.dsa.model import Dsa, WithoutWeights
 from dsasim.train.dsa.path import PredictionPath
 from dsasim.train.static_scales import FITTED_BITS
 
@@ -49,21 +49,25 @@ def _layers(model: Any, run: Callable[[], object]) -> dict[str, LayerArrays]:
     every = Selection.of(None, None, None, 0, 0)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", CaptureWarning)
-        with Capture(model, every, "float32", 0, None) as trace:
+        with Capture(model, every, "float32", 0, None) as trace, WithoutWeights():
             run()
     if trace.not_captured or not trace.layers:
         raise TraceError("\n".join(["attach: attention that DSA cannot be put around", *trace.not_captured]))
     about = trace.provenance()["layers"]
     if other := [layer for layer in about if layer["seen_as"] != "scaled_dot_product_attention"]:
-        raise TraceError(f"attach: {other[0]['module']} computes attention as {other[0]['seen_as']}; DSA needs "
-                         "scaled_dot_product_attention (transformers: attn_implementation='sdpa')")
+        raise TraceError(
+            f"attach: {other[0]['module']} computes attention as {other[0]['seen_as']}; DSA needs "
+            "scaled_dot_product_attention (transformers: attn_implementation='sdpa')"
+        )
     names = [layer["module"] for layer in about]
     if len(set(names)) < len(names):
         raise TraceError("attach: a module computes several attentions in one pass; DSA needs one a module")
     return dict(zip(names, trace.layers, strict=True))
 
 
-def _fit(layers: Sequence[LayerArrays], sigma: Decimal, base: float | None, rank: int | None, seed: int) -> FittedPredictor:
+def _fit(
+    layers: Sequence[LayerArrays], sigma: Decimal, base: float | None, rank: int | None, seed: int
+) -> FittedPredictor:
     """The closed-form fit to one layer of several runs; TraceError: runs of unequal lengths or masks."""
     first = layers[0]
     for layer in layers[1:]:
@@ -72,7 +76,7 @@ def _fit(layers: Sequence[LayerArrays], sigma: Decimal, base: float | None, rank
     packed = None if first.allowed is None else pack_bits(np.asarray(first.allowed))
     positions = Positions(first.q.shape[1], first.k.shape[1], first.causal, packed)
     return fit_layer(
-        [FitSequence(*(np.asarray(a) for a in (s.x_q, s.q, s.k)), None if s.x_kv is None else np.asarray(s.x_kv)) for s in layers],
+        [_sequence(layer) for layer in layers],
         positions,
         sigma,
         fitted_on=FROZEN,
@@ -80,6 +84,11 @@ def _fit(layers: Sequence[LayerArrays], sigma: Decimal, base: float | None, rank
         rank=rank,
         seed=seed,
     )
+
+
+def _sequence(layer: LayerArrays) -> FitSequence:
+    x_kv = None if layer.x_kv is None else np.asarray(layer.x_kv)
+    return FitSequence(x_q=np.asarray(layer.x_q), q=np.asarray(layer.q), k=np.asarray(layer.k), x_kv=x_kv)
 
 
 def _same(a: Any, b: Any) -> bool:
