@@ -79,7 +79,7 @@ class Run:
 
 
 # ------------------------------------------------------------------------------------------------------------- tasks
-def spam(folder: Path, seed: int, length: int = 256) -> tuple[Data, Data]:
+def spam(folder: Path, seed: int, length: int = 128) -> tuple[Data, Data]:
     """The first bytes of mails after their headers; 1 is spam, both kinds equally often."""
     root = folder / "package" / "data"
     if not root.is_dir():
@@ -143,8 +143,8 @@ def _listops_tree(rng: np.random.Generator, depth: int) -> tuple[list[int], int]
     return [10 + operator, *inside, 14], OPERATORS[operator]([value for _, value in arguments])
 
 
-def recall(_folder: Path, seed: int, pairs: int = 32, size: int = 12_000) -> tuple[Data, Data]:
-    """32 pairs of one of 64 keys and one of 16 values, then 64 queries: the target of a query is its key's value."""
+def recall(_folder: Path, seed: int, pairs: int = 16, size: int = 12_000) -> tuple[Data, Data]:
+    """16 pairs of one of 64 keys and one of 16 values, then 32 queries: the target of a query is its key's value."""
     rng = np.random.default_rng(seed)
     keys = np.argsort(rng.random((size, 64)), axis=1)[:, :pairs]
     values = rng.integers(16, size=(size, pairs))
@@ -174,7 +174,7 @@ def _idx(path: Path) -> np.ndarray:
 
 TASKS = {
     "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
-    "recall": Task(recall, 80, 16, batch=16, dense_steps=800, joint_steps=150, joint_rate=3e-3, shift=True),
+    "recall": Task(recall, 80, 16, batch=16, dense_steps=1000, joint_steps=150, joint_rate=3e-3, shift=True),
     "listops": Task(listops, 16, 10, batch=32, dense_steps=1500, joint_steps=150, joint_rate=1e-3),
     "pixels": Task(pixels, 256, 10, batch=8, dense_steps=600, joint_steps=60, joint_rate=1e-3),
 }
@@ -331,7 +331,7 @@ def result(run: Run, task: Task, dense: nn.Module, data: tuple[Data, Data], seed
     dsa = None
     if run.method != "dense":
         model.eval()
-        inputs = data[0].tokens[:12]
+        inputs = data[0].tokens[: 12 if run.method == "dsa" else 1]
         runs = [lambda at=at: model(inputs[at : at + 1]) for at in range(len(inputs))]
         dsa = attach(model, runs, sigma=run.sigma or "0.25", bits=run.bits or 4, seed=seed)
         dsa.rule = rule_of(run, inputs.shape[1], seed)
