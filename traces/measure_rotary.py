@@ -75,7 +75,7 @@ class Rotated:
 
     def z(self, x: np.ndarray) -> np.ndarray:
         """XP at INT4 (the trace's own scales) and a constant, as reals."""
-        scale = {name: float(of[0]) for name, of in self.fitted.scales[BITS].items()}
+        scale = {name: float(self.fitted.scales[BITS][name][0]) for name in ("x", "xp")}
         xp = project(x, scale["x"], self.fitted.projection)
         codes = combined_codes(xp, scale["x"], self.fitted.extra_q[:, -1:], scale["xp"], BITS)
         return codes * scale["xp"]

@@ -32,7 +32,7 @@ def attach(
     models get position columns. The result keeps every position until it is given a `rule`.
     TraceError names the pip command when PyTorch is missing, and says which attention cannot be followed.
     """
-    needs_torch()
+    needs_torch("training DSA")
     from dsasim.train.dsa.start import fitted_dsa
 
     return fitted_dsa(model, runs, Decimal(sigma), bits, rank, seed)
