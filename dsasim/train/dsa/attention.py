@@ -10,7 +10,6 @@ from dsasim.errors import TraceError
 from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.mask import MASKED_BELOW
 
-
 MSE_ROWS = 64
 """Rows of a head in the loss of one pass: at 256 tokens a fifth of a joint training step is saved."""
 
