@@ -4,7 +4,7 @@
 
 Position columns are those on file in the trace (sine and cosine beside XP, rank 16, sigma 0.25). Rotated: W~q, W~k are
 least squares from the same XP to the model's own queries and keys before rotation, at the eight frequencies (two
-columns each, rank 16) whose pairs carry most of the scores, and Q~, K~ are rotated as the model rotates before they are
+columns each, rank 16) whose pairs carry most of the row-centred scores, and Q~, K~ are rotated as the model rotates before they are
 multiplied. Both fitted on other excerpts of the text; both at INT4, the rotated one re-quantised after its rotation.
 Prints the captured softmax mass a layer, the mean over heads and rows.
 """
@@ -81,11 +81,17 @@ class Rotated:
         return codes * scale["xp"]
 
     def columns(self, z: np.ndarray, kv_head: int) -> np.ndarray:
-        """The RANK columns of a kv head (whole pairs) whose predicted products vary most."""
+        """The RANK columns of a kv head (whole pairs) whose share of the scores, centred a row, is largest."""
         heads = [h for h in range(self.layer.num_heads) if self.layer.kv_head(h) == kv_head]
-        power_q = sum(np.square(z @ self.w_q[h]).mean(axis=0) for h in heads)
-        power = power_q * np.square(z @ self.w_k[kv_head]).mean(axis=0)
-        pairs = np.argsort(-(power[: D_HEAD // 2] + power[D_HEAD // 2 :]))[: RANK // 2]
+        keys = turned(z[:L] @ self.w_k[kv_head], 1.0)
+        power = np.zeros(D_HEAD // 2)
+        for queries in (turned(z[:L] @ self.w_q[head], 1.0) for head in heads):
+            for pair in range(D_HEAD // 2):
+                scores = queries[:, pair :: D_HEAD // 2] @ keys[:, pair :: D_HEAD // 2].T
+                counts = np.arange(1, L + 1)[:, None]
+                scores = np.tril(scores - np.tril(scores).sum(axis=1, keepdims=True) / counts)
+                power[pair] += np.mean(np.square(scores) / counts)
+        pairs = np.argsort(-power)[: RANK // 2]
         return np.concatenate([pairs, pairs + D_HEAD // 2])
 
     def side(self, z: np.ndarray, weights: np.ndarray, kept: np.ndarray) -> np.ndarray:
