@@ -5,7 +5,8 @@
 Position columns are those on file in the trace (sine and cosine beside XP, rank 16, sigma 0.25). Rotated: W~q, W~k are
 least squares from the same XP to the model's own queries and keys before rotation, at the eight frequencies (two
 columns each, rank 16) whose pairs carry most of the row-centred scores, and Q~, K~ are rotated as the model rotates
-before they are multiplied. Both fitted on other excerpts of the text; both at INT4, the rotated one re-quantised after its rotation.
+before they are multiplied. Both fitted on other excerpts of the text; both at INT4, the rotated one
+re-quantised after its rotation. Only the masks are measured: the simulator has no rotation unit.
 Prints the captured softmax mass a layer, the mean over heads and rows.
 """
 
