@@ -11,6 +11,7 @@ import typer
 
 from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
 from dsasim.cli_trace import trace_app
+from dsasim.commands_evaluate import trace_evaluate
 from dsasim.commands_sweep import sweep
 from dsasim.errors import ConfigError, DsasimError
 
@@ -24,6 +25,7 @@ arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 app.command()(sweep)
+trace_app.command("evaluate")(trace_evaluate)
 
 
 class Page(StrEnum):
