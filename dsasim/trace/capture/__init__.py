@@ -57,4 +57,4 @@ def needs(package: str, command: str) -> Any:
     except ImportError as error:
         if error.name != package:
             raise
-        raise TraceError(f"capturing a model needs {package}, which is not installed: {command}") from error
+        raise TraceError(f"running a model needs {package}, which is not installed: {command}") from error
