@@ -1,6 +1,7 @@
 """The tables of `arch list` and `trace info`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from rich.console import Console
 from rich.table import Table
@@ -39,9 +40,21 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
 def _provenance(facts: Mapping[str, object]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        words = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
-        grid.add_row(name.replace("_", " "), words)
+        lines = value if _is_list(value) else [value]
+        if lines:
+            grid.add_row(name.replace("_", " "), "\n".join(_words(line, keys=line is value) for line in lines))
     return grid
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _words(value: object, *, keys: bool) -> str:
+    """A value of the provenance as text: of an object its items, with their keys or without, or the value itself."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{key} {item}" if keys else str(item) for key, item in value.items())
 
 
 def _shapes(layers: tuple[LayerInfo, ...]) -> Table:

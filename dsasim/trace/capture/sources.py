@@ -110,6 +110,7 @@ def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
     transformers = needs("transformers", "pip install transformers")
+    transformers.utils.logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": True}
     if gguf := sorted(folder.glob("*.gguf")):
         needs("gguf", "pip install gguf accelerate")
