@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
 from dsasim.report.style import new_table, percent
+from dsasim.trace.attention import TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
 
@@ -32,7 +33,7 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
     if note := kind_note(meta):
         console.print(note, style="yellow")
     console.print(_provenance({"sha256": meta.sha256, "format version": meta.format_version, **meta.provenance}))
-    console.print(_shapes(info.layers))
+    console.print(_shapes(info.layers, _captured_as(meta)))
     console.print("share of the allowed keys", style="bold")
     console.print(_densities(info))
 
@@ -57,10 +58,18 @@ def _words(value: object, *, keys: bool) -> str:
     return ", ".join(f"{key} {item}" if keys else str(item) for key, item in value.items())
 
 
-def _shapes(layers: tuple[LayerInfo, ...]) -> Table:
+def _captured_as(meta: TraceMeta) -> dict[object, object]:
+    """Layer number -> self, cross or decode, where a capture noted it: shapes alone cannot tell the last two apart."""
+    layers = meta.provenance.get("layers")
+    noted = [layer for layer in layers if isinstance(layer, Mapping)] if _is_list(layers) else []
+    return {layer.get("number"): layer["attention"] for layer in noted if "attention" in layer}
+
+
+def _shapes(layers: tuple[LayerInfo, ...], captured_as: Mapping[object, object]) -> Table:
     table = new_table("layer", "heads", "kv heads", "L_q", "L_k", "d_head", "d_model", "attention", "sigma fitted")
     for layer in layers:
-        attention = ("self" if layer.self_attention else "cross") + (", causal" if layer.causal else "")
+        kind = captured_as.get(layer.number, "self" if layer.self_attention else "cross")
+        attention = f"{kind}{', causal' if layer.causal else ''}"
         counts = (layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.d_model)
         sigmas = ", ".join(map(str, layer.sigmas)) or "none"
         table.add_row(str(layer.number), *map(str, counts), attention, sigmas)

@@ -175,10 +175,12 @@ def test_provenance_of_layers_is_a_line_each(dsasim, tmp_path):
 
     zeros = np.zeros((1, 2, 4), np.float32)
     layer = LayerArrays(0, zeros, zeros, zeros, np.zeros((2, 4), np.float32), causal=False, scale=0.5)
-    about = {"layers": [{"module": "blocks.0.attn", "seen_as": "einsum"}], "notes": [], "versions": {"torch": "2.13.0"}}
+    said = {"attention": "decode", "module": "blocks.0.attn", "number": 0}
+    about = {"layers": [said], "notes": [], "versions": {"torch": "2.13.0"}}
     path = tmp_path / "t.safetensors"
     write_trace(path, [layer], kind="real", model="m", provenance=about)
     lines = [line.strip() for line in dsasim("trace", "info", str(path)).out.splitlines()]
-    assert any(line.split(maxsplit=1) == ["layers", "blocks.0.attn, einsum"] for line in lines)
+    assert any(line.split(maxsplit=1) == ["layers", "decode, blocks.0.attn, 0"] for line in lines)
     assert any(line.split(maxsplit=1) == ["versions", "torch 2.13.0"] for line in lines)
     assert not any(line.startswith("notes") for line in lines)
+    assert any(line.split() == ["0", "1", "1", "2", "2", "4", "4", "decode", "none"] for line in lines)
