@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 COLOURS = {"dsa2021": "#0072b2", "oracle_topk": "#009e73", "random": "#d55e00", "sink_window": "#e69f00"}
 """Okabe and Ito's palette for colour-blind readers."""
 NAMES = {"oracle_topk": "oracle", "sink_window": "sink + window"}
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 420, 76, 150, 66, 58
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 440, 76, 150, 96, 58
 FONT = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"'
 
 
@@ -76,8 +76,9 @@ def evaluation_svg(result: Evaluation) -> str:
     y_of = _scale([lowest, highest], HEIGHT - BOTTOM, TOP, log=log)
     label = "cycles" if timed else "density"
     body = [
-        _text(20, 26, _title(result), 15),
-        *(_text(20, 46, "; ".join(result.notes), 12) for _ in result.notes[:1]),
+        _text(20, 26, result.model, 16),
+        _text(20, 44, _conditions(result), 12),
+        *(_text(20, 60, "; ".join(result.notes), 12) for _ in result.notes[:1]),
         *_axes(sorted(set(xs)) if not timed else [min(xs), max(xs)], (lowest, highest), x_of, y_of),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, f"{label} (logarithmic)", 13, "middle"),
         _text(20, TOP - 8, _heading(result.task) + (" (logarithmic)" if log else ""), 13),
@@ -94,8 +95,12 @@ def evaluation_svg(result: Evaluation) -> str:
 
 
 def _title(result: Evaluation) -> str:
+    return f"{result.model}, {_conditions(result)}"
+
+
+def _conditions(result: Evaluation) -> str:
     layers = f"{len(result.layers)} of {result.num_layers} layers masked"
-    return f"{result.model}, {layers}, {result.windows} windows of {result.tokens} tokens of {result.text}"
+    return f"{layers}, {result.windows} windows of {result.tokens} tokens of {result.text}"
 
 
 def _heading(name: str) -> str:
