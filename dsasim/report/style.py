@@ -9,6 +9,30 @@ from rich.table import Table
 
 MAX_COLUMNS = 100
 
+COLOURS = {
+    "busy": "#0072b2",
+    "bank_conflict": "#cc79a7",
+    "imbalance": "#f0e442",
+    "dram": "#d55e00",
+    "operand": "#e69f00",
+    "output_full": "#56b4e9",
+    "dependency": "#8c8c8c",
+    "drained": "rgba(140,140,140,0.3)",
+}
+"""Of the owners of a cycle: Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color),
+and two greys. Timelines have the nearest that their viewer knows (`sim.timeline.STALLS`)."""
+
+STALL_WORDS = {
+    "drained": "no work left",
+    "dependency": "its turn",
+    "output_full": "output full",
+    "dram": "DRAM",
+    "operand": "operand",
+    "bank_conflict": "bank conflicts",
+    "imbalance": "other lanes",
+}
+"""Plain words for the stall reasons of `model.unit`."""
+
 _PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
 
 
