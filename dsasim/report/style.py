@@ -1,6 +1,8 @@
 """How numbers and tables look: at most 100 columns, the same on a terminal, in a pipe and in a file."""
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import IO
 
 from rich.box import SIMPLE_HEAD
@@ -69,6 +71,18 @@ def percent(ratio: float) -> str:
 def times(ratio: float) -> str:
     """Return a factor with three significant digits: 2.5 → `2.50x`."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:#.3g}x"
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, or all those before the point: 38760.4 → `38,760`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def short_keys(keys: Sequence[str]) -> list[str]:
+    """Return each key without the sections that no other key needs to be told from it: a.b.c -> c."""
+    ends = [[".".join(key.split(".")[-length:]) for length in range(1, key.count(".") + 2)] for key in keys]
+    counts = Counter(end for each in ends for end in each)
+    return [next(end for end in each if counts[end] == 1) for each in ends]
 
 
 def _scaled(trillionths: float, unit: str) -> str:

@@ -44,8 +44,7 @@ class Tab:
 
     def settle(self) -> None:
         """Wait until what was asked of the figures is painted."""
-        frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 150))))"
-        self.value(frames)
+        self.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 150)))")
 
     def until(self, condition: str) -> None:
         """Wait for a JavaScript condition."""
@@ -60,10 +59,10 @@ class Tab:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def screenshot(self, path: Path, height: int | None = None) -> None:
-        """Write a picture of the whole page, or of its first `height` pixels."""
+    def screenshot(self, path: Path, top: int = 0, height: int | None = None) -> None:
+        """Write a picture of the whole page, or of `height` pixels of it from `top`."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
+        clip = {"x": 0, "y": top, "width": size["width"], "height": height or size["height"], "scale": 1}
         shot = self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PURPLE, Figure, axis, figure, names_axis
 from dsasim.report.html.parts import Table
+from dsasim.report.style import number
 
 MASKS = {"this design": None, "oracle": "oracle", "sink + window": "sink_window", "random": "random"}
 MASK_COLOURS = {"this design": BLUE, "oracle": ORANGE, "sink + window": GREY, "random": PURPLE}
@@ -18,9 +19,9 @@ MEASURES = {
 def baseline_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw the cycles of the dense machines and of the design."""
     baseline = result["baseline"]
-    cycles = {f"dense, same MACs ({baseline['dense_mapping'].replace('_', '-')})": baseline["dense_cycles"]}
+    cycles = {"dense,<br>same MACs": baseline["dense_cycles"]}
     if baseline["iso_area"] is not None:
-        cycles["dense, same area"] = baseline["iso_area"]["cycles"]
+        cycles["dense,<br>same area"] = baseline["iso_area"]["cycles"]
     cycles["this design"] = result["cycles"]
     trace = {
         "type": "bar",
@@ -78,13 +79,13 @@ def layer_cycles(result: Mapping[str, Any]) -> Figure:
         }
         for name, cycles in parts.items()
     ]
-    rows = axis("layer", "the model's number", type="category", autorange="reversed")
-    return figure(data, 130 + 30 * len(layers), barmode="stack", xaxis=axis("time", "cycles"), yaxis=rows)
+    rows = axis("layer", "number", type="category", autorange="reversed")
+    return figure(data, 200 + 30 * len(layers), barmode="stack", xaxis=axis("time", "cycles"), yaxis=rows)
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else str(value).lower()
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)

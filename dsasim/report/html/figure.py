@@ -3,6 +3,7 @@
 Colours of text, grid and background are the page's (`templates`), so a figure serves the light and the dark theme.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,12 +46,21 @@ def figure(data: Sequence[Mapping[str, Any]], height: int, **layout: Any) -> Fig
 def axis(title: str, unit: str = "", **more: Any) -> dict[str, Any]:
     """Return an axis: its title says what it shows and, but for names, in which unit."""
     text = f"{title} ({unit})" if unit else title
-    return {"title": {"text": text, "standoff": 8}, "automargin": True, **more}
+    return {"title": {"text": text, "standoff": 8}, "automargin": True, "ticks": "outside", "ticklen": 5, **more}
 
 
 def names_axis(title: str, **more: Any) -> dict[str, Any]:
     """Return an axis of names."""
     return axis(title, type="category", **more)
+
+
+def log_axis(title: str, unit: str, low: float, high: float) -> dict[str, Any]:
+    """Return a logarithmic axis from `low` to `high`: powers of ten, and 2 and 5 of each if they are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+    span = [math.log10(low), math.log10(high)]
+    return axis(title, unit, type="log", range=span, tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def colour_bar(title: str, unit: str) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def templates() -> dict[str, Any]:
 
 
 def _template(background: str, ink: str, grid: str) -> dict[str, Any]:
-    lines = {"gridcolor": grid, "linecolor": grid, "zerolinecolor": grid}
+    lines = {"gridcolor": grid, "linecolor": grid, "zerolinecolor": grid, "tickcolor": grid}
     return {
         "layout": {
             "paper_bgcolor": background,

@@ -9,6 +9,7 @@ from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure
 from dsasim.report.html.parts import Table
 from dsasim.report.html.points import Group, Row, overrides_yaml
 from dsasim.report.html.quantities import quantity
+from dsasim.report.style import number
 from dsasim.sweep.metrics import Metric
 
 BETTER = {"min": "less is better", "max": "more is better"}
@@ -39,7 +40,7 @@ def front_table(group: Group, most: int = 50) -> Table:
     rows = [
         [
             str(row["point"]),
-            *(f"{value / each.size:,.4g}" for each, value in zip(shown, group.values(row), strict=True)),
+            *(f"{number(value / each.size)}" for each, value in zip(shown, group.values(row), strict=True)),
             overrides_yaml(row),
         ]
         for row in group.front[:most]
@@ -79,6 +80,6 @@ def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, 
 def _hover(row: Row, group: Group) -> str:
     """Write a point's number, all its objectives, and its YAML, in the little HTML that Plotly knows."""
     values = [(quantity(metric.name), value) for metric, value in zip(group.metrics, group.values(row), strict=True)]
-    lines = [f"{each.words}: {value / each.size:,.4g} {each.unit}" for each, value in values]
+    lines = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
     yaml = [line.replace(" ", " ") for line in overrides_yaml(row).split("\n")]
     return "<br>".join([f"<b>point {row['point']}</b>", *map(escape, (*lines, *yaml))])

@@ -24,6 +24,7 @@ def head_map(result: Mapping[str, Any], measure: str) -> Figure:
         "x": heads,
         "y": [f"{layer}" for layer in layers],
         "z": [[found.get(head) for head in heads] for found in layers.values()],
+        **({"zmin": 0, "zmax": _highest(layers)} if measure == "density" else {}),
         "xgap": 1,
         "ygap": 1,
         "colorscale": SEQUENTIAL,
@@ -32,7 +33,12 @@ def head_map(result: Mapping[str, Any], measure: str) -> Figure:
     }
     return figure(
         [trace],
-        max(260, 120 + 30 * len(layers)),
+        max(320, 120 + 30 * len(layers)),
         xaxis=axis("query head", "number", showgrid=False, **({"dtick": 1} if len(heads) <= 16 else {})),
-        yaxis=axis("layer", "the model's number", type="category", autorange="reversed", showgrid=False),
+        yaxis=axis("layer", "number", type="category", autorange="reversed", showgrid=False),
     )
+
+
+def _highest(layers: Mapping[int, Mapping[int, float]]) -> float:
+    """Densities are shown from 0: where all heads keep the same share, that is seen."""
+    return max(value for found in layers.values() for value in found.values())

@@ -9,18 +9,16 @@
   let chosen = null;
 
   const theme = () => chosen ?? (system.matches ? "dark" : "light");
-  const file = { filename: document.title.replace(/[^\w.-]+/g, "-"), scale: 3 };
   const config = (chart) => ({
     displaylogo: false,
     responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-    toImageButtonOptions: { format: "png", ...file, filename: chart.id },
-    modeBarButtonsToAdd: [{
+    toImageButtonOptions: { format: "png", filename: chart.id, scale: 3 },
+    modeBarButtons: [["toImage", {
       name: "svg",
       title: "Download plot as an SVG",
       icon: Plotly.Icons.disk,
       click: (plot) => Plotly.downloadImage(plot, { format: "svg", filename: chart.id }),
-    }],
+    }], ["zoom2d", "pan2d", "resetScale2d"]],
   });
 
   function draw(chart) {

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from dsasim.errors import ConfigError
+from dsasim.report.style import short_keys
 from dsasim.sweep.metrics import Metric, find_metric
 from dsasim.sweep.pareto import pareto_front
 
@@ -19,12 +20,18 @@ class Axis:
     """Keys of a design that vary together, and the labels of their values in the order of the points."""
 
     keys: tuple[str, ...]
+    short_keys: tuple[str, ...]
     labels: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The keys, as they stand in a spec."""
         return ", ".join(self.keys)
+
+    @property
+    def short_name(self) -> str:
+        """The keys without what other keys of the sweep have too, one a line."""
+        return "<br>".join(self.short_keys)
 
     def label(self, row: Row) -> str:
         """Return the value that a point has."""
@@ -83,8 +90,14 @@ def axes_of(rows: Sequence[Row]) -> list[Axis]:
         partition = tuple(seen.setdefault(_label(row, (key,)), len(seen)) for row in rows)
         if len(seen) > 1:
             partitions.setdefault(partition, []).append(key)
+    varying = [key for together in partitions.values() for key in together]
+    short = dict(zip(varying, short_keys(varying), strict=True))
     return [
-        Axis(tuple(together), tuple(dict.fromkeys(_label(row, tuple(together)) for row in rows)))
+        Axis(
+            keys=tuple(together),
+            short_keys=tuple(short[key] for key in together),
+            labels=tuple(dict.fromkeys(_label(row, together) for row in rows)),
+        )
         for together in partitions.values()
     ]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dsasim.config.schema import ArchConfig
 from dsasim.model.dram_preset import peak_bytes_per_cycle
-from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, axis, figure
+from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, figure, log_axis
 from dsasim.sim.over_time import OverTime
 
 Point = tuple[str, float, float]
@@ -22,6 +22,7 @@ def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
     shown = [x for points in kinds.values() for _, x, _ in points if x > 0]
     ridge = peak_macs / peak_bytes
     low, high = min([*shown, ridge]) / 4, max([*shown, ridge]) * 4
+    rates = [y for points in kinds.values() for _, _, y in points if y > 0]
     roof = {
         "type": "scatter",
         "mode": "lines",
@@ -35,8 +36,8 @@ def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
     return figure(
         data,
         430,
-        xaxis=axis("operational intensity", "MACs per byte of DRAM traffic", type="log"),
-        yaxis=axis("useful MACs", "MACs/cycle", type="log"),
+        xaxis=log_axis("operational intensity", "MACs/DRAM byte", low, high),
+        yaxis=log_axis("useful MACs", "MACs/cycle", min([low * peak_bytes, *rates]) / 1.5, peak_macs * 1.5),
     )
 
 

@@ -42,31 +42,32 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
         "line": {"color": VERMILION, "width": 1.5},
         "hovertemplate": f"%{{x}}: median %{{y:,.4g}} {shown.unit}, %{{text}}<extra></extra>",
     }
-    values = names_axis(axis_.name, categoryorder="array", categoryarray=labels)
+    values = names_axis(axis_.short_name, categoryorder="array", categoryarray=labels)
     return figure([boxes, line], 360, xaxis=values, yaxis=axis(shown.words, shown.unit))
 
 
 def effects(group: Group, axes: Sequence[Axis]) -> Figure:
     """Draw, for every axis and objective, the largest median over the smallest: 1 is an axis without effect."""
-    names = [each.name for each in axes]
+    names = [each.short_name for each in axes]
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": quantity(metric.name).words,
             "y": names,
-            "x": [effect(group, each, metric) for each in axes],
-            "base": 0,
+            "x": [None if (found := effect(group, each, metric)) is None else found - 1 for each in axes],
+            "base": 1,
+            "customdata": [effect(group, each, metric) for each in axes],
             "marker": {"color": PALETTE[at % len(PALETTE)]},
-            "hovertemplate": f"%{{y}}<br>{quantity(metric.name).words}: %{{x:.3g}}x<extra></extra>",
+            "hovertemplate": f"%{{y}}<br>{quantity(metric.name).words}: %{{customdata:.3g}}x<extra></extra>",
         }
         for at, metric in enumerate(group.metrics)
     ]
     return figure(
         data,
-        130 + 24 * len(axes) * len(group.metrics),
+        140 + 26 * len(axes) * max(2, len(group.metrics)),
         barmode="group",
-        xaxis=axis("largest median over smallest", "ratio", rangemode="tozero"),
+        xaxis=axis("largest / smallest median", "ratio"),
         yaxis=names_axis("axis", autorange="reversed"),
     )
 

@@ -10,6 +10,7 @@ from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrid
 from dsasim.report.html.quantities import quantity
 from dsasim.report.html.sensitivity import effects, over_axis
 from dsasim.report.html.summary import ERROR_NOTE, KINDS
+from dsasim.report.style import number
 
 MAX_REFUSED = 100
 STATUS_WORDS = {
@@ -56,7 +57,7 @@ def _best(group: Group) -> Iterator[Card]:
         if rows:
             best = (min if metric.sense == "min" else max)(rows, key=lambda row: row["objectives"][metric.name])
             shown = quantity(metric.name)
-            value = f"{best['objectives'][metric.name] / shown.size:,.4g} {shown.unit}"
+            value = f"{number(best['objectives'][metric.name] / shown.size)} {shown.unit}"
             yield Card(f"best {shown.words}", value, f"point {best['point']} on {group.name}, {BETTER[metric.sense]}")
 
 

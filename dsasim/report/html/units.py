@@ -1,6 +1,6 @@
 """Where the cycles of each unit went: a stacked bar a unit, and the same over time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,15 @@ from dsasim.sim.over_time import OWNERS, OverTime
 WORDS: Mapping[str, str] = {"busy": "busy", **STALL_WORDS}
 
 
-def shown_units(units: Mapping[str, Any]) -> list[str]:
-    """Return the units a reader wants first: sums in place of lanes, single engines in place of their sum."""
-    return [name for name in units if not name.startswith("lane_") and name != "dma"]
+def shown_units(result: Mapping[str, Any]) -> list[str]:
+    """Return the units in their order: sums in place of lanes, single engines in place of their sum."""
+    return [name for name in result["units"] if not name.startswith("lane_") and name != "dma"]
 
 
 def unit_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw a bar a unit: busy, then every stall reason, in per cent of the unit's cycles."""
     units = result["units"]
-    names = shown_units(units)
+    names = shown_units(result)
     totals = np.array([units[name]["instances"] * result["cycles"] for name in names])
     data = []
     for owner in COLOURS:
@@ -48,9 +48,8 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
     )
 
 
-def busy_over_time(over_time: OverTime) -> Figure:
+def busy_over_time(over_time: OverTime, names: Sequence[str]) -> Figure:
     """Draw a row a unit, coloured by how much of each stretch of time it was busy."""
-    names = shown_units(dict.fromkeys(over_time.units))
     trace = {
         "type": "heatmap",
         "y": names,
