@@ -126,7 +126,7 @@ def run(
         check_writable(timeline, "--timeline")
     elif window is not None:
         raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
-    over_time = None if report is None else _report_onlooker(report)
+    over_time = None if report is None else _report_onlooker(report, trace, mask_heads)
     if report is None and mask_heads is not None:
         raise ConfigError("--mask-heads is a part of --report FILE, which is not given")
     onlooker = _onlooker(timeline, window, over_time)
@@ -272,8 +272,8 @@ def _onlooker(timeline: str | None, window: tuple[int, int] | None, over_time: "
         yield probe if over_time is None else Both(probe, over_time)
 
 
-def _report_onlooker(report: str) -> "OverTime":
-    """What a report needs to have seen; ConfigError if the page could not be written."""
+def _report_onlooker(report: str, trace: str, mask_heads: str | None) -> "OverTime":
+    """What a report needs to have seen; ConfigError if the page could not be written or lacks a head."""
     from dsasim.report.files import STDOUT, check_writable
     from dsasim.report.html.page import check_plotly
     from dsasim.sim.over_time import OverTime
@@ -282,6 +282,13 @@ def _report_onlooker(report: str) -> "OverTime":
         raise ConfigError("--report -: a page is written to a file, not to stdout")
     check_plotly()
     check_writable(report, "--report")
+    if mask_heads is not None:
+        from dsasim.report.html.masks import parse_heads
+        from dsasim.trace.find import find_trace
+        from dsasim.trace.store import open_trace
+
+        refuse_design(trace)
+        parse_heads(mask_heads, open_trace(find_trace(trace)))
     return OverTime()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsasim.report.html.figure import BLUE, GREY, ORANGE, PURPLE, Figure, axis, figure, names_axis
+from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
 from dsasim.report.html.parts import Table
 from dsasim.report.style import number
 
@@ -75,9 +75,10 @@ def layer_cycles(result: Mapping[str, Any]) -> Figure:
             "name": name,
             "y": layers,
             "x": cycles,
+            "marker": {"color": PALETTE[at % len(PALETTE)]},
             "hovertemplate": f"layer %{{y}}, {name}: %{{x:,}} cycles<extra></extra>",
         }
-        for name, cycles in parts.items()
+        for at, (name, cycles) in enumerate(parts.items())
     ]
     rows = axis("layer", "number", type="category", autorange="reversed")
     return figure(data, 200 + 30 * len(layers), barmode="stack", xaxis=axis("time", "cycles"), yaxis=rows)
