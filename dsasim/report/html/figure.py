@@ -60,7 +60,15 @@ def log_axis(title: str, unit: str, low: float, high: float) -> dict[str, Any]:
     steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
     span = [math.log10(low), math.log10(high)]
-    return axis(title, unit, type="log", range=span, tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    return axis(title, unit, type="log", range=span, tickvals=ticks, ticktext=[_short(tick) for tick in ticks])
+
+
+def _short(tick: float) -> str:
+    """Write 2000 as Plotly does on its other axes: 2k."""
+    size, letter = next(
+        ((size, letter) for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if tick >= size), (1, "")
+    )
+    return f"{tick / size:g}{letter}"
 
 
 def colour_bar(title: str, unit: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure
+from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
 from dsasim.report.html.parts import Table
 from dsasim.report.html.points import Group, Row, overrides_yaml
 from dsasim.report.html.quantities import quantity
@@ -13,6 +13,7 @@ from dsasim.report.style import number
 from dsasim.sweep.metrics import Metric
 
 BETTER = {"min": "less is better", "max": "more is better"}
+LOGARITHMIC_FROM = 8
 MAX_POINTS = 5000
 """Points drawn beside the front: more would make the page slow, and its text large."""
 
@@ -30,7 +31,7 @@ def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
     ]
     if len(group.metrics) == 2:
         data[-1] |= {"mode": "lines+markers", "line": {"color": VERMILION, "width": 1, "shape": _step(group)}}
-    return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x), yaxis=_axis(y))
+    return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x, group), yaxis=_axis(y, group))
 
 
 def front_table(group: Group, most: int = 50) -> Table:
@@ -59,9 +60,15 @@ def _step(group: Group) -> str:
     return "hv" if group.metrics[1].sense == "min" else "vh"
 
 
-def _axis(metric: Metric) -> dict[str, Any]:
+def _axis(metric: Metric, group: Group) -> dict[str, Any]:
+    """Return an axis that is logarithmic where the largest value is many times the smallest."""
     shown = quantity(metric.name)
-    return axis(f"{shown.words}, {BETTER[metric.sense]}", shown.unit)
+    title = f"{shown.words}, {BETTER[metric.sense]}"
+    values = [row["objectives"][metric.name] / shown.size for row in group.rows]
+    low, high = min(values), max(values)
+    if low > 0 and high > LOGARITHMIC_FROM * low:
+        return log_axis(title, shown.unit, low / 1.2, high * 1.2)
+    return axis(title, shown.unit)
 
 
 def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, marker: Any) -> dict[str, Any]:

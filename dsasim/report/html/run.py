@@ -20,6 +20,11 @@ Result = Mapping[str, Any]
 
 NOT_SEEN = "A result holds totals only: `dsasim run --report F.html` looks on while it runs and shows this over time."
 
+GPU_NOTE = (
+    "Ratios are the GPU's time over ours: above 1 the design is faster. A raw ratio compares sizes; a normalised one "
+    "is for as many of the design as reach the GPU's peak or bandwidth."
+)
+
 
 def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[MaskPicture] = ()) -> Page:
     """Return the page of a result; what was seen of the run while it ran adds its figures over time."""
@@ -56,7 +61,7 @@ def _beside(result: Result) -> Iterator[Section]:
     if baseline is not None:
         parts: list[Part] = [Chart("baselines", baseline_cycles(result))]
         if baseline["gpu"]:
-            parts += [Heading("GPUs"), gpu_table(baseline["gpu"])]
+            parts += [Heading("GPUs"), Notes([GPU_NOTE]), gpu_table(baseline["gpu"])]
         words = (
             "Dense machines keep every allowed position and do without predictor, mask generator and scheduler; "
             f"with the same MACs the faster dataflow is {baseline['dense_mapping'].replace('_', '-')}."

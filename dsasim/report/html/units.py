@@ -72,15 +72,15 @@ def busy_over_time(over_time: OverTime, names: Sequence[str]) -> Figure:
 
 def owners_over_time(over_time: OverTime, unit: str) -> Figure:
     """Draw one unit: who owned its cycles, stacked to 100 %, stretch after stretch."""
-    shares = over_time.shares(unit)
-    starts = (over_time.bin_cycles * np.arange(over_time.num_bins)).tolist()
+    edges = (over_time.bin_cycles * np.arange(over_time.num_bins + 1)).tolist()
+    shares = np.pad(over_time.shares(unit), ((0, 0), (0, 1)), mode="edge")  # a step ends where another would begin
     data = [
         {
             "type": "scatter",
             "mode": "none",
             "stackgroup": "owners",
             "name": WORDS[owner],
-            "x": starts,
+            "x": edges,
             "y": _rounded(100 * shares[OWNERS.index(owner)]),
             "line": {"shape": "hv"},
             "fillcolor": COLOURS[owner],
@@ -92,7 +92,7 @@ def owners_over_time(over_time: OverTime, unit: str) -> Figure:
         data,
         330,
         hovermode="x",
-        xaxis=axis("time", "cycles", range=[0, over_time.bin_cycles * over_time.num_bins], showgrid=False),
+        xaxis=axis("time", "cycles", range=[0, edges[-1]], showgrid=False),
         yaxis=axis(f"cycles of {unit}", "%", range=[0, 100]),
     )
 

@@ -118,7 +118,7 @@ def test_a_json_alone_has_the_run_s_point_only(seen: Any) -> None:
 
 def test_log_axes_have_ticks_of_one_two_and_five() -> None:
     assert log_axis("a", "b", 3, 60)["ticktext"] == ["5", "10", "20", "50"]
-    assert log_axis("a", "b", 0.5, 5000)["ticktext"] == ["1", "10", "100", "1000"]
+    assert log_axis("a", "b", 0.5, 5000)["ticktext"] == ["1", "10", "100", "1k"]
 
 
 def test_heat_maps_leave_heads_that_did_not_run_blank(seen: Any) -> None:
@@ -157,10 +157,10 @@ def test_baselines_and_gpus(seen: Any) -> None:
     baseline = seen.result["baseline"]
     assert bars["x"] == [baseline["dense_cycles"], baseline["iso_area"]["cycles"], seen.result["cycles"]]
     result = copy.deepcopy(seen.result)
-    gpu = {"name": "H100 <PCIe>", "time_ns": 12345.6, "speedup_ratio": 0.5, "speedup_normalised_ratio": None}
+    gpu = {"gpu": "H100 <PCIe>", "time_ns": 12345.6, "speedup_ratio": 0.5, "peak_normalised_ratio": None}
     result["baseline"]["gpu"] = [gpu | {"detail": {"nested": 1}}]
     table = beside.gpu_table(result["baseline"]["gpu"])
-    assert table.columns == ["name", "time ns", "speedup ratio", "speedup normalised ratio"]
+    assert table.columns == ["gpu", "time ns", "speedup ratio", "peak normalised ratio"]
     assert table.rows == [["H100 <PCIe>", "12,346", "0.5", ""]]
     assert "H100 &lt;PCIe&gt;" in run_page(result).html()
     result["baseline"]["iso_area"] = None
@@ -240,3 +240,12 @@ def test_traces_are_not_compared_with_each_other(rows: Any) -> None:
 def test_every_metric_has_a_unit(metric: str, words: str, unit: str) -> None:
     found = quantities.quantity(metric)
     assert (found.words, found.unit) == (words, unit)
+
+
+def test_objectives_that_span_much_are_shown_in_logarithms(rows: Any) -> None:
+    points = [rows.ran(at, {"a": at}, {"cycles": cycles, "area_mm2": 1.0 + at}) for at, cycles in enumerate((100, 900))]
+    group = groups(points)[0]
+    layout = front.front_figure(group, *group.metrics)["layout"]
+    assert layout["xaxis"]["type"] == "log"
+    assert layout["xaxis"]["ticktext"] == ["100", "200", "500", "1k"]
+    assert "type" not in layout["yaxis"]
