@@ -9,34 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from dsasim.api import SCHEMA_VERSION
+from dsasim.baseline.dense import Baseline
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
+from dsasim.quality.measure import QualityFigures
+from dsasim.sim.result import LayerReport, UnitReport
 from dsasim.sweep.store import RESULTS
 
 Result = dict[str, Any]
-
-
-class _Unit(TypedDict):
-    busy_cycles: int
-    stall_cycles: dict[str, int]
-    utilisation_ratio: float
-    instances: int
-
-
-class _Head(TypedDict):
-    head: int
-    cycles: int
-    nnz: int
-    density: float
-    k_loads: int
-    plan_steps: int
-
-
-class _Layer(TypedDict):
-    layer: int
-    cycles: int
-    heads: list[_Head]
-    dense_cycles: dict[str, int]
 
 
 class _Trace(TypedDict):
@@ -44,6 +24,31 @@ class _Trace(TypedDict):
     sha256: str
     kind: str
     model: str
+
+
+class _Total(TypedDict):
+    total: float
+
+
+class _Units(TypedDict):
+    pe_array: UnitReport
+
+
+class _Counters(TypedDict):
+    macs_sddmm: int
+    macs_spmm: int
+    macs_dense: int
+    dram_read_bytes: int
+    dram_write_bytes: int
+
+
+class _Quality(TypedDict):
+    mask_recall_ratio: float
+    captured_mass_ratio: float
+    output_rel_l2: float
+    oracle: QualityFigures
+    random: QualityFigures
+    sink_window: QualityFigures
 
 
 class _Run(TypedDict):
@@ -56,14 +61,18 @@ class _Run(TypedDict):
     cycles: int
     time_ns: float
     predictor_free: bool
-    units: dict[str, _Unit]
-    counters: dict[str, int]
-    layers: list[_Layer]
-    energy_pj: dict[str, float]
-    area_mm2: dict[str, float]
-    quality: dict[str, Any] | None
-    baseline: dict[str, Any] | None
+    units: _Units
+    counters: _Counters
+    layers: list[LayerReport]
+    energy_pj: _Total
+    area_mm2: _Total
+    quality: _Quality | None
+    baseline: Baseline | None
     invariants: dict[str, bool]
+
+
+class _Design(TypedDict):
+    name: str
 
 
 class _Row(TypedDict):
@@ -74,12 +83,16 @@ class _Row(TypedDict):
     axes: dict[str, Any]
     trace: _Trace
     reason: str | None
+    sweep_sha256: str
 
 
 class _Measured(_Row):
     """What a row of a point that ran has besides."""
 
     objectives: dict[str, float | None]
+    arch: _Design
+    layers: list[LayerReport]
+    predictor_free: bool
 
 
 _RUN, _ROW, _MEASURED = TypeAdapter(_Run), TypeAdapter(_Row), TypeAdapter(_Measured)
@@ -113,6 +126,8 @@ def read_rows(text: str, label: str) -> list[Result]:
     rows = list(_rows(text, label))
     if not rows:
         raise ConfigError(f"{label}: holds no points")
+    if len({row["sweep_sha256"] for row in rows}) > 1:
+        raise ConfigError(f"{label}: its rows are of several sweeps, which cannot be compared")
     if not any(row["status"] in ("ok", "infeasible") for row in rows):
         reasons = dict.fromkeys(str(row["reason"]) for row in rows)
         raise ConfigError(f"{label}: none of its {len(rows)} points ran; the first reason: {next(iter(reasons))}")

@@ -25,7 +25,8 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
     data = []
     for owner in COLOURS:
         books = [
-            units[name]["busy_cycles"] if owner == "busy" else units[name]["stall_cycles"][owner] for name in names
+            units[name]["busy_cycles"] if owner == "busy" else units[name]["stall_cycles"].get(owner, 0)
+            for name in names
         ]
         data.append(
             {

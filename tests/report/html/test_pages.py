@@ -95,6 +95,22 @@ def test_a_result_with_a_part_missing_names_it(tmp_path: Path, seen: Any, key: s
         read_input(str(path))
 
 
+@pytest.mark.parametrize(
+    "path", ["energy_pj.total", "units.pe_array.busy_cycles", "layers.0.heads.0.nnz", "baseline.iso_area"]
+)
+def test_a_result_with_a_number_missing_names_it(tmp_path: Path, seen: Any, path: str) -> None:
+    result = copy.deepcopy(seen.result)
+    *sections, name = path.split(".")
+    at = result
+    for section in sections:
+        at = at[int(section) if section.isdigit() else section]
+    del at[name]
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: ")):
+        read_input(str(file))
+
+
 def test_a_result_reads_back(tmp_path: Path, seen: Any) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(seen.result), encoding="utf-8")
@@ -115,6 +131,7 @@ def test_sweeps_that_cannot_be_drawn(tmp_path: Path, rows: Any) -> None:
         ("", "holds no points"),
         ("\n", "is not a row of a sweep"),
         ('{"point": 1}\n', "status"),
+        ("".join(json.dumps(refused | {"sweep_sha256": name}) + "\n" for name in "ab"), "several sweeps"),
         (json.dumps(refused | {"schema_version": 2}) + "\n", "schema_version 2"),
         (json.dumps(refused) + "\n", "none of its 1 points ran; the first reason: its process died twice"),
     ):
