@@ -65,9 +65,9 @@ def quality_figure(quality: Mapping[str, Any]) -> Figure:
 def layer_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw what part of each layer's time is attention and what its dense products."""
     layers = [str(layer["layer"]) for layer in result["layers"]]
-    phases = list(dict.fromkeys(phase for layer in result["layers"] for phase in layer["dense_cycles"]))
+    phases = list(dict.fromkeys(phase for layer in result["layers"] for phase in layer.get("dense_cycles", {})))
     parts = {"attention": [sum(head["cycles"] for head in layer["heads"]) for layer in result["layers"]]}
-    parts |= {phase: [layer["dense_cycles"].get(phase, 0) for layer in result["layers"]] for phase in phases}
+    parts |= {phase: [layer.get("dense_cycles", {}).get(phase, 0) for layer in result["layers"]] for phase in phases}
     data = [
         {
             "type": "bar",

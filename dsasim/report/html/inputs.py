@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from dsasim.api import SCHEMA_VERSION
@@ -26,20 +26,30 @@ class _Trace(TypedDict):
     model: str
 
 
-class _Total(TypedDict):
-    total: float
+def _holding(*names: str) -> AfterValidator:
+    """A mapping must have these keys."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        if missing := [name for name in names if name not in found]:
+            raise ValueError(f"lacks {missing[0]}")
+        return found
+
+    return AfterValidator(check)
 
 
-class _Units(TypedDict):
-    pe_array: UnitReport
+def _whole(unit: UnitReport) -> UnitReport:
+    """Its books are divided by what there is of it."""
+    if unit.instances < 1:
+        raise ValueError("instances must be at least 1")
+    return unit
 
 
-class _Counters(TypedDict):
-    macs_sddmm: int
-    macs_spmm: int
-    macs_dense: int
-    dram_read_bytes: int
-    dram_write_bytes: int
+_Costs = Annotated[dict[str, NonNegativeFloat], _holding("total")]
+_Units = Annotated[dict[str, Annotated[UnitReport, AfterValidator(_whole)]], _holding("pe_array")]
+_Counters = Annotated[
+    dict[str, NonNegativeInt],
+    _holding("macs_sddmm", "macs_spmm", "macs_dense", "dram_read_bytes", "dram_write_bytes"),
+]
 
 
 class _Quality(TypedDict):
@@ -58,14 +68,14 @@ class _Run(TypedDict):
     arch: ArchConfig
     trace: _Trace
     scope: str
-    cycles: int
-    time_ns: float
+    cycles: PositiveInt
+    time_ns: NonNegativeFloat
     predictor_free: bool
     units: _Units
     counters: _Counters
-    layers: list[LayerReport]
-    energy_pj: _Total
-    area_mm2: _Total
+    layers: Annotated[list[LayerReport], Field(min_length=1)]
+    energy_pj: _Costs
+    area_mm2: _Costs
     quality: _Quality | None
     baseline: Baseline | None
     invariants: dict[str, bool]
@@ -128,6 +138,8 @@ def read_rows(text: str, label: str) -> list[Result]:
         raise ConfigError(f"{label}: holds no points")
     if len({row["sweep_sha256"] for row in rows}) > 1:
         raise ConfigError(f"{label}: its rows are of several sweeps, which cannot be compared")
+    if len({tuple(row["objectives"]) for row in rows if row.get("objectives")}) > 1:
+        raise ConfigError(f"{label}: its rows differ in their objectives")
     if not any(row["status"] in ("ok", "infeasible") for row in rows):
         reasons = dict.fromkeys(str(row["reason"]) for row in rows)
         raise ConfigError(f"{label}: none of its {len(rows)} points ran; the first reason: {next(iter(reasons))}")

@@ -79,7 +79,7 @@ def _time(result: Result, over_time: OverTime | None) -> Section:
         "Every cycle of every unit has one owner: it is busy, or stalled for one reason. The PE array sums its lanes."
     )
     parts: list[Part] = [Chart("unit-cycles", unit_cycles(result))]
-    if any(layer["dense_cycles"] for layer in result["layers"]):
+    if any(layer.get("dense_cycles", {}) for layer in result["layers"]):
         parts += [Heading("Attention and the dense products around it"), Chart("layers", layer_cycles(result))]
     parts.append(Heading("Over time"))
     if over_time is None:

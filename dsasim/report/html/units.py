@@ -21,7 +21,7 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw a bar a unit: busy, then every stall reason, in per cent of the unit's cycles."""
     units = result["units"]
     names = shown_units(result)
-    totals = np.array([units[name]["instances"] * result["cycles"] for name in names])
+    totals = np.array([units[name].get("instances", 1) * result["cycles"] for name in names])
     data = []
     for owner in COLOURS:
         books = [

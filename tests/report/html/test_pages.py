@@ -107,7 +107,7 @@ def test_a_result_with_a_number_missing_names_it(tmp_path: Path, seen: Any, path
     del at[name]
     file = tmp_path / "r.json"
     file.write_text(json.dumps(result), encoding="utf-8")
-    with pytest.raises(ConfigError, match=re.escape(f"{path}: ")):
+    with pytest.raises(ConfigError, match=rf"{re.escape(sections[0])}.*{name}"):
         read_input(str(file))
 
 
@@ -140,6 +140,13 @@ def test_sweeps_that_cannot_be_drawn(tmp_path: Path, rows: Any) -> None:
             read_input(str(tmp_path))
     path.unlink()
     with pytest.raises(ConfigError, match="no such file"):
+        read_input(str(tmp_path))
+
+
+def test_rows_of_several_kinds_are_refused(tmp_path: Path, rows: Any) -> None:
+    points = [rows.ran(0, {"a": 1}, {"cycles": 1.0}), rows.ran(1, {"a": 2}, {"area_mm2": 1.0})]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points), encoding="utf-8")
+    with pytest.raises(ConfigError, match="differ in their objectives"):
         read_input(str(tmp_path))
 
 
