@@ -21,6 +21,7 @@ from dsasim.cli_inputs import (
 )
 from dsasim.cli_trace import trace_app
 from dsasim.commands_evaluate import trace_evaluate
+from dsasim.commands_report import report as report_command
 from dsasim.commands_sweep import sweep
 from dsasim.commands_validate import validate
 from dsasim.errors import ConfigError, DsasimError
@@ -28,6 +29,7 @@ from dsasim.errors import ConfigError, DsasimError
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.model.probe import Probe
+    from dsasim.sim.over_time import OverTime
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
@@ -36,6 +38,7 @@ app.add_typer(trace_app, name="trace")
 app.command()(sweep)
 app.command()(validate)
 trace_app.command("evaluate")(trace_evaluate)
+app.command("report")(report_command)
 
 
 class Page(StrEnum):
@@ -118,6 +121,12 @@ def run(
         list[str] | None,
         typer.Option(metavar="F.json", help="Compare with a GPU measured by `dsasim validate --profile`; repeatable."),
     ] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="F.html", help="Write one page of pictures of the run (extra report).")
+    ] = None,
+    mask_heads: Annotated[
+        str | None, typer.Option(metavar="0:3,5:1", help="LAYER:HEAD whose masks the report shows.")
+    ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
     from json import dumps
@@ -133,9 +142,18 @@ def run(
         check_writable(timeline, "--timeline")
     elif window is not None:
         raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
-    result = _simulate(
-        arch, trace, overrides or (), layers, heads, scope, _onlooker(timeline, window), gpu_profile or ()
-    )
+    over_time = None if report is None else _report_onlooker(report, trace, mask_heads)
+    if report is None and mask_heads is not None:
+        raise ConfigError("--mask-heads is a part of --report FILE, which is not given")
+    onlooker = _onlooker(timeline, window, over_time)
+    result = _simulate(arch, trace, overrides or (), layers, heads, scope, onlooker, gpu_profile or ())
+    if report is not None:
+        from dsasim.report.html.masks import mask_pictures
+        from dsasim.report.html.run import run_page
+
+        values = result.to_json()
+        page = run_page(values, over_time, mask_pictures(values, trace, mask_heads))
+        write_text(report, "--report", page.html())
     if json is not None:
         write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
@@ -260,18 +278,39 @@ def _simulate(
 
 
 @contextmanager
-def _onlooker(timeline: str | None, window: tuple[int, int] | None) -> "Iterator[Probe]":
-    """What looks on while a run is simulated: a writer of timelines, or nobody."""
+def _onlooker(timeline: str | None, window: tuple[int, int] | None, over_time: "OverTime | None") -> "Iterator[Probe]":
+    """What looks on while a run is simulated: a writer of timelines, `over_time` for a report, both, or nobody."""
     from dsasim.model.probe import NO_PROBE
 
     if timeline is None:
-        yield NO_PROBE
+        yield over_time or NO_PROBE
         return
     from dsasim.report.files import open_output
+    from dsasim.sim.both import Both
     from dsasim.sim.timeline import Timeline
 
     with open_output(timeline, "--timeline") as out, Timeline(out, window) as probe:
-        yield probe
+        yield probe if over_time is None else Both(probe, over_time)
+
+
+def _report_onlooker(report: str, trace: str, mask_heads: str | None) -> "OverTime":
+    """What a report needs to have seen; ConfigError if the page could not be written or lacks a head."""
+    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.html.page import check_plotly
+    from dsasim.sim.over_time import OverTime
+
+    if report == STDOUT:
+        raise ConfigError("--report -: a page is written to a file, not to stdout")
+    check_plotly()
+    check_writable(report, "--report")
+    if mask_heads is not None:
+        from dsasim.report.html.masks import parse_heads
+        from dsasim.trace.find import find_trace
+        from dsasim.trace.store import open_trace
+
+        refuse_design(trace)
+        parse_heads(mask_heads, open_trace(find_trace(trace)))
+    return OverTime()
 
 
 def parse_window(text: str, flag: str) -> tuple[int, int]:

@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
-from dsasim.report.style import new_console
-from dsasim.report.sweep import _cell, _short, print_sweep
+from dsasim.report.style import new_console, short_keys
+from dsasim.report.sweep import _cell, print_sweep
 from dsasim.sweep.metrics import METRICS
 from dsasim.sweep.runner import Seen, SweepResult
 
@@ -61,7 +61,7 @@ def test_reasons_are_counted() -> None:
 
 
 def test_keys_are_as_short_as_they_can_be_told_apart() -> None:
-    assert _short(["a.b.bytes", "a.c.bytes", "x.lanes"]) == ["b.bytes", "c.bytes", "lanes"]
+    assert short_keys(["a.b.bytes", "a.c.bytes", "x.lanes"]) == ["b.bytes", "c.bytes", "lanes"]
 
 
 def test_cells() -> None:
