@@ -87,11 +87,7 @@ def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints,
     counters: Ints, scalars: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Offer the stream's next burst to its channel, if its limit has room; what became of it and its transfer."""
-    if streams[stream, ADMITTING] == streams[stream, POSTED]:
-        return REFUSED, 0
-    if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
-        return REFUSED, 0
+    """Offer the stream's next burst to its channel; what became of it, and its transfer."""
     slot = streams[stream, ADMITTING] % transfers.shape[1]
     burst, write = transfers[stream, slot, NEXT], transfers[stream, slot, WRITES_DATA]
     if streams[stream, LOCATED] == 0:
@@ -224,15 +220,20 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 completions += 1
         for _ in range(0 if full else len(channel)):
             full = True
-            for turn in range(len(streams)):
-                stream = (scalars[POINTER] + turn) % len(streams)
+            stream = scalars[POINTER] - 1
+            for _turn in range(len(streams)):
+                stream = stream + 1 if stream + 1 < len(streams) else 0
+                if streams[stream, ADMITTING] == streams[stream, POSTED]:
+                    continue
+                if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
+                    continue
                 answer, index = _offer(
                     fixed, pieces, hashes, units, banks, channel, queue, lists, counters, scalars, transfers, runs,
                     streams, stream, edge,
                 )  # fmt: skip
                 if answer == REFUSED:
                     continue
-                scalars[POINTER] = (stream + 1) % len(streams)
+                scalars[POINTER] = stream + 1 if stream + 1 < len(streams) else 0
                 full = False
                 if answer == SHORTCUT:
                     remaining -= 1
