@@ -66,7 +66,7 @@ class DramState(NamedTuple):
     ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) -> None:
     """Move the transfer, and the stream where it is done, to the next burst to admit."""
     streams[stream, LOCATED] = 0
@@ -82,7 +82,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
         transfers[stream, slot, NEXT], transfers[stream, slot, LEFT_IN_RUN] = runs[index, run, 0], runs[index, run, 1]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints,
     counters: Ints, scalars: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
@@ -105,7 +105,7 @@ def _offer(
     return answer, index
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> bool:
     """Book the end of a burst of transfer `index`; True if it was the last that was unknown."""
     stream, slot = index // transfers.shape[1], index % transfers.shape[1]
@@ -117,7 +117,7 @@ def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> b
     return bool(transfers[stream, slot, UNISSUED] == 0)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
     at = edge & (RING - 1)
