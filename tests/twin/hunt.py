@@ -1,4 +1,7 @@
-"""Compare the two simulators on many random cases: `PYTHONPATH=.:tests python -m twin.hunt given 0 1000`."""
+"""Compare the two simulators on many random cases: `PYTHONPATH=.:tests python -m twin.hunt given 0 1000`.
+
+Methods: given, dsa2021, dense, oracle.
+"""
 
 import sys
 import time
