@@ -93,6 +93,7 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
     allowed = np.tile(np.arange(L_k) < L_k - shape["padding"], (L_q, 1))
     if shape["holes"]:
         allowed &= rng.integers(0, 3, size=(L_q, L_k)) > 0
+    allowed[-1, 0] = True
     return LayerArrays(
         number=number,
         q=rng.integers(-2, 3, size=(heads, L_q, d_head)).astype(np.float32),
