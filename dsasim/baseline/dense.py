@@ -16,6 +16,7 @@ tile, or over heads where no head has a group for each lane, and K and V are who
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.dense_phase import Scope
@@ -55,7 +56,7 @@ class Baseline:
     speedup_vs_dense: float
     energy_vs_dense_ratio: float
     iso_area: IsoArea | None
-    gpu: tuple[object, ...] = ()
+    gpu: tuple[GpuBaseline, ...]
 
 
 def dense_baseline(
@@ -81,6 +82,7 @@ def dense_baseline(
         speedup_vs_dense=dense.cycles / machine.cycles,
         energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
         iso_area=widened,
+        gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles),
     )
 
 

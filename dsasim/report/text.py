@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from dsasim.report.style import energy_text, new_table, percent, time_text, time
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.baseline.dense import Baseline
+    from dsasim.baseline.gpu import GpuBaseline
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
 
@@ -41,6 +42,9 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(_units_table(result.machine))
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
+    if result.baseline is not None:
+        console.print("dense attention on GPUs, batch 1", style="bold")
+        console.print(_gpu_table(result.baseline.gpu))
     console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
 
@@ -170,6 +174,15 @@ def _cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -
 
 def _share(part: float, whole: Mapping[str, float]) -> str:
     return percent(part / whole["total"]) if whole["total"] else ""
+
+
+def _gpu_table(baselines: Iterable[GpuBaseline]) -> Table:
+    """One row a GPU and kernel; ratios are its time over ours, as it is and for the same peak or bandwidth."""
+    table = new_table("GPU", "kernel", "time", "speed-up", "for its peak", "for its bandwidth", "from")
+    for entry in baselines:
+        ratios = (entry.speedup_ratio, entry.peak_normalised_ratio, entry.bandwidth_normalised_ratio)
+        table.add_row(entry.gpu, entry.kernel, time_text(entry.time_ns), *map(times, ratios), entry.basis)
+    return table
 
 
 def _layers_table(layers: tuple[LayerReport, ...]) -> Table:
