@@ -240,8 +240,11 @@ def arch_show(arch: Arch = DEFAULT_ARCH, overrides: Overrides = None) -> None:
 def arch_check(arch: Arch, overrides: Overrides = None) -> None:
     """Say OK, or everything that is wrong with a design and where."""
     from dsasim.config.loader import load_arch
+    from dsasim.model.dram_memory import check_memory
 
-    typer.echo(f"OK: {arch} is the design {load_arch(arch, overrides or ()).name}")
+    design = load_arch(arch, overrides or ())
+    check_memory(design.dram)
+    typer.echo(f"OK: {arch} is the design {design.name}")
 
 
 def _simulate(
