@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import (
-    DEFAULT_ARCH,
-    DEFAULT_TRACE,
-    Arch,
-    Overrides,
-    Trace,
-    common_heads,
-    parse_numbers,
-    refuse_design,
-)
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection, refuse_design
 from dsasim.cli_trace import trace_app
+from dsasim.commands_compare import compare
 from dsasim.commands_evaluate import trace_evaluate
 from dsasim.commands_report import report as report_command
 from dsasim.commands_sweep import sweep
@@ -39,6 +31,7 @@ app.command()(sweep)
 app.command()(validate)
 trace_app.command("evaluate")(trace_evaluate)
 app.command("report")(report_command)
+app.command()(compare)
 
 
 class Page(StrEnum):
@@ -259,14 +252,9 @@ def _simulate(
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
-    from dsasim.trace.find import find_trace
-    from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides)
-    refuse_design(trace)
-    opened = open_trace(find_trace(trace))
-    chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
-    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", common_heads(opened, chosen_layers))
+    chosen = open_selection(trace, layers, heads)
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
     from dsasim.baseline.gpu_profile import compared_gpus
@@ -276,8 +264,8 @@ def _simulate(
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
-    with LateProgress(f"{design.name} on {opened.meta.name}") as progress, onlooker as probe:
-        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe, gpus=gpus)
+    with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, onlooker as probe:
+        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe, gpus=gpus)
 
 
 @contextmanager

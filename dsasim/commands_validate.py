@@ -4,16 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import (
-    DEFAULT_ARCH,
-    DEFAULT_TRACE,
-    Arch,
-    Overrides,
-    Trace,
-    common_heads,
-    parse_numbers,
-    refuse_design,
-)
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
@@ -54,22 +45,17 @@ def validate(
     needs_torch()
 
     from dsasim.config.loader import load_arch
-    from dsasim.trace.find import find_trace
-    from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides or ())
-    refuse_design(trace)
-    opened = open_trace(find_trace(trace))
-    chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
-    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", common_heads(opened, chosen_layers))
+    chosen = open_selection(trace, layers, heads)
 
     from dsasim.report.progress import LateProgress
     from dsasim.report.validation import print_validation, validation_json
     from dsasim.report.validation_page import validation_page
     from dsasim.validate.run import validate as run_checks
 
-    with LateProgress(f"validating {design.name} on {opened.meta.name}") as progress:
-        result = run_checks(design, opened, chosen_layers, chosen_heads, device, progress)
+    with LateProgress(f"validating {design.name} on {chosen.trace.meta.name}") as progress:
+        result = run_checks(design, chosen.trace, chosen.layers, chosen.heads, device, progress)
     if trend:
         result = _with_trend(result, design)
     if profile is not None:

@@ -28,6 +28,8 @@ def _kernel_cache() -> str:
 os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+# tests neither read nor fill the user's cache of masks
+os.environ["DSASIM_CACHE_DIR"] = ""
 
 
 @dataclass(frozen=True)
