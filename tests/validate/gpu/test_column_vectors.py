@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
-from dsasim.validate.gpu.vector_kernel import column_vector_attention  # noqa: E402
-from dsasim.validate.gpu.vectors import encode  # noqa: E402
+from dsasim.validate.gpu.vector_kernel import column_vector_attention
+from dsasim.validate.gpu.vectors import encode
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from dsasim.api import load_arch  # noqa: E402
-from dsasim.validate.gpu.block_sparse import block_mask, can_compile, compiled_flex_attention, kept_blocks  # noqa: E402
-from dsasim.validate.gpu.case import Case  # noqa: E402
-from dsasim.validate.gpu.trend import Point, break_even, judged, mape, simulated_cycles, spearman  # noqa: E402
+from dsasim.api import load_arch
+from dsasim.validate.gpu.block_sparse import block_mask, can_compile, compiled_flex_attention, kept_blocks
+from dsasim.validate.gpu.case import Case
+from dsasim.validate.gpu.trend import Point, break_even, judged, mape, simulated_cycles, spearman
 
 POINT = Point(512, 1.0, 1.0, 100.0, 120.0, 30.0, 100.0, 10_000)
 
