@@ -20,6 +20,7 @@ from dsasim.cli_inputs import (
     refuse_design,
 )
 from dsasim.cli_trace import trace_app
+from dsasim.commands_evaluate import trace_evaluate
 from dsasim.commands_sweep import sweep
 from dsasim.commands_validate import validate
 from dsasim.errors import ConfigError, DsasimError
@@ -34,6 +35,7 @@ app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 app.command()(sweep)
 app.command()(validate)
+trace_app.command("evaluate")(trace_evaluate)
 
 
 class Page(StrEnum):

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dsasim.report.style import MAX_COLUMNS, new_table
 from dsasim.sweep.store import RESULTS
+from dsasim.trace.notes import kind_note
 
 if TYPE_CHECKING:
     from dsasim.sweep.query import Answer
@@ -42,6 +43,8 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
         console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        if note := kind_note(choice.meta):
+            console.print(note, style="yellow")
         if front:
             console.print(_front_table(result, front[:MAX_ROWS]))
         if len(front) > MAX_ROWS:
