@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import energy_text, new_table, percent, time_text, times
-from dsasim.report.text import STALL_WORDS, density
+from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
+from dsasim.report.text import density
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
