@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
+from dsasim.baseline.gpu_profile import compared_gpus
+from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.dense_phase import Scope
@@ -67,8 +69,12 @@ def dense_baseline(
     cost: Cost,
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
+    gpus: Iterable[Gpu] | None = None,
 ) -> Baseline:
-    """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any."""
+    """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any.
+
+    `gpus` stand beside them: those of the shipped table and profiles by default.
+    """
     following = iter(stages)
     mapping, dense = fastest_dense(arch, trace, selection, following, scope)
     dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
@@ -82,7 +88,7 @@ def dense_baseline(
         speedup_vs_dense=dense.cycles / machine.cycles,
         energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
         iso_area=widened,
-        gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles),
+        gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles, compared_gpus() if gpus is None else gpus),
     )
 
 

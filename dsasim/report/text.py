@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import energy_text, new_table, percent, time_text, times
+from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from dsasim.baseline.gpu import GpuBaseline
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
-
-STALL_WORDS = {
-    "drained": "no work left",
-    "dependency": "its turn",
-    "output_full": "output full",
-    "dram": "DRAM",
-    "operand": "operand",
-    "bank_conflict": "bank conflicts",
-    "imbalance": "other lanes",
-}
-"""Plain words for the stall reasons of `model.unit`."""
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
