@@ -1,8 +1,7 @@
 """The memories of the slow twins, from published data alone: organisation, timings, and the distances they lead to.
 
 Numbers: twin_presets.json, a copy from data/costs/dram_presets.json. Distances: the JEDEC standards, as Ramulator 2.1
-lists them (golden/dram/configs; tests/golden/test_dram_agreement.py compares both with its list). Nothing here comes
-from dsasim.
+lists them (golden/dram/configs; tests/golden/test_dram_agreement.py compares both with its list).
 """
 
 import json
