@@ -47,9 +47,7 @@ def title(result: Validation) -> str:
     model = result.trace.model.split(" (")[0]
     counted = "1 head" if heads == 1 else f"{heads} heads"
     about = f"{result.trace.kind}, {model}" if model else result.trace.kind
-    return (
-        f"{result.arch_name} on {result.trace.name} ({about}; layers {layers}; {counted}), PyTorch on {result.device}"
-    )
+    return f"{result.arch_name} on {result.trace.name} ({about}; layers {layers}; {counted}; {result.device})"
 
 
 def verdict(result: Validation) -> str:

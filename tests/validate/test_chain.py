@@ -254,6 +254,18 @@ def test_compiled_flex_attention_agrees(
     assert found["sparse_output_flex_fp32"].status == "passed"
 
 
+def test_masks_of_a_method_without_a_rule_here_are_skipped(
+    make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsasim.predictors import METHODS
+
+    monkeypatch.setitem(METHODS, "later", METHODS["oracle_topk"])
+    arch = make_arch("predictor.method=oracle_topk")
+    arch = arch.model_copy(update={"predictor": arch.predictor.model_copy(update={"method": "later"})})
+    check = checks(arch, in_memory(make_arrays()))["keep_mask"]
+    assert (check.status, "predictor.method later" in check.detail) == ("skipped", True)
+
+
 def test_no_gpu_is_said(make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="finds no CUDA device"):

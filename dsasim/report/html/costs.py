@@ -40,7 +40,7 @@ def _cells(name: str, costs: Mapping[str, float], text: Any) -> tuple[str, str]:
 
 
 def _share(name: str, costs: Mapping[str, float]) -> str:
-    return percent(costs[name] / costs["total"])
+    return percent(costs[name] / costs["total"]) if costs["total"] else ""
 
 
 def _stacked(costs: Mapping[str, float], size: float, quantity: str, unit: str) -> Figure:
