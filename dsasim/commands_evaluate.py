@@ -62,7 +62,7 @@ def trace_evaluate(
         if method in chosen
         for share in shares
     }
-    needs_torch()
+    needs_torch("running a model")
     from dsasim.evaluate.run import Request, evaluate
     from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
     from dsasim.report.progress import LateProgress
