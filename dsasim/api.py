@@ -62,6 +62,7 @@ class RunResult:
             "predictor_free": machine.predictor_free,
             "units": {name: asdict(unit) for name, unit in machine.units.items()},
             "counters": dict(machine.counters),
+            "dram_channels": [dict(channel) for channel in machine.dram_channels],
             "layers": [asdict(layer) for layer in machine.layers],
             "energy_pj": self.cost.energy_pj,
             "area_mm2": self.cost.area_mm2,

@@ -92,12 +92,13 @@ WRITE_HIGH = 0.8 * QUEUE_SLOTS
 WRITE_LOW = 0.2 * QUEUE_SLOTS
 
 # fields of a channel: next edge worth a try; write mode; next refresh, how many are due and done; open banks, since
-# when; searches so far; the request (list, position) that issues its command at FOUND_AT if nothing else happens;
-# LPDDR5: edge up to which the data clock runs, and whether the request found has had its CAS
+# when; searches so far; LPDDR5: edge up to which the data clock runs, and whether the request found has had its CAS;
+# for each bus the request (list, position) that issues its command there at FOUND_AT, and none does before, if nothing
+# else happens (NOTHING: not known)
 (
-    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN, FOUND_AT, FOUND_LIST, FOUND,
-    WCK_UNTIL, AFTER_CAS, CHANNEL_FIELDS,
-) = range(14)  # fmt: skip
+    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN, WCK_UNTIL, AFTER_CAS,
+    FOUND_AT, ROW_FOUND_AT, FOUND_LIST, ROW_FOUND_LIST, FOUND, ROW_FOUND, CHANNEL_FIELDS,
+) = range(17)  # fmt: skip
 # counters of a channel; OPEN_EDGES are edges with a row open in any of its banks
 (
     READS, WRITES, ACTIVATES, PRECHARGES, PRECHARGE_ALLS, REFRESHES, HITS, MISSES, CONFLICTS, FORWARDED, MERGED,
@@ -137,6 +138,13 @@ def _change_row(
         channel[c, OPEN] -= 1
         if channel[c, OPEN] == 0:
             counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
+
+
+@njit(cache=True, forceinline=True)
+def _forget(channel: Ints, c: int) -> None:
+    """What was found may no longer hold."""
+    if not channel[c, AFTER_CAS]:
+        channel[c, FOUND_AT] = channel[c, ROW_FOUND_AT] = NOTHING
 
 
 @njit(cache=True, forceinline=True)
@@ -257,8 +265,9 @@ def tick(
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
 
-    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue. With one
-    bus, what a fruitless search found for later is kept (FOUND_AT).
+    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue. What a
+    fruitless search found for later is kept (FOUND_AT), but for LPDDR5, until a command is issued; a column command of
+    an activated request makes no row command legal at its own edge, so that the row bus need not be searched then.
 
     LPDDR5 activates in two steps: ACT-2 is legal at once after ACT-1, and until it is issued no other ACT-1 is. It
     takes an edge that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
@@ -268,29 +277,32 @@ def tick(
     if edge == channel[c, REFRESH_AT]:
         channel[c, REFRESH_AT] += fixed[REFI]
         channel[c, REFRESH_DUE] += fixed[RANKS]
-        if not channel[c, AFTER_CAS]:
-            channel[c, FOUND_AT] = NOTHING
+        _forget(channel, c)
     two_buses, split = fixed[SLOTS] == ROW_AND_COLUMN, fixed[SLOTS] == SPLIT_ACTIVATE
     second, last_chance = _next_second_act(queue, lists, c * LISTS + OPENING_LIST)
     soonest = NEVER
-    tag, wrote, arrived = NOTHING, 0, 0
+    tag, wrote, arrived, issued = NOTHING, 0, 0, False
     act_2 = last_chance <= edge
     for slot in range(0 if act_2 else 2 if two_buses else 1):
         bus = (ROW_ONLY if slot else COLUMN_ONLY) if two_buses else ANY if second == NOTHING else NO_ACT
-        if channel[c, FOUND_AT] == edge:
-            of, at, when = channel[c, FOUND_LIST], channel[c, FOUND], edge
+        when = channel[c, FOUND_AT + slot]
+        if when >= edge:
+            of, at = channel[c, FOUND_LIST + slot], channel[c, FOUND + slot]
         else:
             of, at, when = _choose(fixed, units, banks, channel, queue, lists, c, edge, bus)
-        channel[c, FOUND_AT] = NOTHING
         soonest = min(soonest, when)
         if when > edge:
             if channel[c, REFRESH_DUE] > 0:
                 if bus & PRE_ONLY:
                     ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
                     soonest = min(soonest, ready)
-            elif not two_buses and not split:
-                channel[c, FOUND_AT], channel[c, FOUND_LIST], channel[c, FOUND] = when, of, at
+            elif not split:
+                channel[c, FOUND_AT + slot], channel[c, FOUND_LIST + slot], channel[c, FOUND + slot] = when, of, at
             continue
+        issued = True
+        channel[c, FOUND_AT + slot] = NOTHING
+        if of != c * LISTS + ACTIVATED:
+            channel[c, ROW_FOUND_AT] = NOTHING  # a queue is shorter: the mode may change
         write = queue[of, IS_WRITE, at]
         if split and banks[queue[of, BANK, at], OPEN_ROW] == queue[of, ROW, at]:
             if edge >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
@@ -310,6 +322,8 @@ def tick(
     if act_2 or (second != NOTHING and soonest > edge):
         _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
         soonest = edge
+    if issued:
+        _forget(channel, c)
     channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
     return tag, wrote, arrived
 
@@ -355,13 +369,15 @@ def admit(
     length = lists[of, LENGTH]
     if (write == 0 and length == 1) or (write == 1 and length > WRITE_HIGH):
         channel[c, NEXT_TRY] = edge + 1  # the mode may change
-        if not channel[c, AFTER_CAS]:
-            channel[c, FOUND_AT] = NOTHING
-    elif write == channel[c, WRITE_MODE] and channel[c, NEXT_TRY] > edge + 1:
+        _forget(channel, c)
+    elif write == channel[c, WRITE_MODE]:
         command = next_command(banks, bank, row, write)
-        if command != NOTHING:
+        slot = int(fixed[SLOTS] == ROW_AND_COLUMN and command < RD)
+        if command != NOTHING and max(channel[c, NEXT_TRY], channel[c, FOUND_AT + slot]) > edge + 1:
             ready = max(edge + 1, earliest(fixed, units, banks, bank, command))
             channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
+            if ready < channel[c, FOUND_AT + slot] and not channel[c, AFTER_CAS]:
+                channel[c, FOUND_AT + slot] = NOTHING
     return QUEUED
 
 

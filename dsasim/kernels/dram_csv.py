@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
-FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, EXTRA = 0, 1, 2, 3, 4, 5
+FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, COLUMNS = 0, 1, 2, 3, 4, 5
 """What is wrong with a line."""
 MAX_DIGITS = 18
 """Of a number, so that it fits an int64."""
@@ -29,7 +29,13 @@ def _number(text: Bytes, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def parse_requests(
+def _ends(text: Bytes, at: int) -> bool:
+    """Whether a line ends here."""
+    return bool(text[at] == NEWLINE or (text[at] == RETURN and text[at + 1] == NEWLINE))
+
+
+@njit(cache=True)
+def parse_requests(  # noqa: PLR0911
     text: Bytes, at: int, access_bytes: int, bursts: Ints, writes: Bytes, not_before: Ints
 ) -> tuple[int, int, int, int]:
     """Parse whole lines of `text` from byte `at` on, until it ends or the arrays are full; empty lines count as lines.
@@ -40,15 +46,19 @@ def parse_requests(
     count = lines = 0
     while at < len(text) and count < len(bursts):
         line = at
-        if text[at] == NEWLINE or (text[at] == RETURN and text[at + 1] == NEWLINE):
+        if _ends(text, at):
             at += 1 if text[at] == NEWLINE else 2
             lines += 1
             continue
-        if text[at] not in (READ, WRITE) or text[at + 1] != COMMA:
+        if text[at] not in (READ, WRITE) or (text[at + 1] != COMMA and not _ends(text, at + 1)):
             return count, lines, line, BAD_OP
+        if text[at + 1] != COMMA:
+            return count, lines, line, COLUMNS
         address, at = _number(text, line + 2)
-        if address < 0 or text[at] != COMMA:
+        if address < 0 or (text[at] != COMMA and not _ends(text, at)):
             return count, lines, line, BAD_ADDRESS
+        if text[at] != COMMA:
+            return count, lines, line, COLUMNS
         if address % access_bytes:
             return count, lines, line, UNALIGNED
         time, at = _number(text, at + 1)
@@ -57,7 +67,7 @@ def parse_requests(
         if text[at] == RETURN:
             at += 1
         if text[at] != NEWLINE:
-            return count, lines, line, EXTRA if text[at] == COMMA else BAD_TIME
+            return count, lines, line, COLUMNS if text[at] == COMMA else BAD_TIME
         bursts[count], writes[count], not_before[count] = address // access_bytes, text[line] == WRITE, time
         count += 1
         lines += 1

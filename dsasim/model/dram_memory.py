@@ -61,7 +61,7 @@ def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> Mem
     last_acts[:, timing.FIRST_ACT :] = timing.LONG_AGO
     channel = np.zeros((use.channels, controller.CHANNEL_FIELDS), np.int64)
     channel[:, controller.REFRESH_AT] = preset.ticks["nREFI"] if use.refresh else queue.NEVER
-    channel[:, controller.FOUND_AT] = queue.NOTHING
+    channel[:, [controller.FOUND_AT, controller.ROW_FOUND_AT]] = queue.NOTHING
     return MemoryState(
         fixed=_fixed(preset, use),
         rules=rules,

@@ -30,8 +30,8 @@ class ReplayResult:
     row_misses: int
     row_conflicts: int
     commands: dict[str, int]
-    open_cycles: list[int]
-    """Cycles with a row open, of each channel."""
+    channels: list[dict[str, int]]
+    """Commands of each channel, its cycles with a row open in any bank (active) and with none (idle)."""
     latency_histogram: list[tuple[int, int]]
     """(from, reads): reads that took `from` to 2 * from - 1 cycles, ascending, without empty ends."""
 
@@ -50,7 +50,8 @@ class ReplayResult:
             "row_misses": self.row_misses,
             "row_conflicts": self.row_conflicts,
             "commands": self.commands,
-            "open_cycles": self.open_cycles,
+            "open_cycles": [channel["active_cycles"] for channel in self.channels],
+            "channels": self.channels,
             "latency_histogram": [{"from_cycles": first, "reads": reads} for first, reads in self.latency_histogram],
         }
 
@@ -94,15 +95,23 @@ def _result(
         row_hits=counts[controller.HITS],
         row_misses=counts[controller.MISSES],
         row_conflicts=counts[controller.CONFLICTS],
-        commands={
-            "act": counts[controller.ACTIVATES],
-            "pre": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
-            "rd": counts[controller.READS],
-            "wr": counts[controller.WRITES],
-            "ref": counts[controller.REFRESHES],
-            "forwarded_reads": counts[controller.FORWARDED],
-            "merged_writes": counts[controller.MERGED],
-        },
-        open_cycles=counters[:, controller.OPEN_EDGES].tolist(),
+        commands=_commands(counts)
+        | {"forwarded_reads": counts[controller.FORWARDED], "merged_writes": counts[controller.MERGED]},
+        channels=[_channel(one, drained) for one in counters.tolist()],
         latency_histogram=bins,
     )
+
+
+def _commands(counts: list[int]) -> dict[str, int]:
+    return {
+        "act": counts[controller.ACTIVATES],
+        "pre": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
+        "rd": counts[controller.READS],
+        "wr": counts[controller.WRITES],
+        "ref": counts[controller.REFRESHES],
+    }
+
+
+def _channel(counts: list[int], drained: int) -> dict[str, int]:
+    active = counts[controller.OPEN_EDGES]
+    return {**_commands(counts), "active_cycles": active, "idle_cycles": drained - active}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dsasim.config.schema import PREDICTED, ArchConfig
+from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_channel as controller
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dram import Dram
@@ -76,3 +77,24 @@ def dram_counters(dram: Dram) -> dict[str, int]:
         "dram_refreshes": counts[controller.REFRESHES],
         "dram_open_edges": counts[controller.OPEN_EDGES],
     }
+
+
+def dram_channels(dram: Dram) -> tuple[dict[str, int], ...]:
+    """What each channel did, channel 0 first, and for how many memory clock edges it was active, and idle.
+
+    Active: a row is open in any bank (JEDEC's active standby, IDD3N); idle: all banks are precharged (IDD2N). The two
+    sum to the edges of the run; `cost.model` charges their power.
+    """
+    edges = int(dram.state.scalars[kernel.EDGE])
+    return tuple(
+        {
+            "activates": counts[controller.ACTIVATES],
+            "precharges": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
+            "read_bursts": counts[controller.READS],
+            "write_bursts": counts[controller.WRITES],
+            "refreshes": counts[controller.REFRESHES],
+            "active_edges": counts[controller.OPEN_EDGES],
+            "idle_edges": edges - counts[controller.OPEN_EDGES],
+        }
+        for counts in dram.counts.tolist()
+    )

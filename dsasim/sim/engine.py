@@ -64,6 +64,7 @@ def run_machine(
         layers=layers,
         invariants=check(arch, cycles, units, counters, layers, record.demands),
         predictor_free=arch.predictor.method not in (*PREDICTED, "dense"),
+        dram_channels=books.dram_channels(machine.dram),
     )
 
 

@@ -66,6 +66,8 @@ class MachineResult:
     invariants: Mapping[str, bool]
     predictor_free: bool
     """Masks cost nothing here (oracle, given): times are a bound, not a prediction."""
+    dram_channels: tuple[Mapping[str, int], ...] = ()
+    """The memory's commands, active and idle edges of each channel (`sim.books.dram_channels`)."""
 
     @property
     def attention_cycles(self) -> int:

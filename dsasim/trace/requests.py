@@ -1,15 +1,18 @@
 """DRAM request traces: CSV `op,addr,not_before`, plain or gzipped, read in parts of bounded size.
 
 `op` is R or W and moves one burst, `addr` its byte address and `not_before` the earliest memory clock cycle at which it
-may be offered, both decimal. The first line may name the columns. `not_before` may decrease.
+may be offered, both decimal. The first line that is not empty may name the columns, and a byte-order mark may come
+before it. `not_before` may decrease. Gzipped data are known by their first two bytes, or by the suffix `.gz`, so that a
+trace may also come through a pipe.
 """
 
 import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +24,15 @@ PART_BYTES = 4 << 20
 PART_REQUESTS = 1 << 19
 LONGEST_LINE = 4096
 HEADER = b"op,addr,not_before"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP_MAGIC = b"\x1f\x8b"
 
 WRONG = {
     kernel.BAD_OP: "op must be R or W",
     kernel.BAD_ADDRESS: "addr must be a whole number of at most 18 digits, in bytes",
     kernel.BAD_TIME: "not_before must be a whole number of memory clock cycles, at most 10^12",
     kernel.UNALIGNED: "addr is not a multiple of the burst of {access_bytes} bytes",
-    kernel.EXTRA: "a line is op,addr,not_before",
+    kernel.COLUMNS: "a line is op,addr,not_before",
 }
 
 
@@ -43,22 +48,26 @@ class Requests:
 
 
 def read_requests(path: Path, access_bytes: int) -> Iterator[Requests]:
-    """The requests of a trace, part by part; TraceError names file and line."""
+    """The requests of a trace, part by part; TraceError names file and line, or says that there are no requests."""
+    requests = 0
     try:
         size = max(path.stat().st_size, 1)
         with path.open("rb") as file:
-            yield from _parts(path, file, size, access_bytes)
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceError(
-            f"{path}: cannot be read: {(getattr(error, 'strerror', None) or str(error)).lower()}"
-        ) from None
+            for part in _parts(path, file, size, access_bytes):
+                requests += len(part.bursts)
+                yield part
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    if requests == 0:
+        raise TraceError(f"{path}: no requests; a line is {HEADER.decode()}, such as R,64,0")
 
 
-def _parts(path: Path, file: IO[bytes], size: int, access_bytes: int) -> Iterator[Requests]:
-    source = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
-    rest, lines = b"", 0
+def _parts(path: Path, file: BufferedReader, size: int, access_bytes: int) -> Iterator[Requests]:
+    gzipped = path.suffix == ".gz" or file.peek(2)[:2] == GZIP_MAGIC
+    source = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if gzipped else file)
+    rest, lines, begun = b"", 0, False
     while True:
-        block = source.read(PART_BYTES)
+        block = _read(source, path, lines + 1)
         text = rest + block
         if not block:
             text += b"\n"
@@ -66,8 +75,11 @@ def _parts(path: Path, file: IO[bytes], size: int, access_bytes: int) -> Iterato
         text, rest = text[:end], text[end:]
         if len(rest) > LONGEST_LINE:
             raise TraceError(f"{path}:{lines + text.count(10) + 1}: a line of more than {LONGEST_LINE} characters")
-        at = _after_header(text) if lines == 0 else 0
-        lines += int(at > 0)
+        at = 0
+        if not begun:
+            at = _after_header(text)
+            lines += text.count(10, 0, at)
+            begun = at < len(text)
         while at < len(text):
             part, more, at, wrong = _parse(text, at, access_bytes)
             lines += more
@@ -78,9 +90,30 @@ def _parts(path: Path, file: IO[bytes], size: int, access_bytes: int) -> Iterato
             return
 
 
+def _read(source: IO[bytes], path: Path, line: int) -> bytes:
+    """The next block; `line` is the first that is not read yet."""
+    try:
+        return source.read(PART_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        if line == 1 and isinstance(error, gzip.BadGzipFile):
+            raise
+        raise TraceError(
+            f"{path}:{line}: cannot be read from this line or a later one on: {str(error).lower()}"
+        ) from None
+
+
 def _after_header(text: bytes) -> int:
-    first = text.partition(b"\n")[0]
-    return len(first) + 1 if first.strip().replace(b" ", b"").lower() == HEADER else 0
+    """Where the first line begins that is neither empty nor the names of the columns."""
+    at = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
+    while at < len(text):
+        end = text.index(b"\n", at) + 1
+        line = text[at:end].strip()
+        if line and line.replace(b" ", b"").lower() != HEADER:
+            return at
+        at = end
+        if line:
+            return at
+    return at
 
 
 def _parse(

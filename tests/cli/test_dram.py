@@ -30,7 +30,9 @@ def test_json_holds_what_is_promised(dsasim: Callable, conflict: str) -> None:
     commands = {"act": 2, "pre": 1, "rd": 2, "wr": 0, "ref": 0}
     assert {name: found["commands"][name] for name in commands} == commands
     assert found["latency_histogram"] == [{"from_cycles": 32, "reads": 1}, {"from_cycles": 64, "reads": 1}]
-    assert found["open_cycles"] == [40 - 1 + 92 - 56]
+    active = 40 - 1 + 92 - 56
+    assert found["open_cycles"] == [active]
+    assert found["channels"] == [commands | {"active_cycles": active, "idle_cycles": 92 - active}]
 
 
 def test_the_table_says_the_same(dsasim: Callable, conflict: str, tmp_path: Path) -> None:
@@ -72,15 +74,9 @@ def test_every_preset_replays(dsasim: Callable, conflict: str, preset: str) -> N
     assert (done.status, json.loads(done.out)["requests"]) == (0, 2)
 
 
-def test_an_empty_trace_takes_no_time(dsasim: Callable, tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("op,addr,not_before\n")
-    done = dsasim("dram", str(path), *MATCHED)
-    assert (done.status, done.err) == (0, "")
-    assert "0 requests" in done.out
-
-
 BAD = {
+    "empty": ("op,addr,not_before\n", (), "t.csv: no requests; a line is op,addr,not_before"),
+    "columns": ("R,0,0\nR,64\n", (), "t.csv:2: a line is op,addr,not_before, got 'R,64'"),
     "line": ("R,0,0\nR,7,0\n", (), "t.csv:2: addr is not a multiple of the burst of 64 bytes, got 'R,7,0'"),
     "preset": ("R,0,0\n", ("--preset", "DDR4_2401"), "no DRAM preset 'DDR4_2401'; did you mean DDR4_2400?"),
     "field": ("R,0,0\n", ("--mapping", "row-bonk-column"), "no address field 'bonk'"),

@@ -6,6 +6,7 @@ SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -175,6 +176,7 @@ def _writes_then_reads(writing: list[int], reading: list[int]) -> Trace:
     return Trace(np.array(writing + reading), writes, np.zeros(len(writes), np.int64))
 
 
+@cache
 def make_traces(tx: int) -> dict[str, Trace]:
     """All traces of `tx`-byte bursts by name."""
     return streams(tx) | gathers(tx) | mixes(tx) | probes(tx) | (micros() if tx == 64 else {})

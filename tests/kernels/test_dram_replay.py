@@ -38,9 +38,11 @@ def by_twin(name: str, use: MemoryUse, requests: list[Request], per_edge: int) -
         edge += 1
     reads = {number: twin.ends[number] for number, (write, *_) in enumerate(requests) if not write}
     bins = Counter(1 << (end - accepted[number]).bit_length() - 1 for number, end in reads.items())
+    drained = max([0, *reads.values(), *(end for _, end, _ in twin.on_bus)])
     return {
         "last_read": max(reads.values(), default=0),
-        "drained": max([0, *reads.values(), *(end for _, end, _ in twin.on_bus)]),
+        "drained": drained,
+        "active": twin.open_edges + max(0, drained - edge) * twin.open_channels,
         "latency": sum(end - accepted[number] for number, end in reads.items()),
         "histogram": sorted(bins.items()),
         "counts": [twin.counts[name] for name in ("hits", "misses", "conflicts", "ACT", "RD", "WR", "REF")],
@@ -52,6 +54,7 @@ def in_words(found: ReplayResult) -> dict[str, Any]:
     return {
         "last_read": found.cycles_last_read,
         "drained": found.cycles_drained,
+        "active": sum(channel["active_cycles"] for channel in found.channels),
         "latency": round(found.avg_read_latency_cycles * found.reads),
         "histogram": found.latency_histogram,
         "counts": [*counts, found.commands["ref"]],

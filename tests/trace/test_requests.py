@@ -1,7 +1,10 @@
 """Request traces: what is read, in parts wherever they are cut, and what is refused and where."""
 
 import gzip
+import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -36,10 +39,34 @@ def test_reads_plain_and_gzipped(tmp_path: Path, name: str) -> None:
     assert read(path) == [("R", 0, 0), ("W", 128, 7), ("R", 64, 3)]
 
 
-def test_a_header_is_not_needed_and_nothing_is_nothing(tmp_path: Path) -> None:
+def test_a_header_is_not_needed(tmp_path: Path) -> None:
     assert read(written(tmp_path, "R,64,0\n")) == [("R", 64, 0)]
-    assert read(written(tmp_path, "")) == []
-    assert read(written(tmp_path, "op,addr,not_before\n")) == []
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\n", "\r\n\n", "\ufeff\n"])
+@pytest.mark.parametrize("header", ["", "op,addr,not_before\n", "Op, Addr, Not_before\r\n"])
+def test_a_byte_order_mark_and_empty_lines_may_come_first(tmp_path: Path, before: str, header: str) -> None:
+    assert read(written(tmp_path, before + header + "R,64,0\n")) == [("R", 64, 0)]
+    with pytest.raises(TraceError, match=rf"t\.csv:{1 + (before + header).count(chr(10))}: op must be"):
+        read(written(tmp_path, before + header + "X,64,0\n"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", "op,addr,not_before", "op,addr,not_before\n\n"])
+def test_a_trace_of_nothing_is_refused(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(TraceError, match="no requests; a line is op,addr,not_before"):
+        read(written(tmp_path, text, name))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_pipe(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    lines = b"R,64,0\n" * 20_000
+    writer = Thread(target=lambda: pipe.write_bytes(compress(lines)))
+    writer.start()
+    assert len(read(pipe)) == 20_000
+    writer.join()
 
 
 REQUESTS = st.lists(st.tuples(st.sampled_from("RW"), st.integers(0, 10**10), st.integers(0, 10**12)), max_size=40)
@@ -55,7 +82,11 @@ def test_parts_may_be_cut_anywhere(
     with monkeypatch.context() as patch:
         patch.setattr(requests, "PART_BYTES", part_bytes)
         patch.setattr(requests, "PART_REQUESTS", room)
-        assert read(path) == [(op, 64 * burst, time) for op, burst, time in wanted]
+        if wanted:
+            assert read(path) == [(op, 64 * burst, time) for op, burst, time in wanted]
+        else:
+            with pytest.raises(TraceError, match="no requests"):
+                read(path)
 
 
 WRONG = {
@@ -70,7 +101,9 @@ WRONG = {
     "huge address": ("R," + "9" * 30 + ",0", "addr must be a whole number of at most 18 digits"),
     "negative time": ("R,64,-1", "not_before must be a whole number"),
     "fraction": ("R,64,1.5", "not_before must be a whole number"),
-    "no time": ("R,64", "addr must be a whole number"),
+    "no time": ("R,64", "a line is op,addr,not_before, got 'R,64'"),
+    "op alone": ("R", "a line is op,addr,not_before, got 'R'"),
+    "no line": ("R;64;0", "op must be R or W"),
     "empty time": ("R,64,", "not_before must be a whole number"),
     "extra": ("R,64,0,7", "a line is op,addr,not_before"),
     "space": ("R, 64,0", "addr must be a whole number"),
@@ -103,7 +136,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
 def test_a_broken_archive(tmp_path: Path) -> None:
     path = written(tmp_path, "R,0,0\n" * 1000, "t.csv.gz")
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(TraceError, match=r"t\.csv\.gz: cannot be read"):
+    with pytest.raises(TraceError, match=r"t\.csv\.gz:1: cannot be read from this line"):
         read(path)
     path.write_bytes(b"R,0,0\n")
     with pytest.raises(TraceError, match=r"t\.csv\.gz: cannot be read: not a gzipped file"):
