@@ -85,7 +85,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
 @njit(cache=True, forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints,
-    counters: Ints, scalars: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
+    counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Offer the stream's next burst to its channel; what became of it, and its transfer."""
     slot = streams[stream, ADMITTING] % transfers.shape[1]
@@ -228,8 +228,8 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
                     continue
                 answer, index = _offer(
-                    fixed, pieces, hashes, units, banks, channel, queue, lists, counters, scalars, transfers, runs,
-                    streams, stream, edge,
+                    fixed, pieces, hashes, units, banks, channel, queue, lists, counters, transfers, runs, streams,
+                    stream, edge,
                 )  # fmt: skip
                 if answer == REFUSED:
                     continue

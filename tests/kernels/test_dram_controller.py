@@ -79,7 +79,7 @@ def by_twin(twin: SlowDram, ratio: Fraction, posts: list[Post], until: int) -> t
             twin.post(post.stream, post.transfer, number)
         twin.tick(edge)
         edge += 1
-        assert edge < 40_000, "the twin makes no progress"
+        assert edge < 200_000, "the twin makes no progress"
     core = {at for m in twin.moving for at in range(floor(m * ratio), ceil((m + 1) * ratio))}
     preset = twin.preset
     sizes = (preset.pseudo_channels * twin.use.ranks, preset.stacks, preset.bank_groups, preset.banks_per_group)
