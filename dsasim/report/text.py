@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import energy_text, new_table, percent, time_text, times
+from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.baseline.dense import Baseline
+    from dsasim.baseline.gpu import GpuBaseline
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
-
-STALL_WORDS = {
-    "drained": "no work left",
-    "dependency": "its turn",
-    "output_full": "output full",
-    "dram": "DRAM",
-    "operand": "operand",
-    "bank_conflict": "bank conflicts",
-    "imbalance": "other lanes",
-}
-"""Plain words for the stall reasons of `model.unit`."""
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
@@ -41,6 +31,9 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(_units_table(result.machine))
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
+    if result.baseline is not None:
+        console.print("dense attention on GPUs, batch 1", style="bold")
+        console.print(_gpu_table(result.baseline.gpu))
     console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
 
@@ -88,12 +81,16 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
 
 def _speedup_rows(result: RunResult, baseline: Baseline, bound: str) -> Iterator[tuple[str, str, str]]:
     """A free prediction makes every ratio an upper bound, and it is printed as one."""
+    from dsasim.baseline.dense import iso_area_obstacle
+
     mapping = MAPPING_WORDS[baseline.dense_mapping]
     text = f"against dense, same {result.arch.macs} MACs ({mapping}, {baseline.dense_cycles:,} cycles)"
     yield "speed-up", bound + times(baseline.speedup_vs_dense), text
     if baseline.iso_area is not None:
         speedup = bound + times(baseline.iso_area.speedup_ratio)
         yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
+    elif result.arch.predictor.method != "dense":
+        yield "at equal area", "", f"no other dense machine: {iso_area_obstacle(result.arch, result.cost)}"
 
 
 def _attention_row(machine: MachineResult, baseline: Baseline, bound: str) -> tuple[str, str, str]:
@@ -166,6 +163,15 @@ def _cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -
 
 def _share(part: float, whole: Mapping[str, float]) -> str:
     return percent(part / whole["total"]) if whole["total"] else ""
+
+
+def _gpu_table(baselines: Iterable[GpuBaseline]) -> Table:
+    """One row a GPU and kernel; ratios are its time over ours, as it is and for the same peak or bandwidth."""
+    table = new_table("GPU", "kernel", "time", "speed-up", "for its peak", "for its bandwidth", "from")
+    for entry in baselines:
+        ratios = (entry.speedup_ratio, entry.peak_normalised_ratio, entry.bandwidth_normalised_ratio)
+        table.add_row(entry.gpu, entry.kernel, time_text(entry.time_ns), *map(times, ratios), entry.basis)
+    return table
 
 
 def _layers_table(layers: tuple[LayerReport, ...]) -> Table:

@@ -27,10 +27,10 @@ def fit_scales(
     Found front to back, each on the codes that the steps before it give: xp_q, xp_k are the exact integer XP [L, k] of
     each sequence at input scale `scale_x`; extra_q, extra_k the columns beside them; w_q [H, K, r], w_k [H_kv, K, r].
     """
-    return {bits: _scales_at(bits, xp_q, xp_k, scale_x, extra_q, extra_k, w_q, w_k) for bits in FITTED_BITS}
+    return {bits: scales_at(bits, xp_q, xp_k, scale_x, extra_q, extra_k, w_q, w_k) for bits in FITTED_BITS}
 
 
-def _scales_at(
+def scales_at(
     bits: int,
     xp_q: Sequence[Int32],
     xp_k: Sequence[Int32],
@@ -40,6 +40,7 @@ def _scales_at(
     w_q: Float32,
     w_k: Float32,
 ) -> dict[str, Float32]:
+    """The scales of one width, see `fit_scales`."""
     factor = scale_x * projection_factor(xp_q[0].shape[1])
     entries = [xp.ravel() * factor for xp in xp_q] + [extra_q.ravel(), extra_k.ravel()]
     entries += [xp.ravel() * factor for xp, same in zip(xp_k, xp_q, strict=True) if xp is not same]

@@ -45,16 +45,17 @@ def capture(
     return Capture(model, Selection.of(layers, heads, rows, sample, step), dtype, num_outputs, scratch)
 
 
-def needs_torch() -> None:
+def needs_torch(purpose: str = "capturing a model") -> None:
     """TraceError with the pip command when PyTorch is not installed."""
-    needs("torch", f"pip install 'dsasim[torch]', or pip install torch=={TESTED_TORCH} (the version it is tested with)")
+    command = f"pip install 'dsasim[torch]', or pip install torch=={TESTED_TORCH} (the version it is tested with)"
+    needs("torch", command, purpose)
 
 
-def needs(package: str, command: str) -> Any:
+def needs(package: str, command: str, purpose: str = "capturing a model") -> Any:
     """The imported package; TraceError with the command that installs it when it is missing."""
     try:
         return import_module(package)
     except ImportError as error:
         if error.name != package:
             raise
-        raise TraceError(f"capturing a model needs {package}, which is not installed: {command}") from error
+        raise TraceError(f"{purpose} needs {package}, which is not installed: {command}") from error

@@ -49,6 +49,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+def rotary_base(model: Any) -> float | None:
+    """Theta of a model that rotates Q and K, by transformers' configuration; None: none, or one a kind of layer.
+
+    Version 5 keeps it in `rope_parameters` (a dictionary, for some models one for each kind of layer), version 4 in
+    `rope_theta`.
+    """
+    config: Any = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    parameters = getattr(config, "rope_parameters", None)
+    theta = parameters.get("rope_theta") if isinstance(parameters, dict) else getattr(config, "rope_theta", None)
+    return float(theta) if isinstance(theta, int | float) else None
+
+
 def feed_forward(model: Any, attention: str) -> tuple[int | None, bool | None]:
     """Width of the feed-forward block beside an attention module, and whether it is gated; None for what is not said.
 

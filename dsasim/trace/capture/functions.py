@@ -32,7 +32,7 @@ class AttentionMode(TorchFunctionMode):
         """Run the function, and look at it afterwards."""
         kwargs = kwargs or {}
         if func is functional.multi_head_attention_forward:
-            with self, _overrides_ignored():
+            with self, overrides_ignored():
                 return func(*args, **kwargs)
         out = func(*args, **kwargs)
         if func is functional.scaled_dot_product_attention:
@@ -66,7 +66,7 @@ def sdpa_call(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Attent
 
 
 @contextmanager
-def _overrides_ignored() -> Iterator[None]:
+def overrides_ignored() -> Iterator[None]:
     """F.multi_head_attention_forward asks has_torch_function whether to hand itself to the mode again: not now."""
     asked = functional.has_torch_function
     functional.has_torch_function = lambda *_: False

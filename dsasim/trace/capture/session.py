@@ -20,7 +20,7 @@ import torch
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
-from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, versions
+from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, rotary_base, versions
 from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
 from dsasim.trace.capture.functions import AttentionMode
@@ -121,6 +121,7 @@ class Capture:
 
     def provenance(self) -> dict[str, Any]:
         """Where each layer comes from, what was selected, what was not captured; no paths, no dates."""
+        theta = rotary_base(self._model)
         return {
             "captured_by": "dsasim.trace.capture",
             "versions": versions() | {"python": platform.python_version()},
@@ -129,7 +130,7 @@ class Capture:
             "layers": self._about,
             "not_captured": self.not_captured,
             "notes": self.notes,
-        }
+        } | ({} if theta is None else {"rotary_base": theta})
 
     def _checked(self) -> list[LayerArrays]:
         if not self.layers:

@@ -1,0 +1,161 @@
+"""Dense attention on GPUs by roofline, beside a design: raw ratios, and ratios for the same peak and bandwidth.
+
+A layer's attention on one GPU takes max(FLOPs / (peak * efficiency * occupancy), bytes / bandwidth) + launches.
+FLOPs count 4 * d_head a position; the fused kernel leaves out those beyond the diagonal of a causal layer. Bytes are
+Q, K, V and O in fp16, and for the unfused kernels four passes over the scores too. Efficiencies are measured ones
+(tables/gpus.yaml).
+Occupancy: a kernel's blocks of 128 query rows of a head are dealt out to the SMs in waves, so a batch of one, which is
+what a trace holds, leaves most of a big GPU idle (grid of FlashAttention-2, Dao, arXiv 2307.08691, section 3.2).
+
+A GPU has hundreds of times the peak and bandwidth of a small accelerator, so the raw ratio alone compares sizes. The
+peak-normalised ratio is the raw one times the GPU's peak over ours, as if so many of our machines worked at once that
+they made the GPU's peak; the bandwidth-normalised ratio does the same with memory bandwidth.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
+from dsasim.config.schema import ArchConfig
+from dsasim.cost.sourced import FROM_MEMORY, provenance
+from dsasim.model.dram_preset import peak_bytes_per_cycle
+from dsasim.trace.attention import AttentionTrace
+
+FP16_BYTES = 2
+BLOCK_ROWS = 128
+"""Query rows, and in unfused products keys too, of one thread block: a usual tile of tensor-core kernels, assumed."""
+
+SKIPS_BEYOND_DIAGONAL = {"fused"}
+LAUNCHES = {"fused": 1, "unfused": 3}
+SCORE_PASSES = {"fused": 0, "unfused": 4}
+"""Times the scores go through memory: S written and read, P written and read."""
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """The attention of one layer, as many heads of it as were chosen."""
+
+    num_heads: int
+    num_kv_heads: int
+    L_q: int
+    L_k: int
+    d_head: int
+    causal: bool
+
+    @property
+    def positions(self) -> int:
+        """Positions of one head that a kernel must compute: the last query row sees every key.
+
+        Worked example: causal, 3 rows of 5 keys: 3 + 4 + 5 = 12.
+        """
+        if not self.causal:
+            return self.L_q * self.L_k
+        return sum(max(0, self.L_k - self.L_q + row + 1) for row in range(self.L_q))
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of Q K^T and P V, two operations each."""
+        return 4 * self.d_head * self.num_heads * self.positions
+
+
+@dataclass(frozen=True)
+class GpuBaseline:
+    """Dense attention of a run on one GPU; ratios are GPU time over ours, so above 1 we are faster."""
+
+    gpu: str
+    kernel: str
+    basis: str
+    time_ns: float
+    speedup_ratio: float
+    peak_normalised_ratio: float
+    bandwidth_normalised_ratio: float
+    efficiency_source: str
+
+
+def gpu_baselines(
+    arch: ArchConfig,
+    trace: AttentionTrace,
+    selection: Mapping[int, Sequence[int]],
+    attention_cycles: int,
+    gpus: Iterable[Gpu],
+) -> tuple[GpuBaseline, ...]:
+    """Each GPU with each kernel that it has an efficiency of, on the layers and heads of a run."""
+    shapes = attention_shapes(trace, selection)
+    ours_ns = attention_cycles / float(arch.clock_ghz)
+    ours_tflops = 2 * arch.macs * float(arch.clock_ghz) / 1e3
+    ours_gbps = float(peak_bytes_per_cycle(arch)) * float(arch.clock_ghz)
+    return tuple(
+        _beside(gpu, kernel, shapes, ours_ns, ours_tflops, ours_gbps) for gpu in gpus for kernel in gpu.efficiencies
+    )
+
+
+def _beside(
+    gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: float, ours_tflops: float, ours_gbps: float
+) -> GpuBaseline:
+    time_ns = sum(attention_ns(gpu, kernel, shape) for shape in shapes)
+    ratio = time_ns / ours_ns
+    return GpuBaseline(
+        gpu=gpu.name,
+        kernel=kernel,
+        basis="measured profile" if gpu.measured else "roofline",
+        time_ns=time_ns,
+        speedup_ratio=ratio,
+        peak_normalised_ratio=ratio * gpu.peak_fp16_tflops.value / ours_tflops,
+        bandwidth_normalised_ratio=ratio * gpu.memory_gbps.value / ours_gbps,
+        efficiency_source=_provenance(gpu, _reached(gpu, kernel, shapes[0])),
+    )
+
+
+def attention_shapes(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> tuple[AttentionShape, ...]:
+    """The chosen heads of each layer as one call of a GPU kernel."""
+    layers = [(trace.layer(number), heads) for number, heads in selection.items() if heads]
+    return tuple(
+        AttentionShape(
+            num_heads=len(heads),
+            num_kv_heads=len({layer.kv_head(head) for head in heads}),
+            L_q=layer.L_q,
+            L_k=layer.L_k,
+            d_head=layer.d_head,
+            causal=layer.causal,
+        )
+        for layer, heads in layers
+    )
+
+
+def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape) -> float:
+    """Time of one layer's dense attention, in ns.
+
+    Worked example: 2 heads of 1024 x 1024, d_head 64, on 16 SMs of 1 TFLOP/s peak in all at efficiency 0.5: 0.537 GFLOP
+    at full occupancy (16 blocks of 128 rows on 16 SMs) are 1.074 ms, and a launch of 5 us makes 1.079 ms.
+    """
+    if kernel not in SKIPS_BEYOND_DIAGONAL:
+        shape = replace(shape, causal=False)
+    tflops = gpu.peak_fp16_tflops.value * _reached(gpu, kernel, shape).ratio * occupancy(gpu.sms, kernel, shape)
+    compute_ns = shape.flops / (1e3 * tflops)
+    memory_ns = attention_bytes(kernel, shape) / gpu.memory_gbps.value
+    return max(compute_ns, memory_ns) + LAUNCHES[kernel] * gpu.launch_ns
+
+
+def attention_bytes(kernel: str, shape: AttentionShape) -> int:
+    """Bytes that a kernel must move: Q and O a head, K and V a kv head, and the passes over unfused scores."""
+    vectors = 2 * shape.num_heads * shape.L_q + 2 * shape.num_kv_heads * shape.L_k
+    scores = SCORE_PASSES[kernel] * shape.num_heads * shape.L_q * shape.L_k
+    return FP16_BYTES * (vectors * shape.d_head + scores)
+
+
+def occupancy(sms: int, kernel: str, shape: AttentionShape) -> float:
+    """Share of the SMs at work, on average over the waves of thread blocks.
+
+    Worked example: 12 heads of 128 rows are 12 blocks: 12/108 of an A100; 109 blocks take two waves, 109/216.
+    """
+    columns = -(-shape.L_k // BLOCK_ROWS) if kernel == "unfused" else 1
+    blocks = shape.num_heads * -(-shape.L_q // BLOCK_ROWS) * columns
+    return blocks / (-(-blocks // sms) * sms)
+
+
+def _reached(gpu: Gpu, kernel: str, shape: AttentionShape) -> Reached:
+    return efficiency(gpu, kernel, shape.L_k, shape.d_head, shape.causal)
+
+
+def _provenance(gpu: Gpu, reached: Reached) -> str:
+    return provenance(reached.source, FROM_MEMORY if gpu.assumed else reached.trust)
