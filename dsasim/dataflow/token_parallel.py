@@ -52,4 +52,4 @@ def array_work(
         arch.pe_array.lanes,
         *vector_timing(arch, d_head, buffer),
     )
-    return ArrayWork(cycles, busy, conflict, int(reads.sum()))
+    return ArrayWork(cycles, busy, conflict, sum(reads.tolist()))
