@@ -8,6 +8,7 @@ from typing import Any
 
 import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
+from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.loader import load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
@@ -93,17 +94,19 @@ def simulate(
     *,
     quality: bool = True,
     baselines: bool = True,
+    gpus: Iterable[Gpu] | None = None,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
     what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
-    tenth and a half). ConfigError if the design cannot run the trace,
-    TraceError if it lacks a layer or head asked for, or what the scope needs.
+    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
+    ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
+    needs.
     """
     arch = effective_arch(arch, trace)
-    selection = _selection(trace, layers, heads)
+    selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
     meter = QualityMeter() if quality and not trace.masks_only else None
     stages = _stages(progress, 1 + DENSE_RUNS * baselines)
@@ -115,7 +118,7 @@ def simulate(
         machine=machine,
         quality=None if meter is None else meter.result(),
         cost=cost,
-        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope) if baselines else None,
+        baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope, gpus) if baselines else None,
         scope=scope,
         notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )
@@ -160,10 +163,10 @@ def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
     return ArchConfig.model_validate(values)
 
 
-def _selection(
+def chosen_heads(
     trace: AttentionTrace, layers: Iterable[int] | None, heads: Iterable[int] | None
 ) -> Mapping[int, Sequence[int]]:
-    """Layer number -> query heads, both ascending and each once."""
+    """Layer number -> query heads, both ascending and each once; TraceError for what the trace does not have."""
     numbers = trace.layer_numbers if layers is None else tuple(sorted(set(layers)))
     if missing := sorted(set(numbers) - set(trace.layer_numbers)):
         raise TraceError(f"{trace.meta.name}: no layer {_words(missing)}; the trace has {_words(trace.layer_numbers)}")

@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection, refuse_design
 from dsasim.cli_trace import trace_app
+from dsasim.commands_compare import compare
+from dsasim.commands_evaluate import trace_evaluate
+from dsasim.commands_report import report as report_command
 from dsasim.commands_sweep import sweep
+from dsasim.commands_validate import validate
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.model.probe import Probe
-    from dsasim.trace.attention import AttentionTrace
+    from dsasim.sim.over_time import OverTime
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 app.command()(sweep)
+app.command()(validate)
+trace_app.command("evaluate")(trace_evaluate)
+app.command("report")(report_command)
+app.command()(compare)
 
 
 class Page(StrEnum):
@@ -102,6 +110,16 @@ def run(
     timeline_window: Annotated[
         str | None, typer.Option(metavar="FIRST:LAST", help="Cycles that the timeline shows, all by default.")
     ] = None,
+    gpu_profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F.json", help="Compare with a GPU measured by `dsasim validate --profile`; repeatable."),
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="F.html", help="Write one page of pictures of the run (extra report).")
+    ] = None,
+    mask_heads: Annotated[
+        str | None, typer.Option(metavar="0:3,5:1", help="LAYER:HEAD whose masks the report shows.")
+    ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
     from json import dumps
@@ -117,7 +135,18 @@ def run(
         check_writable(timeline, "--timeline")
     elif window is not None:
         raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
-    result = _simulate(arch, trace, overrides or (), layers, heads, scope, _onlooker(timeline, window))
+    over_time = None if report is None else _report_onlooker(report, trace, mask_heads)
+    if report is None and mask_heads is not None:
+        raise ConfigError("--mask-heads is a part of --report FILE, which is not given")
+    onlooker = _onlooker(timeline, window, over_time)
+    result = _simulate(arch, trace, overrides or (), layers, heads, scope, onlooker, gpu_profile or ())
+    if report is not None:
+        from dsasim.report.html.masks import mask_pictures
+        from dsasim.report.html.run import run_page
+
+        values = result.to_json()
+        page = run_page(values, over_time, mask_pictures(values, trace, mask_heads))
+        write_text(report, "--report", page.html())
     if json is not None:
         write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
@@ -204,8 +233,11 @@ def arch_show(arch: Arch = DEFAULT_ARCH, overrides: Overrides = None) -> None:
 def arch_check(arch: Arch, overrides: Overrides = None) -> None:
     """Say OK, or everything that is wrong with a design and where."""
     from dsasim.config.loader import load_arch
+    from dsasim.model.dram_memory import check_memory
 
-    typer.echo(f"OK: {arch} is the design {load_arch(arch, overrides or ()).name}")
+    design = load_arch(arch, overrides or ())
+    check_memory(design.dram)
+    typer.echo(f"OK: {arch} is the design {design.name}")
 
 
 def _simulate(
@@ -216,39 +248,60 @@ def _simulate(
     heads: str | None,
     scope: Literal["attention", "layer", "model"],
     onlooker: "AbstractContextManager[Probe]",
+    gpu_profiles: Sequence[str],
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
     from dsasim.config.loader import load_arch
-    from dsasim.trace.find import find_trace
-    from dsasim.trace.store import open_trace
 
     design = load_arch(arch, overrides)
-    refuse_design(trace)
-    opened = open_trace(find_trace(trace))
-    chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
-    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", _common_heads(opened, chosen_layers))
+    chosen = open_selection(trace, layers, heads)
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
+    from dsasim.baseline.gpu_profile import compared_gpus
+
+    gpus = compared_gpus(gpu_profiles)
+
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
-    with LateProgress(f"{design.name} on {opened.meta.name}") as progress, onlooker as probe:
-        return simulate(design, opened, chosen_layers, chosen_heads, progress, scope, probe)
+    with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, onlooker as probe:
+        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe, gpus=gpus)
 
 
 @contextmanager
-def _onlooker(timeline: str | None, window: tuple[int, int] | None) -> "Iterator[Probe]":
-    """What looks on while a run is simulated: a writer of timelines, or nobody."""
+def _onlooker(timeline: str | None, window: tuple[int, int] | None, over_time: "OverTime | None") -> "Iterator[Probe]":
+    """What looks on while a run is simulated: a writer of timelines, `over_time` for a report, both, or nobody."""
     from dsasim.model.probe import NO_PROBE
 
     if timeline is None:
-        yield NO_PROBE
+        yield over_time or NO_PROBE
         return
     from dsasim.report.files import open_output
+    from dsasim.sim.both import Both
     from dsasim.sim.timeline import Timeline
 
     with open_output(timeline, "--timeline") as out, Timeline(out, window) as probe:
-        yield probe
+        yield probe if over_time is None else Both(probe, over_time)
+
+
+def _report_onlooker(report: str, trace: str, mask_heads: str | None) -> "OverTime":
+    """What a report needs to have seen; ConfigError if the page could not be written or lacks a head."""
+    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.html.page import check_plotly
+    from dsasim.sim.over_time import OverTime
+
+    if report == STDOUT:
+        raise ConfigError("--report -: a page is written to a file, not to stdout")
+    check_plotly()
+    check_writable(report, "--report")
+    if mask_heads is not None:
+        from dsasim.report.html.masks import parse_heads
+        from dsasim.trace.find import find_trace
+        from dsasim.trace.store import open_trace
+
+        refuse_design(trace)
+        parse_heads(mask_heads, open_trace(find_trace(trace)))
+    return OverTime()
 
 
 def parse_window(text: str, flag: str) -> tuple[int, int]:
@@ -259,8 +312,3 @@ def parse_window(text: str, flag: str) -> tuple[int, int]:
     if int(first) > int(last):
         raise ConfigError(f"{flag} {text}: the window ends before it begins")
     return int(first), int(last)
-
-
-def _common_heads(trace: "AttentionTrace", layers: Sequence[int] | None) -> range:
-    """Query heads that every chosen layer has."""
-    return range(min(trace.layer(number).num_heads for number in layers or trace.layer_numbers))

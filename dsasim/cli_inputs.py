@@ -1,11 +1,15 @@
 """What several commands of `dsasim` take: designs, traces, `--set`, and lists of numbers."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsasim.errors import ConfigError, TraceError
+
+if TYPE_CHECKING:
+    from dsasim.trace.attention import AttentionTrace
 
 DEFAULT_ARCH = "dsa-decoupled"
 DEFAULT_TRACE = "smollm2-l512"
@@ -57,3 +61,25 @@ def refuse_design(trace: str) -> None:
 
     if trace in {shipped.name for shipped in list_archs()}:
         raise TraceError(f"{trace!r} is a design, not a trace: `dsasim run` takes the design first, then the trace")
+
+
+@dataclass(frozen=True)
+class TraceSelection:
+    """A trace, and which of its layers and query heads were asked for; all where None."""
+
+    trace: "AttentionTrace"
+    layers: tuple[int, ...] | None
+    heads: tuple[int, ...] | None
+
+
+def open_selection(trace: str, layers: str | None, heads: str | None) -> TraceSelection:
+    """Open a trace and read --layers and --heads against it: TraceError or ConfigError says what is wrong."""
+    from dsasim.trace.find import find_trace
+    from dsasim.trace.store import open_trace
+
+    refuse_design(trace)
+    opened = open_trace(find_trace(trace))
+    chosen_layers = None if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
+    common_heads = range(min(opened.layer(number).num_heads for number in chosen_layers or opened.layer_numbers))
+    chosen_heads = None if heads is None else parse_numbers(heads, "--heads", common_heads)
+    return TraceSelection(opened, chosen_layers, chosen_heads)

@@ -24,8 +24,12 @@ def _kernel_cache() -> str:
     return str(Path(tempfile.gettempdir()) / f"dsasim-numba-{getpass.getuser()}-{digest.hexdigest()[:16]}")
 
 
-# before anything imports numba
+# before anything imports numba or triton; Triton's interpreter runs kernels where there is no GPU
 os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+# tests neither read nor fill the user's cache of masks
+os.environ["DSASIM_CACHE_DIR"] = ""
 
 
 @dataclass(frozen=True)

@@ -1,56 +1,41 @@
 """The slow, obvious twin of the memory: every edge, every request and every rule, one after the other.
 
 Other twins may drive it: `post` what a stream hands over at an edge, then `tick` that edge; `ends` tells when a
-transfer ends as soon as that is certain.
+transfer ends as soon as that is certain. Presets and distances are the twin's own (twin_presets.py).
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from dsasim.kernels.dram_timing import (
-    ACT,
-    IN_BANK,
-    IN_CHANNEL,
-    IN_GROUP,
-    IN_OTHER_RANKS,
-    IN_OTHER_STACKS,
-    IN_RANK,
-    PRE,
-    PRE_ALL,
-    RD,
-    REF,
-    WR,
-)
-from dsasim.model.dram import Transfer
-from dsasim.model.dram_memory import MemoryUse
-from dsasim.model.dram_preset import COMMANDS, DramPreset
-from dsasim.model.dram_rules import constraints
+from twin_presets import Chips, chips, distances
 
-NAMES = {ACT: "ACT", PRE: "PRE", RD: "RD", WR: "WR", PRE_ALL: "PREA", REF: "REF"}
+COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF")
 Place = tuple[int, ...]
 """Channel, rank, stack, bank group, bank; channel and rank only for commands to a whole rank."""
 
 
-def related(scope: int, earlier: Place, later: Place) -> bool:
+def related(scope: str, earlier: Place, later: Place) -> bool:
     """Whether a rule of this scope speaks about the two places."""
-    if scope == IN_OTHER_RANKS:
+    if scope == "other_rank":
         return earlier[:1] == later[:1] and earlier[1] != later[1]
-    if scope == IN_OTHER_STACKS:
+    if scope == "other_stack":
         return earlier[:2] == later[:2] and earlier[2] != later[2]
-    shared = {IN_BANK: 5, IN_GROUP: 4, IN_RANK: 2, IN_CHANNEL: 1}[scope]
+    shared = {"bank": 5, "group": 4, "rank": 2, "channel": 1}[scope]
     return earlier[:shared] == later[:shared]
 
 
-def place_of(preset: DramPreset, use: MemoryUse, burst: int) -> tuple[Place, int]:
+def place_of(memory: Chips, use: Any, burst: int) -> tuple[Place, int]:
     """Where a burst lies, and its row."""
     sizes = {
         "channel": use.channels,
-        "rank": use.ranks * preset.pseudo_channels,
-        "stack": preset.stacks,
-        "bankgroup": preset.bank_groups,
-        "bank": preset.banks_per_group,
-        "column": preset.columns // preset.burst_length,
-        "row": preset.rows,
+        "rank": use.ranks * memory.pseudo_channels,
+        "stack": memory.stacks,
+        "bankgroup": memory.bank_groups,
+        "bank": memory.banks_per_group,
+        "column": memory.bursts_per_row,
+        "row": memory.rows,
     }
     at = dict.fromkeys(sizes, 0)
     indices = ("rank", "stack", "bankgroup", "bank")
@@ -65,7 +50,7 @@ def place_of(preset: DramPreset, use: MemoryUse, burst: int) -> tuple[Place, int
             at[name] ^= column % sizes[name]
             column //= sizes[name]
     else:
-        order = use.mapping.split("-")
+        order = use.mapping.replace("pseudochannel", "rank").split("-")
         order += [name for name in ("stack", "rank", "channel") if name not in order]
         for name in reversed(order):
             at[name], burst = burst % sizes[name], burst // sizes[name]
@@ -105,18 +90,25 @@ class Channel:
 class SlowDram:
     """The whole memory, edge by edge."""
 
-    def __init__(self, preset: DramPreset, use: MemoryUse, num_streams: int = 1, outstanding: int = 10**9) -> None:
-        self.preset, self.use, self.outstanding = preset, use, outstanding
-        self.t = preset.ticks
-        ticks = {COMMANDS[name]: count for name, count in preset.command_ticks.items()}
-        rules = constraints(self.t, ticks, closed_page=use.page == "closed")
+    def __init__(
+        self,
+        name: str,
+        use: Any,
+        num_streams: int = 1,
+        outstanding: int = 10**9,
+        timing: Mapping[str, int] | None = None,
+    ) -> None:
+        """The preset of this name, some timings replaced; `use`: mapping, channels, ranks, refresh, page."""
+        self.chips, self.use, self.outstanding = chips(name, timing), use, outstanding
+        self.t = self.chips.t
+        rules = distances(self.chips, closed_page=use.page == "closed")
         self.rules = {
-            command: [(scope, earlier, distance) for scope, earlier, later, distance in rules if later == command]
-            for command in NAMES
+            command: [(scope, earlier, ticks) for earlier, later, scope, ticks in rules if later == command]
+            for command in COMMANDS
         }
         self.channels = [Channel() for _ in range(use.channels)]
         self.open_rows: dict[Place, int] = {}
-        self.last: dict[int, dict[Place, int]] = {command: {} for command in NAMES}
+        self.last: dict[str, dict[Place, int]] = {command: {} for command in COMMANDS}
         self.acts: dict[Place, list[int]] = {}
         self.to_admit: list[list[tuple[int, bool, object]]] = [[] for _ in range(num_streams)]
         self.on_bus: list[tuple[int, int, int]] = []
@@ -131,9 +123,9 @@ class SlowDram:
         self._latest: dict[object, int] = {}
 
     # ------------------------------------------------------------------------------------------ the machine's side
-    def post(self, stream: int, transfer: Transfer, owner: object) -> None:
+    def post(self, stream: int, transfer: Any, owner: object) -> None:
         """Cut a transfer into aligned bursts, run by run; one that was the last before is not moved again."""
-        size, last = self.preset.access_bytes, -1
+        size, last = self.chips.access_bytes, -1
         for start, run_bytes in zip(transfer.starts.tolist(), transfer.sizes.tolist(), strict=True):
             for number in range(start // size, (start + run_bytes - 1) // size + 1):
                 if number != last:
@@ -179,7 +171,7 @@ class SlowDram:
     # --------------------------------------------------------------------------------------------- the controller
     def offer(self, number: int, is_write: bool, owner: object, edge: int, stream: int = 0) -> bool:
         """Whether the memory takes a burst at this edge."""
-        place, row = place_of(self.preset, self.use, number)
+        place, row = place_of(self.chips, self.use, number)
         channel = self.channels[place[0]]
         if any(burst.number == number for burst in channel.writes):
             self.counts["merged" if is_write else "forwarded"] += 1
@@ -196,8 +188,8 @@ class SlowDram:
         """Every channel's commands of an edge."""
         for number, channel in enumerate(self.channels):
             if self.use.refresh and edge > 0 and edge % self.t["nREFI"] == 0:
-                channel.due += range(self.use.ranks * self.preset.pseudo_channels)
-            {"one": self._one, "row_and_column": self._two, "split_activate": self._split}[self.preset.bus](
+                channel.due += range(self.use.ranks * self.chips.pseudo_channels)
+            {"one": self._one, "row_and_column": self._two, "split_activate": self._split}[self.chips.bus](
                 number, channel, edge
             )
 
@@ -207,16 +199,16 @@ class SlowDram:
         if channel.due:
             self._refresh(number, channel, edge)
             return
-        self._queued(channel, edge, {ACT, PRE, RD, WR})
+        self._queued(channel, edge, {"ACT", "PRE", "RD", "WR"})
 
     def _two(self, number: int, channel: Channel, edge: int) -> None:
-        rising = self.preset.ticks_per_cycle == 1 or edge % 2 == 1
+        rising = self.chips.ticks_per_cycle == 1 or edge % 2 == 1
         if rising and not self._activated(channel, edge) and not channel.due:
-            self._queued(channel, edge, {RD, WR})
+            self._queued(channel, edge, {"RD", "WR"})
         if channel.due:
             self._refresh(number, channel, edge, rising=rising)
         else:
-            self._queued(channel, edge, {ACT, PRE} if rising else {PRE})
+            self._queued(channel, edge, {"ACT", "PRE"} if rising else {"PRE"})
 
     def _split(self, number: int, channel: Channel, edge: int) -> None:
         if channel.opening and channel.opening[0][1] == edge:
@@ -229,18 +221,20 @@ class SlowDram:
             self._split_normally(number, channel, edge)
 
     def _split_normally(self, number: int, channel: Channel, edge: int) -> None:
-        found = self._first(sorted(channel.activated, key=lambda b: b.arrived), channel, edge, {RD, WR})
+        found = self._first(sorted(channel.activated, key=lambda b: b.arrived), channel, edge, {"RD", "WR"})
         line = channel.activated
         if found is None and channel.due:
             if self._refresh(number, channel, edge):
                 return
         elif found is None:
             line = self._mode_line(channel)
-            found = self._first(line, channel, edge, {PRE, RD, WR} if channel.opening else {ACT, PRE, RD, WR})
+            found = self._first(
+                line, channel, edge, {"PRE", "RD", "WR"} if channel.opening else {"ACT", "PRE", "RD", "WR"}
+            )
         if found is None:
             if channel.opening:
                 self._second_act(channel, edge)
-        elif self._next(found) not in (RD, WR):
+        elif self._next(found) not in ("RD", "WR"):
             self._prepare(channel, line, found, edge)
         elif edge < channel.clock_until:
             self._access(channel, line, found, edge)
@@ -256,16 +250,16 @@ class SlowDram:
         channel.activated.append(burst)
 
     def _activated(self, channel: Channel, edge: int) -> bool:
-        found = self._first(sorted(channel.activated, key=lambda b: b.arrived), channel, edge, {RD, WR})
+        found = self._first(sorted(channel.activated, key=lambda b: b.arrived), channel, edge, {"RD", "WR"})
         if found is not None:
             self._access(channel, channel.activated, found, edge)
         return found is not None
 
-    def _queued(self, channel: Channel, edge: int, allowed: set[int]) -> None:
+    def _queued(self, channel: Channel, edge: int, allowed: set[str]) -> None:
         line = self._mode_line(channel)
         found = self._first(line, channel, edge, allowed)
         if found is not None:
-            step = self._access if self._next(found) in (RD, WR) else self._prepare
+            step = self._access if self._next(found) in ("RD", "WR") else self._prepare
             step(channel, line, found, edge)
 
     def _mode_line(self, channel: Channel) -> list[Burst]:
@@ -275,53 +269,53 @@ class SlowDram:
             channel.writing = len(channel.writes) > 0.8 * 32 or not channel.reads
         return channel.writes if channel.writing else channel.reads
 
-    def _first(self, line: list[Burst], channel: Channel, edge: int, allowed: set[int]) -> Burst | None:
+    def _first(self, line: list[Burst], channel: Channel, edge: int, allowed: set[str]) -> Burst | None:
         """The oldest whose next command is allowed and legal, and if a PRE, takes no row away that is wanted."""
         for burst in line:
             command = self._next(burst)
             if command is None or command not in allowed or not self.legal(command, burst.place, edge):
                 continue
-            rivals = [other for other in line if other.arrived <= burst.arrived and self._next(other) in (RD, WR)]
+            rivals = [other for other in line if other.arrived <= burst.arrived and self._next(other) in ("RD", "WR")]
             wanted = any(other.place == burst.place for other in channel.activated + rivals)
-            if command != PRE or not wanted:
+            if command != "PRE" or not wanted:
                 return burst
         return None
 
-    def _next(self, burst: Burst) -> int | None:
+    def _next(self, burst: Burst) -> str | None:
         if any(burst.place == other.place for other, _ in self.channels[burst.place[0]].opening):
             return None
         row = self.open_rows.get(burst.place)
         if row is None:
-            return ACT
-        return PRE if row != burst.row else WR if burst.is_write else RD
+            return "ACT"
+        return "PRE" if row != burst.row else "WR" if burst.is_write else "RD"
 
     def _refresh(self, number: int, channel: Channel, edge: int, *, rising: bool = True) -> bool:
         rank = (number, channel.due[0])
         open_banks = [bank for bank in self.open_rows if bank[:2] == rank]
-        command = PRE_ALL if open_banks else REF
+        command = "PREA" if open_banks else "REF"
         users = channel.activated + [burst for burst, _ in channel.opening]
         if any(burst.place[:2] == rank for burst in users) or not self.legal(command, rank, edge):
             return False
-        if command == REF and not rising:
+        if command == "REF" and not rising:
             return False
         self._record(command, rank, None, edge)
         for bank in open_banks:
             del self.open_rows[bank]
-        if command == REF:
+        if command == "REF":
             channel.due.pop(0)
         return True
 
     def _prepare(self, channel: Channel, line: list[Burst], burst: Burst, edge: int) -> None:
         """ACT or PRE."""
-        if self._next(burst) == PRE:
+        if self._next(burst) == "PRE":
             self._touch(burst, "conflicts")
-            self._record(PRE, burst.place, self.open_rows.pop(burst.place), edge)
+            self._record("PRE", burst.place, self.open_rows.pop(burst.place), edge)
             return
         self._touch(burst, "misses")
-        self._record(ACT, burst.place, burst.row, edge)
+        self._record("ACT", burst.place, burst.row, edge)
         self.acts.setdefault(burst.place[:2], []).append(edge)
         line.remove(burst)
-        if self.preset.bus == "split_activate":
+        if self.chips.bus == "split_activate":
             channel.opening.append((burst, edge + self.t["nAAD"]))
         else:
             self.open_rows[burst.place] = burst.row
@@ -330,7 +324,7 @@ class SlowDram:
     def _access(self, channel: Channel, line: list[Burst], burst: Burst, edge: int) -> None:
         """Read or write the burst."""
         self._touch(burst, "hits")
-        self._record(WR if burst.is_write else RD, burst.place, burst.row, edge)
+        self._record("WR" if burst.is_write else "RD", burst.place, burst.row, edge)
         line.remove(burst)
         first = edge + self.t["nCWL" if burst.is_write else "nCL"]
         end = first + self.t["nBL"]
@@ -350,16 +344,16 @@ class SlowDram:
         self.counts[kind] += not burst.touched
         burst.touched = True
 
-    def _record(self, command: int, place: Place, row: int | None, edge: int) -> None:
-        self.counts[NAMES[command]] += 1
+    def _record(self, command: str, place: Place, row: int | None, edge: int) -> None:
+        self.counts[command] += 1
         self.last[command][place] = edge
-        self.commands.append((edge, NAMES[command], place, row))
+        self.commands.append((edge, command, place, row))
 
-    def legal(self, command: int, place: Place, edge: int) -> bool:
+    def legal(self, command: str, place: Place, edge: int) -> bool:
         """Whether every earlier command that a rule names lies far enough back."""
         for scope, earlier, distance in self.rules[command]:
             for where, when in self.last[earlier].items():
                 if edge - when < distance and related(scope, where, place):
                     return False
         recent = self.acts.get(place[:2], [])[-4:]
-        return command != ACT or len(recent) < 4 or edge - recent[0] >= self.t["nFAW"]
+        return command != "ACT" or len(recent) < 4 or edge - recent[0] >= self.t["nFAW"]

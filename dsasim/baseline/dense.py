@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
+from dsasim.baseline.gpu_profile import compared_gpus
+from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.dense_phase import Scope
@@ -67,8 +69,12 @@ def dense_baseline(
     cost: Cost,
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
+    gpus: Iterable[Gpu] | None = None,
 ) -> Baseline:
-    """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any."""
+    """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any.
+
+    `gpus` stand beside them: those of the shipped table and profiles by default.
+    """
     following = iter(stages)
     mapping, dense = fastest_dense(arch, trace, selection, following, scope)
     dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
@@ -82,7 +88,7 @@ def dense_baseline(
         speedup_vs_dense=dense.cycles / machine.cycles,
         energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
         iso_area=widened,
-        gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles),
+        gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles, compared_gpus() if gpus is None else gpus),
     )
 
 
@@ -139,10 +145,24 @@ def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
     0.4 mm2 and 0.1 mm2 of softmax each, and 1.2 mm2 of sparse-only parts, make 4 + floor(1.2 / 0.5) = 6 lanes; tiles of
     20 rows in groups of 4 could use 5 of them.
     """
-    lane_mm2 = (cost.area_mm2["pe_array"] + cost.area_mm2["softmax"]) / arch.pe_array.lanes
-    lanes = arch.pe_array.lanes + int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
     groups = arch.scheduler.tile_rows // arch.scheduler.token_parallelism
-    return min(lanes, max(groups, arch.pe_array.lanes))
+    return min(arch.pe_array.lanes + _lanes_paid(arch, cost), max(groups, arch.pe_array.lanes))
+
+
+def iso_area_obstacle(arch: ArchConfig, cost: Cost) -> str:
+    """Why `dense_baseline` found no dense machine of the design's area; empty if nothing stands in its way."""
+    lanes, tile_rows = arch.pe_array.lanes, arch.scheduler.tile_rows
+    if _lanes_paid(arch, cost) == 0:
+        return "the area of what only sparse attention needs does not pay for a lane"
+    if iso_area_lanes(arch, cost) == lanes:
+        return f"a tile of {tile_rows} rows has no group of {arch.scheduler.token_parallelism} for another lane"
+    return "" if iso_area_lanes(arch, cost) <= MAX_LANES else f"it would have more than {MAX_LANES} lanes"
+
+
+def _lanes_paid(arch: ArchConfig, cost: Cost) -> int:
+    """Whole lanes that the area of the sparse-only parts pays for."""
+    lane_mm2 = (cost.area_mm2["pe_array"] + cost.area_mm2["softmax"]) / arch.pe_array.lanes
+    return int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
 
 
 def _iso_area(
@@ -154,10 +174,10 @@ def _iso_area(
     stages: Iterator[Progress | None],
     scope: Scope,
 ) -> IsoArea | None:
-    """None where the design has nothing to trade for a lane, or so much that no array could use it."""
-    lanes = iso_area_lanes(arch, cost)
-    if not arch.pe_array.lanes < lanes <= MAX_LANES:
+    """None where `iso_area_obstacle` says why."""
+    if iso_area_obstacle(arch, cost):
         return None
+    lanes = iso_area_lanes(arch, cost)
     dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection, stages, scope)
     return IsoArea(lanes, run.cycles, dataflow, run.cycles / cycles)
 

@@ -15,7 +15,7 @@ they made the GPU's peak; the bandwidth-normalised ratio does the same with memo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsasim.baseline.gpu_table import KERNELS, Gpu, Reached, efficiency, load_gpus
+from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.sourced import FROM_MEMORY, provenance
 from dsasim.model.dram_preset import peak_bytes_per_cycle
@@ -77,17 +77,15 @@ def gpu_baselines(
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     attention_cycles: int,
-    gpus: Iterable[Gpu] | None = None,
+    gpus: Iterable[Gpu],
 ) -> tuple[GpuBaseline, ...]:
-    """Each GPU (all that are shipped by default) with each kernel, on the layers and heads of a run."""
+    """Each GPU with each kernel that it has an efficiency of, on the layers and heads of a run."""
     shapes = attention_shapes(trace, selection)
     ours_ns = attention_cycles / float(arch.clock_ghz)
     ours_tflops = 2 * arch.macs * float(arch.clock_ghz) / 1e3
     ours_gbps = float(peak_bytes_per_cycle(arch)) * float(arch.clock_ghz)
     return tuple(
-        _beside(gpu, kernel, shapes, ours_ns, ours_tflops, ours_gbps)
-        for gpu in (load_gpus() if gpus is None else gpus)
-        for kernel in KERNELS
+        _beside(gpu, kernel, shapes, ours_ns, ours_tflops, ours_gbps) for gpu in gpus for kernel in gpu.efficiencies
     )
 
 

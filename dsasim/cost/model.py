@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import PREDICTED, ArchConfig, BufferConfig
 from dsasim.cost import units
 from dsasim.cost.dram import dram_energy
 from dsasim.cost.units import Unit
@@ -105,7 +105,19 @@ def _chip(arch: ArchConfig) -> dict[str, Unit]:
         "pe_array": units.pe_array(arch),
         "softmax": units.softmax(arch),
     }
-    return chip | {f"buffer_{name}": units.buffer(arch, name, getattr(arch.buffers, name)) for name in BUFFERS}
+    return chip | {f"buffer_{name}": units.buffer(arch, name, _buffer(arch, name)) for name in BUFFERS}
+
+
+def _buffer(arch: ArchConfig, name: str) -> BufferConfig | None:
+    """A buffer of the design, if its method has a use for it: like the units that fill it, it is free otherwise.
+
+    The predictor's is for methods that predict, the mask's for all but dense.
+    """
+    method = arch.predictor.method
+    if (name == "predictor" and method not in PREDICTED) or (name == "mask" and method == "dense"):
+        return None
+    design: BufferConfig | None = getattr(arch.buffers, name)
+    return design
 
 
 def _dram(arch: ArchConfig) -> Unit:
@@ -154,8 +166,8 @@ def _check_counters(arch: ArchConfig, counted: dict[str, Unit], counters: Mappin
         raise InvariantError(f"the cost model has no price for the counters {', '.join(unknown)}")
     for name in BUFFERS:
         used = any(counters[counter] for counter in counted[f"buffer_{name}"].energy_pj)
-        if used and getattr(arch.buffers, name) is None:
-            raise InvariantError(f"the run counts traffic of buffers.{name}, which the design does not have")
+        if used and _buffer(arch, name) is None:
+            raise InvariantError(f"the run counts traffic of buffers.{name}, which the design does not have or use")
 
 
 def _other_sources(arch: ArchConfig, dram: Unit) -> dict[str, str]:

@@ -66,7 +66,7 @@ class DramState(NamedTuple):
     ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) -> None:
     """Move the transfer, and the stream where it is done, to the next burst to admit."""
     streams[stream, LOCATED] = 0
@@ -82,16 +82,12 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
         transfers[stream, slot, NEXT], transfers[stream, slot, LEFT_IN_RUN] = runs[index, run, 0], runs[index, run, 1]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints,
     counters: Ints, scalars: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Offer the stream's next burst to its channel, if its limit has room; what became of it and its transfer."""
-    if streams[stream, ADMITTING] == streams[stream, POSTED]:
-        return REFUSED, 0
-    if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
-        return REFUSED, 0
+    """Offer the stream's next burst to its channel; what became of it, and its transfer."""
     slot = streams[stream, ADMITTING] % transfers.shape[1]
     burst, write = transfers[stream, slot, NEXT], transfers[stream, slot, WRITES_DATA]
     if streams[stream, LOCATED] == 0:
@@ -109,7 +105,7 @@ def _offer(
     return answer, index
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> bool:
     """Book the end of a burst of transfer `index`; True if it was the last that was unknown."""
     stream, slot = index // transfers.shape[1], index % transfers.shape[1]
@@ -121,7 +117,7 @@ def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> b
     return bool(transfers[stream, slot, UNISSUED] == 0)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
     at = edge & (RING - 1)
@@ -224,15 +220,20 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 completions += 1
         for _ in range(0 if full else len(channel)):
             full = True
-            for turn in range(len(streams)):
-                stream = (scalars[POINTER] + turn) % len(streams)
+            stream = scalars[POINTER] - 1
+            for _turn in range(len(streams)):
+                stream = stream + 1 if stream + 1 < len(streams) else 0
+                if streams[stream, ADMITTING] == streams[stream, POSTED]:
+                    continue
+                if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
+                    continue
                 answer, index = _offer(
                     fixed, pieces, hashes, units, banks, channel, queue, lists, counters, scalars, transfers, runs,
                     streams, stream, edge,
                 )  # fmt: skip
                 if answer == REFUSED:
                     continue
-                scalars[POINTER] = (stream + 1) % len(streams)
+                scalars[POINTER] = stream + 1 if stream + 1 < len(streams) else 0
                 full = False
                 if answer == SHORTCUT:
                     remaining -= 1

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
-from dsasim.config.schema import ArchConfig, DramConfig
+from dsasim.config.schema import ArchConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_channel as controller
 from dsasim.kernels import dram_queue as queue
-from dsasim.model.dram_memory import MemoryUse, new_memory
+from dsasim.model.dram_memory import memory_use, new_memory
 from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
 
 AFTER_EVERYTHING = EventPriority(2)
@@ -174,11 +174,6 @@ class Dram:
             wider = np.zeros((indices, max(num_runs, 2 * room), 2), np.int64)
             wider[:, :room] = self.state.runs
             self.state = self.state._replace(runs=wider)
-
-
-def memory_use(config: DramConfig) -> MemoryUse:
-    """How a design uses its memory."""
-    return MemoryUse(config.mapping, config.channels, config.ranks, config.refresh, config.page)
 
 
 def _new_state(arch: ArchConfig, num_streams: int, core_cycles_per_edge: Fraction) -> kernel.DramState:

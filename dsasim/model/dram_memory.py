@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dsasim.config.schema import DramConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels import dram_channel as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_timing as timing
 from dsasim.kernels.dram import MemoryState
 from dsasim.model.dram_mapping import mapping_tables
-from dsasim.model.dram_preset import BUSES, COMMANDS, DramPreset
+from dsasim.model.dram_preset import BUSES, COMMANDS, DramPreset, load_presets
 from dsasim.model.dram_rules import constraints, table
 
 Page = Literal["open", "closed"]
@@ -28,11 +30,26 @@ class MemoryUse:
     page: Page = "open"
 
 
-def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> MemoryState:
-    """All channels with every bank closed; ConfigError for a mapping or a number of ranks that the preset has not."""
+def memory_use(config: DramConfig) -> MemoryUse:
+    """How a design uses its memory."""
+    return MemoryUse(config.mapping, config.channels, config.ranks, config.refresh, config.page)
+
+
+def check_memory(config: DramConfig) -> None:
+    """ConfigError for what no memory of the design's preset has: several ranks, a field of the mapping."""
+    addressing(load_presets()[config.preset], memory_use(config))
+
+
+def addressing(preset: DramPreset, use: MemoryUse) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The tables of `model.dram_mapping`; ConfigError for a mapping or a number of ranks that the preset has not."""
     if use.ranks > 1 and "nCS" not in preset.timing_cycles:
         raise ConfigError(f"{preset.standard} has one rank a channel, not {use.ranks}")
-    pieces, hashes = mapping_tables(preset, use.mapping, use.channels, use.ranks)
+    return mapping_tables(preset, use.mapping, use.channels, use.ranks)
+
+
+def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> MemoryState:
+    """All channels with every bank closed; ConfigError for a mapping or a number of ranks that the preset has not."""
+    pieces, hashes = addressing(preset, use)
     closed_page = use.page == "closed"
     command_ticks = {COMMANDS[name]: ticks for name, ticks in preset.command_ticks.items()}
     rules, rules_of = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))

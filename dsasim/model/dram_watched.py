@@ -28,7 +28,7 @@ class WatchedDram(Dram):
 
     def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, probe: Probe) -> None:
         super().__init__(env, arch, num_streams, 1 + EDGES * COMMANDS_PER_EDGE * arch.dram.channels)
-        self._probe = probe
+        self.probe = probe
         self._bursts: list[NDArray[np.int64]] = []
 
     def finish(self, cycles: int) -> None:
@@ -37,7 +37,7 @@ class WatchedDram(Dram):
         num, den = self.core_cycles_per_edge.as_integer_ratio()
         edges = np.concatenate([np.empty((0, 2), np.int64), *self._bursts])
         data = np.stack([edges[:, 0] * num // den, -(-edges[:, 1] * num // den)], axis=1)
-        self._probe.bus(data[np.argsort(data[:, 0], kind="stable")], self.open_intervals, cycles)
+        self.probe.bus(data[np.argsort(data[:, 0], kind="stable")], self.open_intervals, cycles)
 
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
         kernel.catch_up(self.memory, self.state, first)  # refreshes of an idle memory: any number of commands

@@ -1,7 +1,9 @@
 """What every prediction method gives: keep masks, and what they cost to make."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -75,6 +77,14 @@ class KeepMask:
     def rows(self) -> Int64:
         """The row of each kept position, int64 [nnz]."""
         return np.repeat(np.arange(len(self.indptr) - 1), self.row_counts)
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of the mask."""
+        keys = hashlib.sha256(str(self.num_keys).encode())
+        keys.update(self.indptr.data)
+        keys.update(self.indices.data)
+        return keys.hexdigest()
 
     def to_dense(self) -> Bool:
         """The mask as a boolean [L_q, L_k]."""

@@ -1,14 +1,39 @@
 """A predictor that recalls the masks of earlier designs which predict and select alike."""
 
 from collections.abc import Callable, Hashable
+from dataclasses import astuple
 from functools import cached_property
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors.base import KeepMask, LayerPredictor, PredictionWork, Selection
-from dsasim.trace.memory import Memory
+from dsasim.trace.memory import Arrays, Form, Memory, whole
 
-NUMBER_BYTES = 100
-"""About what a few numbers and their key take."""
+
+def _packed_work(work: PredictionWork | None) -> Arrays:
+    return {} if work is None else {"numbers": whole(*astuple(work))}
+
+
+def _packed_selection(selection: Selection) -> Arrays:
+    """The mask may be had a block at a time, but one that is remembered is one block."""
+    keep = selection.keep.block(0, len(selection.row_cycles))
+    rest = (keep.num_keys, selection.comparisons, selection.entries_read, selection.entries_written)
+    return {
+        "indptr": keep.indptr,
+        "indices": keep.indices,
+        "row_cycles": selection.row_cycles,
+        "numbers": whole(*rest),
+    }
+
+
+def _selection(arrays: Arrays) -> Selection:
+    num_keys, *rest = arrays["numbers"].tolist()
+    return Selection(KeepMask(arrays["indptr"], arrays["indices"], num_keys), arrays["row_cycles"], *rest)
+
+
+WORK = Form[PredictionWork | None](
+    _packed_work, lambda arrays: PredictionWork(*arrays["numbers"].tolist()) if arrays else None
+)
+SELECTION = Form[Selection](_packed_selection, _selection)
 
 
 class Remembered:
@@ -22,11 +47,11 @@ class Remembered:
     @property
     def work(self) -> PredictionWork | None:
         """What the predictor unit has to compute for the layer."""
-        return self._memory.recall(("work", self._key), lambda: self._predictor.work, lambda _: NUMBER_BYTES)
+        return self._memory.recall(("work", self._key), lambda: self._predictor.work, WORK)
 
     def select(self, head: int, /) -> Selection:
         """The keep mask of a query head."""
-        return self._memory.recall(("select", head, self._key), lambda: self._predictor.select(head), _num_bytes)
+        return self._memory.recall(("select", head, self._key), lambda: self._predictor.select(head), SELECTION)
 
     @cached_property
     def _predictor(self) -> LayerPredictor:
@@ -39,14 +64,6 @@ def mask_key(arch: ArchConfig, number: int) -> Hashable:
     The sizes of the predictor's array and the number of selectors say how long that takes, which is not held.
     """
     generator = arch.mask_generator
-    return (
-        number,
-        arch.predictor.model_copy(update={"array_rows": None, "array_columns": None}),
-        None if generator is None else generator.model_copy(update={"num_selectors": 1}),
-    )
-
-
-def _num_bytes(selection: Selection) -> int:
-    keep = selection.keep
-    stored = keep.indptr.nbytes + keep.indices.nbytes if isinstance(keep, KeepMask) else 0
-    return selection.row_cycles.nbytes + stored + NUMBER_BYTES
+    predictor = arch.predictor.model_copy(update={"array_rows": None, "array_columns": None})
+    selecting = None if generator is None else generator.model_copy(update={"num_selectors": 1}).model_dump_json()
+    return number, predictor.model_dump_json(), selecting

@@ -4,7 +4,6 @@ A block of rows at a time; every figure is one number a row, and these are summe
 not depend on where blocks are cut.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from dsasim.predictors import KeepMask
 from dsasim.predictors.base import Mask
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.memory import Form
 from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import Scorer, exact_scorer
 
@@ -108,6 +108,7 @@ class _Sums:
 
 
 MASKS = ("ours", "oracle", "random", "sink_window")
+ROW_FIGURES = Form[Float64](lambda figures: {"figures": figures}, lambda arrays: arrays["figures"])
 
 
 @dataclass
@@ -137,9 +138,8 @@ def _head_figures(layer: LayerTrace, head: int, keep: Mask) -> Float64:
     """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, recalled where the layer remembers the mask."""
     if layer.memory is None or not isinstance(keep, KeepMask):
         return _computed(layer, head, keep)
-    digest = hashlib.sha256(keep.indptr.tobytes() + keep.indices.tobytes()).digest()
     return layer.memory.recall(
-        ("quality", layer.number, head, digest), lambda: _computed(layer, head, keep), lambda found: found.nbytes
+        ("quality", layer.number, head, keep.digest), lambda: _computed(layer, head, keep), ROW_FIGURES
     )
 
 

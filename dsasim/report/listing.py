@@ -1,12 +1,14 @@
 """The tables of `arch list` and `trace info`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from rich.console import Console
 from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
 from dsasim.report.style import new_table, percent
+from dsasim.trace.attention import TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
 
@@ -31,7 +33,7 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
     if note := kind_note(meta):
         console.print(note, style="yellow")
     console.print(_provenance({"sha256": meta.sha256, "format version": meta.format_version, **meta.provenance}))
-    console.print(_shapes(info.layers))
+    console.print(_shapes(info.layers, _captured_as(meta)))
     console.print("share of the allowed keys", style="bold")
     console.print(_densities(info))
 
@@ -39,15 +41,35 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
 def _provenance(facts: Mapping[str, object]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        words = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else str(value)
-        grid.add_row(name.replace("_", " "), words)
+        lines = value if _is_list(value) else [value]
+        if lines:
+            grid.add_row(name.replace("_", " "), "\n".join(_words(line, keys=line is value) for line in lines))
     return grid
 
 
-def _shapes(layers: tuple[LayerInfo, ...]) -> Table:
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _words(value: object, *, keys: bool) -> str:
+    """A value of the provenance as text: of an object its items, with their keys or without, or the value itself."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{key} {item}" if keys else str(item) for key, item in value.items())
+
+
+def _captured_as(meta: TraceMeta) -> dict[object, object]:
+    """Layer number -> self, cross or decode, where a capture noted it: shapes alone cannot tell the last two apart."""
+    layers = meta.provenance.get("layers")
+    noted = [layer for layer in layers if isinstance(layer, Mapping)] if _is_list(layers) else []
+    return {layer.get("number"): layer["attention"] for layer in noted if "attention" in layer}
+
+
+def _shapes(layers: tuple[LayerInfo, ...], captured_as: Mapping[object, object]) -> Table:
     table = new_table("layer", "heads", "kv heads", "L_q", "L_k", "d_head", "d_model", "attention", "sigma fitted")
     for layer in layers:
-        attention = ("self" if layer.self_attention else "cross") + (", causal" if layer.causal else "")
+        kind = captured_as.get(layer.number, "self" if layer.self_attention else "cross")
+        attention = f"{kind}{', causal' if layer.causal else ''}"
         counts = (layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.d_model)
         sigmas = ", ".join(map(str, layer.sigmas)) or "none"
         table.add_row(str(layer.number), *map(str, counts), attention, sigmas)

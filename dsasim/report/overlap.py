@@ -129,7 +129,7 @@ def _grid(layers: Sequence[LayerOverlap]) -> Iterator[str]:
 def _cell(x: float, y: float, layer: int, head: HeadOverlap) -> str:
     """A head's cell, which says more when pointed at."""
     fill = "#" + "".join(f"{round(255 + (part - 255) * head.iou_ratio):02x}" for part in DARK)
-    colour = "#ffffff" if head.iou_ratio > 0.5 else "#1f2328"
+    colour = "#ffffff" if head.iou_ratio > 0.8 else "#1f2328"
     more = f"layer {layer} head {head.head}: IoU {head.iou_ratio:.3f}, by chance {head.chance_iou_ratio:.3f}"
     box = f'<rect x="{x}" y="{y}" width="{CELL_WIDTH - 2}" height="{CELL_HEIGHT - 2}" fill="{fill}" stroke="#d0d0d0"/>'
     label = _text(x + CELL_WIDTH / 2 - 1, y + 17, f"{head.iou_ratio:.2f}", 12, "middle", colour)

@@ -1,6 +1,8 @@
 """How numbers and tables look: at most 100 columns, the same on a terminal, in a pipe and in a file."""
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import IO
 
 from rich.box import SIMPLE_HEAD
@@ -8,6 +10,30 @@ from rich.console import Console
 from rich.table import Table
 
 MAX_COLUMNS = 100
+
+COLOURS = {
+    "busy": "#0072b2",
+    "bank_conflict": "#cc79a7",
+    "imbalance": "#f0e442",
+    "dram": "#d55e00",
+    "operand": "#e69f00",
+    "output_full": "#56b4e9",
+    "dependency": "#8c8c8c",
+    "drained": "rgba(140,140,140,0.3)",
+}
+"""Of the owners of a cycle: Okabe and Ito's palette, told apart by colour-blind readers (https://jfly.uni-koeln.de/color),
+and two greys. Timelines have the nearest that their viewer knows (`sim.timeline.STALLS`)."""
+
+STALL_WORDS = {
+    "drained": "no work left",
+    "dependency": "its turn",
+    "output_full": "output full",
+    "dram": "DRAM",
+    "operand": "operand",
+    "bank_conflict": "bank conflicts",
+    "imbalance": "other lanes",
+}
+"""Plain words for the stall reasons of `model.unit`."""
 
 _PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
 
@@ -45,6 +71,18 @@ def percent(ratio: float) -> str:
 def times(ratio: float) -> str:
     """Return a factor with three significant digits: 2.5 → `2.50x`."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:#.3g}x"
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, or all those before the point: 38760.4 → `38,760`."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def short_keys(keys: Sequence[str]) -> list[str]:
+    """Return each key without the sections that no other key needs to be told from it: a.b.c -> c."""
+    ends = [[".".join(key.split(".")[-length:]) for length in range(1, key.count(".") + 2)] for key in keys]
+    counts = Counter(end for each in ends for end in each)
+    return [next(end for end in each if counts[end] == 1) for each in ends]
 
 
 def _scaled(trillionths: float, unit: str) -> str:

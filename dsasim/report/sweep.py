@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import MAX_COLUMNS, new_table
+from dsasim.report.style import MAX_COLUMNS, new_table, short_keys
 from dsasim.sweep.store import RESULTS
+from dsasim.trace.notes import kind_note
 
 if TYPE_CHECKING:
     from dsasim.sweep.query import Answer
@@ -42,6 +43,8 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
         console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        if note := kind_note(choice.meta):
+            console.print(note, style="yellow")
         if front:
             console.print(_front_table(result, front[:MAX_ROWS]))
         if len(front) > MAX_ROWS:
@@ -94,7 +97,7 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
     units = [IN_UNIT.get(metric.name, (metric.name.removeprefix("counters."), 1)) for metric in objectives]
     titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
     # spaces, so that long names wrap between their words
-    heads = ["point", *(title.replace("_", " ") for title in (*_short(varying), *titles))]
+    heads = ["point", *(title.replace("_", " ") for title in (*short_keys(varying), *titles))]
     rows = []
     for number in numbers:
         axes = result.space.point(number).axes
@@ -110,13 +113,6 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def _short(keys: Sequence[str]) -> list[str]:
-    """Return each key without the sections that no other key needs to be told from it: a.b.c -> c."""
-    ends = [[".".join(key.split(".")[-length:]) for length in range(1, key.count(".") + 2)] for key in keys]
-    counts = Counter(end for each in ends for end in each)
-    return [next(end for end in each if counts[end] == 1) for each in ends]
 
 
 def _cell(value: object) -> str:

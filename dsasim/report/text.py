@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import energy_text, new_table, percent, time_text, times
+from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from dsasim.baseline.gpu import GpuBaseline
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
-
-STALL_WORDS = {
-    "drained": "no work left",
-    "dependency": "its turn",
-    "output_full": "output full",
-    "dram": "DRAM",
-    "operand": "operand",
-    "bank_conflict": "bank conflicts",
-    "imbalance": "other lanes",
-}
-"""Plain words for the stall reasons of `model.unit`."""
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
@@ -92,12 +81,16 @@ def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
 
 def _speedup_rows(result: RunResult, baseline: Baseline, bound: str) -> Iterator[tuple[str, str, str]]:
     """A free prediction makes every ratio an upper bound, and it is printed as one."""
+    from dsasim.baseline.dense import iso_area_obstacle
+
     mapping = MAPPING_WORDS[baseline.dense_mapping]
     text = f"against dense, same {result.arch.macs} MACs ({mapping}, {baseline.dense_cycles:,} cycles)"
     yield "speed-up", bound + times(baseline.speedup_vs_dense), text
     if baseline.iso_area is not None:
         speedup = bound + times(baseline.iso_area.speedup_ratio)
         yield "at equal area", speedup, f"against dense with {baseline.iso_area.lanes} lanes in our area"
+    elif result.arch.predictor.method != "dense":
+        yield "at equal area", "", f"no other dense machine: {iso_area_obstacle(result.arch, result.cost)}"
 
 
 def _attention_row(machine: MachineResult, baseline: Baseline, bound: str) -> tuple[str, str, str]:

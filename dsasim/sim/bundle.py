@@ -16,18 +16,23 @@ from dsasim.model import mask_generator, predictor, softmax_unit
 from dsasim.model.dram import Transfer
 from dsasim.model.spill import spill_of
 from dsasim.model.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
-from dsasim.predictors.base import KeepMask, Selection
+from dsasim.predictors.base import KeepMask, Mask, Selection
 from dsasim.sim import counters
 from dsasim.sim.context import Context
 from dsasim.sim.products import products
 from dsasim.sim.shape import LayerShape
+from dsasim.trace.memory import Form
+
+PLAN = Form[Plan](vars)
+"""In memory only: reading a plan back takes as long as making one."""
 
 
 class _Rows(NamedTuple):
-    """The rows of one head in a run of tiles: their mask, and the cycles that a selector needs for each."""
+    """The rows of one head in a run of tiles: their mask, what a selector needs for each; and the mask they are of."""
 
     keep: KeepMask
     selector_cycles: NDArray[np.int64]
+    whole: Mask
 
 
 class _Counts(NamedTuple):
@@ -65,7 +70,7 @@ def _select(context: Context, head: int) -> Selection:
 
 def _rows_of(selection: Selection, run: LayerShape) -> _Rows:
     rows = slice(run.first_row, run.first_row + len(run.row_spans))
-    return _Rows(selection.keep.block(rows.start, len(run.row_spans)), selection.row_cycles[rows])
+    return _Rows(selection.keep.block(rows.start, len(run.row_spans)), selection.row_cycles[rows], selection.keep)
 
 
 def _run_work(
@@ -74,8 +79,7 @@ def _run_work(
     """Plan and time a run of tiles; returns the loads and steps of its groups, and its tiles."""
     arch, layer, shape = context.arch, context.layer, context.shape
     places = [kv_heads.index(layer.kv_head(head)) for head in heads]
-    keep = shape.interleaving.keep([head.keep for head in rows], places)
-    plan = make_plan(keep, arch.scheduler.order, shape.interleaving.group_rows)
+    plan = _plan(context, rows, places)
     sddmm, spmm = products(context, plan, kv_heads)
     queries = len(heads) * len(shape.row_spans)
     served = int(np.bitwise_count(plan.load_rows).sum(dtype=np.int64))
@@ -84,6 +88,21 @@ def _run_work(
         context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads)), layer.L_k))
     counts = _Counts(plan.group_loads(), np.diff(plan.step_ptr))
     return counts, _tiles(context, heads, rows, plan, sddmm.tiles, spmm.tiles)
+
+
+def _plan(context: Context, rows: Sequence[_Rows], places: Sequence[int]) -> Plan:
+    """The plan of a run of tiles, recalled where the layer remembers the masks of equal heads planned alike."""
+    shape, order = context.shape, context.arch.scheduler.order
+
+    def planned() -> Plan:
+        keep = shape.interleaving.keep([head.keep for head in rows], places)
+        return make_plan(keep, order, shape.interleaving.group_rows)
+
+    masks = [head.whole for head in rows if isinstance(head.whole, KeepMask)]
+    if context.layer.memory is None or len(masks) < len(rows):
+        return planned()
+    run = (shape.first_row, len(shape.row_spans), shape.interleaving, order)
+    return context.layer.memory.recall(("plan", *(keep.digest for keep in masks), *places, *run), planned, PLAN)
 
 
 def _head_counts(

@@ -35,15 +35,16 @@ Window: TypeAlias = tuple[int, int]
 """First and last cycle."""
 
 STALLS = {
-    "operand": "yellow",
-    "bank_conflict": "bad",
-    "output_full": "olive",
-    "dram": "terrible",
-    "dependency": "grey",
-    "imbalance": "rail_animation",
-    "drained": "white",
+    "operand": "rail_idle",
+    "bank_conflict": "thread_state_uninterruptible",
+    "output_full": "thread_state_runnable",
+    "dram": "rail_animation",
+    "dependency": "generic_work",
+    "imbalance": "yellow",
+    "drained": "grey",
 }
-"""Colours of stalls in the old viewer's palette. Perfetto colours events by name, so there too a reason has one."""
+"""Colours of stalls: those of the old viewer's palette nearest to `report.style`. Perfetto colours events by name, so
+there too a reason has one."""
 
 ROWS = (
     *("predictor", "mask_generator", "scheduler", "lane_", "softmax"),

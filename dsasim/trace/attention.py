@@ -197,6 +197,12 @@ class LayerTrace:
         rows = slice(first, None if num_rows is None else first + num_rows)
         return self._float("bias", head if self.source.shape(name)[0] > 1 else 0, rows)
 
+    def sampled_outputs(self, head: int) -> tuple[NDArray[np.int32], NDArray[np.floating[Any]]] | None:
+        """Query rows [n] and the model's own attention output at them [n, d_head], as stored; None if there is none."""
+        if self._name("out") not in self.source:
+            return None
+        return self.source.read(self._name("out_rows"), head), self.source.read(self._name("out"), head)
+
     def given_bits(self, head: int) -> NDArray[np.uint8] | None:
         """The stored keep mask of a head as packed bits uint8 [L_q, ceil(L_k / 8)], bits beyond L_k cleared.
 

@@ -100,7 +100,8 @@ def import_mask(
 
     def rows_of(number: int) -> Callable[[int, int, int], Bool]:
         def rows(head: int, first: int, num_rows: int) -> Bool:
-            part = np.asarray(masks[number, head, first : first + num_rows])
+            # mapped anew each time: pages of a mapping that lives on count as memory of this process
+            part = np.array(_sample(npy_path, _open_masks(npy_path), sample)[0][number, head, first : first + num_rows])
             return ~part if pruned_is_true else part
 
         return rows

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import simulate
-from dsasim.baseline.dense import SPARSE_ONLY, _widened, dense_arch, fastest_dense, iso_area_lanes
+from dsasim.baseline.dense import SPARSE_ONLY, _widened, dense_arch, fastest_dense, iso_area_lanes, iso_area_obstacle
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
@@ -47,6 +47,17 @@ def test_iso_area_worked_example(make_arch: Callable[..., ArchConfig]) -> None:
     assert iso_area_lanes(small, cost_of({"pe_array": 2.0, "predictor": 1.2})) == 5  # a sixth lane would have no group
 
 
+def test_what_stands_in_the_way_of_a_dense_machine_of_equal_area(make_arch: Callable[..., ArchConfig]) -> None:
+    """The third lane costs 0.5 mm2: 0.49 do not pay for it, and tiles of 8 rows have no third group of 4."""
+    arch = make_arch("pe_array.lanes=2")
+    assert "does not pay for a lane" in iso_area_obstacle(arch, cost_of({"pe_array": 1.0, "predictor": 0.49}))
+    assert iso_area_obstacle(arch, cost_of({"pe_array": 1.0, "predictor": 0.5})) == ""
+    small = make_arch("pe_array.lanes=2", "scheduler.tile_rows=8")
+    assert iso_area_obstacle(small, cost_of({"pe_array": 1.0, "predictor": 0.5})) == (
+        "a tile of 8 rows has no group of 4 for another lane"
+    )
+
+
 def test_a_wider_machine_gets_softmax_and_tiles_that_suit_it(make_arch: Callable[..., ArchConfig]) -> None:
     """The worked example: from 4 to 13 lanes, 16 exponentials become 52, and tiles of 64 rows become 52."""
     wider = _widened(make_arch("softmax.div_per_cycle=3"), 13)
@@ -80,7 +91,7 @@ def test_the_better_dataflow_is_taken(make_arch: Callable[..., ArchConfig], trac
 
 
 def test_ratios_are_dense_over_ours(make_arch: Callable[..., ArchConfig], trace: AttentionTrace) -> None:
-    result = simulate(make_arch(), trace)
+    result = simulate(make_arch("pe_array.lanes=2", "pe_array.macs_per_row=8"), trace)
     baseline = result.baseline
     assert result.quality is None
     assert baseline.speedup_vs_dense == baseline.dense_cycles / result.machine.cycles > 1

@@ -114,7 +114,7 @@ def test_what_a_run_asks_of_a_gpu() -> None:
     trace = load_trace("smollm2-l512")
     (shape,) = attention_shapes(trace, {13: [0, 1, 3]})
     assert shape == AttentionShape(num_heads=3, num_kv_heads=2, L_q=512, L_k=512, d_head=64, causal=True)
-    assert gpu_baselines(load_arch("dsa-decoupled"), trace, {13: [0]}, 1000, gpus=()) == ()
+    assert gpu_baselines(load_arch("dsa-decoupled"), trace, {13: [0]}, 1000, ()) == ()
 
 
 def test_every_efficiency_says_where_it_is_from() -> None:

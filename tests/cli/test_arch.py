@@ -40,3 +40,8 @@ def test_one_problem_is_one_line(dsasim: Callable) -> None:
     assert done.err == (
         "dsasim: error: --set pe_array.lanes=0: pe_array.lanes: 0 is not a whole number from 1 to 1024\n"
     )
+
+
+def test_check_knows_the_memory(dsasim: Callable) -> None:
+    done = dsasim("arch", "check", "dsa-edge", "--set", "dram.preset=HBM2", "--set", "dram.ranks=2")
+    assert (done.status, done.err) == (2, "dsasim: error: HBM2 has one rank a channel, not 2\n")

@@ -48,7 +48,7 @@ def _environment() -> dict[str, str]:
 def start(spec: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*COMMAND, spec, "--out", spec.parent / "out", *options],
-        env=_environment(),
+        env=_environment() | {"DSASIM_CACHE_DIR": str(spec.parent / "cache")},  # `whole` runs without
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -167,3 +167,20 @@ def test_a_design_or_a_method_makes_the_masks(dsasim: Callable) -> None:
     predicted = dsasim(*arguments, "--method", "dsa2021", "--arch", "dsa-edge", "--set", "mask_generator.density=0.2")
     assert "dsa2021" in predicted.out
     assert "20.3 %" in predicted.out  # 26 of 128 keys; --set has the last word
+
+
+def test_provenance_of_layers_is_a_line_each(dsasim, tmp_path):
+    from dsasim.trace.arrays import LayerArrays
+    from dsasim.trace.store import write_trace
+
+    zeros = np.zeros((1, 2, 4), np.float32)
+    layer = LayerArrays(0, zeros, zeros, zeros, np.zeros((2, 4), np.float32), causal=False, scale=0.5)
+    said = {"attention": "decode", "module": "blocks.0.attn", "number": 0}
+    about = {"layers": [said], "notes": [], "versions": {"torch": "2.13.0"}}
+    path = tmp_path / "t.safetensors"
+    write_trace(path, [layer], kind="real", model="m", provenance=about)
+    lines = [line.strip() for line in dsasim("trace", "info", str(path)).out.splitlines()]
+    assert any(line.split(maxsplit=1) == ["layers", "decode, blocks.0.attn, 0"] for line in lines)
+    assert any(line.split(maxsplit=1) == ["versions", "torch 2.13.0"] for line in lines)
+    assert not any(line.startswith("notes") for line in lines)
+    assert any(line.split() == ["0", "1", "1", "2", "2", "4", "4", "decode", "none"] for line in lines)

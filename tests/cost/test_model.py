@@ -141,6 +141,14 @@ def test_a_design_without_prediction_has_none_of_its_units(make_arch: MakeArch, 
         assert cost.sources[name] == "not in this design"
 
 
+@pytest.mark.parametrize(("method", "unused"), [("given", {"predictor"}), ("dense", {"predictor", "mask"})])
+def test_a_buffer_the_method_does_not_use_is_free(make_arch: MakeArch, method: str, unused: set[str]) -> None:
+    area = estimate_cost(make_arch(**{"predictor.method": method})).area_mm2
+    assert {name for name in ("q", "k", "v", "predictor", "mask", "score", "output") if not area[f"buffer_{name}"]} == (
+        unused
+    )
+
+
 def test_a_missing_counter_is_refused(make_arch: MakeArch, make_run: MakeRun) -> None:
     run = make_run(without=("macs_spmm", "dram_refreshes"))
     with pytest.raises(InvariantError, match="lacks the counters dram_refreshes, macs_spmm"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dram_traces import Trace, make_traces
+from twin_presets import chips, distances
 
 from dsasim.kernels.dram_timing import (
     ACT,
@@ -105,6 +106,15 @@ def test_agreement(config: str) -> None:
 
 LEVELS = {"Channel": IN_CHANNEL, "Rank": IN_RANK, "PseudoChannel": IN_RANK, "BankGroup": IN_GROUP, "Bank": IN_BANK}
 NAMES = {"ACT": ACT, "ACT1": ACT, "PREpb": PRE, "PREab": PRE_ALL, "RD": RD, "WR": WR, "REFab": REF}
+NAMES |= {"PRE": PRE, "PREA": PRE_ALL, "REF": REF}
+SCOPES = {
+    "channel": IN_CHANNEL,
+    "rank": IN_RANK,
+    "group": IN_GROUP,
+    "bank": IN_BANK,
+    "other_rank": IN_OTHER_RANKS,
+    "other_stack": IN_OTHER_STACKS,
+}
 
 
 def longest(rules: list[tuple[int, int, int, int]]) -> dict[tuple[int, int, int], int]:
@@ -115,8 +125,9 @@ def longest(rules: list[tuple[int, int, int, int]]) -> dict[tuple[int, int, int]
 
 
 @pytest.mark.parametrize("name", ["DDR4_2400", "LPDDR5_6400", "HBM2_2000", "HBM3_6400"])
-def test_rules_are_those_of_the_reference_one_by_one(name: str) -> None:
-    """Ramulator's expanded constraints, of the commands we have.
+@pytest.mark.parametrize("table", ["dsasim", "twin"])
+def test_rules_are_those_of_the_reference_one_by_one(name: str, table: str) -> None:
+    """Ramulator's expanded constraints, of the commands we have: in dsasim's table and in the one of its twins.
 
     Our REF→REF is not listed for every standard. Of stacks it also lists the nCCDS that the rank implies. Its LPDDR5
     has nCL and nCWL the other way round in WR→RD of another rank, which holds back reads for nothing.
@@ -131,9 +142,13 @@ def test_rules_are_those_of_the_reference_one_by_one(name: str) -> None:
             scope = IN_OTHER_RANKS if row["sibling"] == "True" else LEVELS[row["level"]]
         if scope is not None:
             golden.append((scope, NAMES[row["first"]], NAMES[row["then"]], int(row["latency"])))
-    preset = load_presets()[name]
-    ticks = {COMMANDS[command]: count for command, count in preset.command_ticks.items()}
-    ours = longest(constraints(preset.ticks, ticks))
+    if table == "dsasim":
+        preset = load_presets()[name]
+        ticks = {COMMANDS[command]: count for command, count in preset.command_ticks.items()}
+        ours = longest(constraints(preset.ticks, ticks))
+    else:
+        rules = distances(chips(name), closed_page=False)
+        ours = longest([(SCOPES[scope], NAMES[first], NAMES[then], t) for first, then, scope, t in rules])
     ours.pop((IN_RANK, REF, REF))
     expected = longest(golden)
     expected.pop((IN_RANK, REF, REF), None)

@@ -45,6 +45,7 @@ ORDERS = (
     "mop4",
 )
 NUM_STREAMS = 3
+OFTEN = {"nREFI": 400, "nRFC": 60}
 LONG = 2500
 """Edges after which every refresh of a test is told apart from one that is not due yet."""
 
@@ -81,8 +82,8 @@ def by_twin(twin: SlowDram, ratio: Fraction, posts: list[Post], until: int) -> t
         edge += 1
         assert edge < 40_000, "the twin makes no progress"
     core = {at for m in twin.moving for at in range(floor(m * ratio), ceil((m + 1) * ratio))}
-    preset = twin.preset
-    sizes = (preset.pseudo_channels * twin.use.ranks, preset.stacks, preset.bank_groups, preset.banks_per_group)
+    chips = twin.chips
+    sizes = (chips.pseudo_channels * twin.use.ranks, chips.stacks, chips.bank_groups, chips.banks_per_group)
 
     def number_of(place: tuple[int, ...]) -> int:
         at = place[0]
@@ -165,7 +166,7 @@ DESIGNS = st.fixed_dictionaries(
 def often_refreshed(name: str) -> DramPreset:
     """The preset with refreshes so short and so frequent that a short run meets several."""
     preset = load_presets()[name]
-    return replace(preset, timing_cycles=preset.timing_cycles | {"nREFI": 400, "nRFC": 60})
+    return replace(preset, timing_cycles=preset.timing_cycles | OFTEN)
 
 
 def build(
@@ -182,7 +183,7 @@ def build(
         env=env,
     )
     dram.preset, dram.memory = preset, new_memory(preset, use, log_commands=8000)
-    return dram, SlowDram(preset, use, NUM_STREAMS, design["outstanding"])
+    return dram, SlowDram(design["preset"], use, NUM_STREAMS, design["outstanding"], OFTEN)
 
 
 @RANDOM

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from twin_dram import SlowDram
 
 from dsasim.model.dram_memory import MemoryUse
-from dsasim.model.dram_preset import DramPreset, load_presets
+from dsasim.model.dram_preset import load_presets
 from dsasim.model.dram_replay import ReplayResult, replay_trace
 from dsasim.trace.requests import Requests
 
+OFTEN = {"nREFI": 400, "nRFC": 60}
 Request = tuple[bool, int, int]
 """Is write, burst, not before."""
 
 
-def by_twin(preset: DramPreset, use: MemoryUse, requests: list[Request], per_edge: int) -> dict[str, Any]:
+def by_twin(name: str, use: MemoryUse, requests: list[Request], per_edge: int) -> dict[str, Any]:
     """Offer up to `per_edge` requests before each edge's successor, in order, until one is refused."""
-    twin, accepted, edge, upcoming = SlowDram(preset, use), {}, 0, 0
+    twin, accepted, edge, upcoming = SlowDram(name, use, timing=OFTEN), {}, 0, 0
     while upcoming < len(requests) or twin.busy:
         twin.issue(edge)
         for _ in range(per_edge):
@@ -81,11 +82,11 @@ def test_replay_equals_its_twin_wherever_the_trace_is_cut(
     name: str, mapping: str, channels: int, refresh: bool, requests: list[Request], per_edge: int, cuts: list[int]
 ) -> None:
     preset = load_presets()[name]
-    preset = replace(preset, timing_cycles=preset.timing_cycles | {"nREFI": 400, "nRFC": 60})
+    preset = replace(preset, timing_cycles=preset.timing_cycles | OFTEN)
     use = MemoryUse(mapping, channels, refresh=refresh)
     columns = [np.array(column, np.int64) for column in zip(*requests, strict=True)] or [np.empty(0, np.int64)] * 3
     bounds = [0, *sorted(min(cut, len(requests)) for cut in cuts), len(requests)]
     parts = [
         Requests(columns[1][a:b], columns[0][a:b].astype(np.uint8), columns[2][a:b], 1.0) for a, b in pairwise(bounds)
     ]
-    assert in_words(replay_trace(preset, use, parts, per_edge)) == by_twin(preset, use, requests, per_edge)
+    assert in_words(replay_trace(preset, use, parts, per_edge)) == by_twin(name, use, requests, per_edge)

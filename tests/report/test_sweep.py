@@ -4,20 +4,20 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
-from dsasim.report.style import new_console
-from dsasim.report.sweep import _cell, _short, print_sweep
+from dsasim.report.style import new_console, short_keys
+from dsasim.report.sweep import _cell, print_sweep
 from dsasim.sweep.metrics import METRICS
 from dsasim.sweep.runner import Seen, SweepResult
 
 
-def result(names: tuple[str, ...], count: int) -> SweepResult:
+def result(names: tuple[str, ...], count: int, **meta: object) -> SweepResult:
     """A sweep of one axis in which every point is on the front."""
     axis = SimpleNamespace(keys=(("pe_array", "lanes"),), values=tuple((at,) for at in range(count)))
     spec = SimpleNamespace(
         name="s",
         axes=(axis,),
         objectives=tuple(METRICS[name] for name in names),
-        traces=(SimpleNamespace(meta=SimpleNamespace(name="t")),),
+        traces=(SimpleNamespace(meta=SimpleNamespace(**{"name": "t", "kind": "real"} | meta)),),
     )
     space = SimpleNamespace(num_points=count, point=lambda at: SimpleNamespace(axes={"pe_array.lanes": at}))
     seen = {at: Seen("ok", (at * 1e6, -at * 1e6, *[0.5] * (len(names) - 2)), "") for at in range(count)}
@@ -39,6 +39,12 @@ def test_counts_rate_and_front_with_units() -> None:
     assert rows[1] == ["1", "1", "1", "-1,000,000"]
 
 
+def test_a_synthetic_trace_is_said_so() -> None:
+    text = printed(result(("energy_pj", "cycles"), 3, kind="synthetic", provenance={"pattern": "random"}))
+    assert "Pareto front on t: 3 of 3 points\nsynthetic: random masks mislead: near rows share hardly a key" in text
+    assert "synthetic" not in printed(result(("energy_pj", "cycles"), 3))
+
+
 def test_long_fronts_are_cut_and_wide_ones_fit() -> None:
     text = printed(result(tuple(METRICS), 40))
     assert "and 10 more" in text
@@ -55,7 +61,7 @@ def test_reasons_are_counted() -> None:
 
 
 def test_keys_are_as_short_as_they_can_be_told_apart() -> None:
-    assert _short(["a.b.bytes", "a.c.bytes", "x.lanes"]) == ["b.bytes", "c.bytes", "lanes"]
+    assert short_keys(["a.b.bytes", "a.c.bytes", "x.lanes"]) == ["b.bytes", "c.bytes", "lanes"]
 
 
 def test_cells() -> None:

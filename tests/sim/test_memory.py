@@ -1,11 +1,16 @@
 """A trace with a memory: the same results to the last bit, and masks made once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.predictors.dsa2021 import Dsa2021
-from dsasim.trace.memory import Memory
+from dsasim.quality import measure
+from dsasim.sim import bundle
+from dsasim.trace.disk_cache import DiskCache
+from dsasim.trace.memory import OVERHEAD_BYTES, Form, Memory
 
 VARIANTS = (
     (),
@@ -33,6 +38,42 @@ def test_designs_one_after_another_give_what_each_gives_alone(monkeypatch: pytes
         assert alone == after, overrides
 
 
+def test_what_other_processes_computed_gives_the_same(tmp_path: Path) -> None:
+    """Every design on a trace with an empty memory, so that all but the first read masks and figures from disk."""
+    trace = load_trace("minilm-l128")
+    for overrides in VARIANTS:
+        arch = load_arch("dsa-decoupled", overrides)
+        traces = (trace, *(trace.remembering(Memory(1 << 24, _cache(tmp_path))) for _ in range(2)))
+        results = [simulate(arch, each, layers=[2], heads=[1], baselines=False).to_json() for each in traces]
+        assert results[0] == results[1] == results[2], overrides
+
+
+def test_masks_and_figures_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    for where, name in ((Dsa2021, "select"), (measure, "_computed"), (Dsa2021, "__init__")):
+        original = getattr(where, name)
+        spied = lambda *args, name=name, original=original: computed.append(name) or original(*args)  # noqa: E731
+        monkeypatch.setattr(where, name, spied)
+    for _ in range(2):
+        trace = load_trace("minilm-l128").remembering(Memory(1 << 24, _cache(tmp_path)))
+        simulate(load_arch("dsa-decoupled"), trace, layers=[2], heads=[0], baselines=False)
+    assert sorted(computed) == ["__init__", "_computed", "select"]
+
+
+def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+    make = bundle.make_plan
+    monkeypatch.setattr(bundle, "make_plan", lambda *args: planned.append(args[1:]) or make(*args))
+    trace = load_trace("minilm-l128").remembering(Memory(1 << 24))
+    for overrides in ((), ("pe_array.lanes=2",), ("scheduler.order=in_order",), ("scheduler.token_parallelism=2",)):
+        simulate(load_arch("dsa-decoupled", overrides), trace, layers=[2], heads=[0], baselines=False, quality=False)
+    assert planned == [("reordered", 4), ("in_order", 4), ("reordered", 2)]
+
+
+def _cache(folder: Path) -> DiskCache:
+    return DiskCache(folder, 1 << 30, "minilm-l128")
+
+
 def test_a_mask_is_made_once_for_all_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     select = Dsa2021.select
@@ -43,13 +84,16 @@ def test_a_mask_is_made_once_for_all_arrays(monkeypatch: pytest.MonkeyPatch) -> 
     assert made == [0, 1, 0, 1]
 
 
+ARRAY = Form(lambda value: {"x": value}, lambda arrays: arrays["x"])
+
+
 def test_the_least_recently_used_is_forgotten_first() -> None:
-    memory, computed = Memory(20), []
+    memory, computed = Memory(2 * (OVERHEAD_BYTES + 8) + 7), []
 
     def recall(key: str) -> None:
-        memory.recall(key, lambda: computed.append(key) or np.zeros(1), lambda value: value.nbytes)
+        memory.recall(key, lambda: computed.append(key) or np.zeros(1), ARRAY)
 
-    for key in "abacbab":  # 8 bytes each: two are held
+    for key in "abacbab":  # 8 bytes and what is beside them: two are held
         recall(key)
     # c drives out b, b drives out a, a drives out c
     assert computed == ["a", "b", "c", "b", "a"]

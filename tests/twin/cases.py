@@ -2,13 +2,15 @@
 
     {"design": {"pe_array.lanes": 2, ...}, "timing": {"nREFI": 400, ...}, "layers": [{"shape": ..., "heads": ...}, ...]}
 
-`timing` replaces cycles of the DRAM preset, so that short runs meet refreshes. A layer that has `keep` (rows as text,
-for each head) is a layer of a mask trace; one with a `seed` has random tensors and a random predictor.
+`timing` replaces cycles of the DRAM preset, so that short runs meet refreshes. A layer has masks as `keep` (rows as
+text, for each head), or random tensors and a random predictor as `seed`, or both. Every key of the schema that may
+change time is drawn (`tests/twin/test_cases.py` checks it), and every scope.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
+from math import ceil
 from random import Random
 from typing import Any
 
@@ -32,6 +34,10 @@ MAPPINGS = (
     "rank-row-bank-bankgroup-column",
     "mop4",
 )
+HBM_MAPPINGS = ("row-bank-column-bankgroup-pseudochannel-channel", "row-pseudochannel-bank-bankgroup-column", "mop4")
+STACK_MAPPINGS = ("row-bank-stack-column-bankgroup-channel", "stack-row-bank-bankgroup-pseudochannel-column")
+OTHER_PRESETS = ("GDDR6", "GDDR6_14000", "LPDDR5_6400", "HBM2", "HBM2_2000", "HBM3", "HBM3_6400")
+METHODS = ("given", "dsa2021", "dense", "oracle")
 
 
 @cache
@@ -48,15 +54,15 @@ def arch_of(case: Case) -> ArchConfig:
         section = values
         for parent in parents:
             section = section[parent]
-        exact = isinstance(value, str) and path in ("clock_ghz", "mask_generator.density")
+        exact = isinstance(value, str) and path in ("clock_ghz", "mask_generator.density", "predictor.sigma")
         section[name] = Decimal(value) if exact else value
     return ArchConfig.model_validate(values)
 
 
 def trace_of(case: Case) -> AttentionTrace:
     """The case's layers as a trace in memory."""
-    layers = [_mask_layer(n, layer) if "keep" in layer else _tensor_layer(n, layer) for n, layer in _numbered(case)]
-    masks_only = all("keep" in layer for layer in case["layers"])
+    layers = [_tensor_layer(n, layer) if "seed" in layer else _mask_layer(n, layer) for n, layer in _numbered(case)]
+    masks_only = not any("seed" in layer for layer in case["layers"])
     return trace_in_memory("case", layers, kind="mask" if masks_only else "synthetic", dtype="float32")
 
 
@@ -71,9 +77,12 @@ def _numbered(case: Case) -> list[tuple[int, Any]]:
 
 def _mask_layer(number: int, layer: Any) -> MaskArrays:
     shape = layer["shape"]
-    keep = np.array([[[bit == "1" for bit in row] for row in head] for head in layer["keep"]])
-    packed = np.stack([pack_bits(head) for head in keep])
+    packed = np.stack([pack_bits(head) for head in _keep(layer)])
     return MaskArrays(number, packed, shape["L_k"], shape["d_head"], shape["kv_heads"], shape["causal"])
+
+
+def _keep(layer: Any) -> Any:
+    return np.array([[[bit == "1" for bit in row] for row in head] for head in layer["keep"]])
 
 
 def _tensor_layer(number: int, layer: Any) -> LayerArrays:
@@ -81,7 +90,10 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
     shape, rng = layer["shape"], np.random.default_rng(layer["seed"])
     L_q, L_k, d_head, kv_heads = shape["L_q"], shape["L_k"], shape["d_head"], shape["kv_heads"]
     heads, d_model = kv_heads * shape["sharing"], shape["d_model"]
-    keys = np.arange(L_k) >= shape["padding"] if shape["padding"] else None
+    allowed = np.tile(np.arange(L_k) < L_k - shape["padding"], (L_q, 1))
+    if shape["holes"]:
+        allowed &= rng.integers(0, 3, size=(L_q, L_k)) > 0
+    allowed[-1, 0] = True
     return LayerArrays(
         number=number,
         q=rng.integers(-2, 3, size=(heads, L_q, d_head)).astype(np.float32),
@@ -91,7 +103,9 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
         x_kv=None if L_q == L_k and not shape["cross"] else rng.normal(size=(L_k, d_model)).astype(np.float32),
         causal=shape["causal"],
         scale=0.5,
-        allowed=None if keys is None else np.tile(keys[::-1], (L_q, 1)),
+        allowed=None if allowed.all() else allowed,
+        bias=rng.integers(-2, 3, size=(heads, L_q, L_k)).astype(np.float32) if shape["bias"] else None,
+        keep=_keep(layer) if "keep" in layer else None,
         d_ff=shape["d_ff"],
         gated=shape["gated"],
         predictors=(_predictor(rng, shape, heads),),
@@ -99,23 +113,25 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
 
 
 def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
-    """Random weights: what they predict does not matter, how long it takes does."""
-    k = -(-shape["d_model"] // 2)
+    """Random weights, and scales that let few codes or many be clipped."""
+    k = ceil(Decimal(shape["sigma"]) * shape["d_model"])
     columns, rank, kv_heads = k + shape["extra_columns"], shape["rank"], shape["kv_heads"]
 
     def extra(rows: int) -> Any:
         return rng.normal(size=(rows, shape["extra_columns"])).astype(np.float32)
 
-    ones = {"x": np.ones(1), "xp": np.ones(1), "q": np.ones(heads), "k": np.ones(kv_heads)}
-    ones |= {"w_q": np.ones((heads, rank)), "w_k": np.ones((kv_heads, rank))}
+    sizes: dict[str, Any] = {"x": 1, "xp": 1, "q": heads, "k": kv_heads, "w_q": (heads, rank), "w_k": (kv_heads, rank)}
     return FittedPredictor(
-        sigma=Decimal("0.5"),
+        sigma=Decimal(shape["sigma"]),
         projection=rng.integers(-1, 2, size=(shape["d_model"], k)).astype(np.int8),
         w_q=rng.normal(size=(heads, columns, rank)).astype(np.float32),
         w_k=rng.normal(size=(kv_heads, columns, rank)).astype(np.float32),
         extra_q=extra(shape["L_q"]),
         extra_k=extra(shape["L_k"]),
-        scales={bits: {name: one.astype(np.float32) for name, one in ones.items()} for bits in (2, 4, 8)},
+        scales={
+            bits: {name: (2.0 ** rng.uniform(-3, 2, size)).astype(np.float32) for name, size in sizes.items()}
+            for bits in (2, 4, 8)
+        },
         position_columns=0,
         fitted_on="nothing",
     )
@@ -123,23 +139,26 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 
 # ----------------------------------------------------------------------------------------------------- random choice
 def random_case(rng: Random, method: str) -> Case:
-    """A design and a trace for `given`, `dsa2021` or `dense`."""
-    masks = method == "given" or (method == "dense" and rng.random() < 0.3)
-    scope = "attention" if masks else rng.choice(["attention", "attention", "attention", "layer"])
-    layers = [_layer(rng, masks) for _ in range(1 if scope == "layer" else rng.choice([1, 1, 1, 2, 3]))]
+    """A design and a trace for `given`, `dsa2021`, `dense` or `oracle`."""
+    scope = rng.choice(["attention", "attention", "attention", "layer", "model"])
+    masks = method in ("given", "dense") and (method == "given" or rng.random() < 0.3)
+    tensors = scope != "attention" or not masks
+    sigma = rng.choice(["0.25", "0.5", "1"])
+    count = rng.choice([1, 1, 2]) if scope != "attention" else rng.choice([1, 1, 1, 2, 3])
+    layers = [_layer(rng, sigma, masks=masks, tensors=tensors) for _ in range(count)]
     often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
     return {"design": _design(rng, method, layers), "scope": scope, "timing": often, "layers": layers}
 
 
 def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    T, lanes = rng.randint(1, 5), rng.randint(1, 4)
+    T, lanes = rng.choice([1, 2, 3, 4, 5, 8]), rng.randint(1, 4)
     systolic = method == "dense" and rng.random() < 0.6
     heads_apart = not systolic and rng.random() < 0.4
-    preset = rng.choice(["DDR4_2400", "DDR4_3200"] * 10 + ["GDDR6", "LPDDR5_6400", "HBM2", "HBM3"])
+    preset = rng.choice(("DDR4_2400", "DDR4_3200") * 10 + OTHER_PRESETS)
     organisation = rng.choice(["decoupled", "coupled"])
     design: dict[str, Any] = {
         "clock_ghz": rng.choice(["0.3", "0.7", "1", "1.3", "1.6", "2.9"]),
-        "predictor.method": method,
+        "predictor.method": rng.choice(["oracle_topk", "oracle_threshold"]) if method == "oracle" else method,
         "scheduler.token_parallelism": T,
         "scheduler.tile_rows": T * rng.randint(1, 3) * (lanes if heads_apart else rng.choice([1, 1, lanes])),
         "scheduler.order": "in_order" if method == "dense" else rng.choice(["in_order", "reordered"]),
@@ -151,7 +170,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "pe_array.lanes": lanes,
         "pe_array.lane_sync": "lock_step" if systolic else rng.choice(["lock_step", "independent"]),
         "pe_array.lane_split": "heads" if heads_apart else "groups",
-        "pe_array.macs_per_row": rng.randint(1, 5),
+        **_macs(rng, lanes * T),
         "pe_array.bits": rng.choice([8, 16, 32]),
         "pe_array.dataflow": "systolic" if systolic else "token_parallel",
         "pe_array.stationary": rng.choice(["output", "weight", "input"]),
@@ -163,10 +182,10 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         "dma.outstanding_bursts": rng.choice([1, 2, 3, 64]),
         "dram.preset": preset,
         "dram.channels": rng.randint(1, 3),
-        "dram.ranks": rng.choice([1, 1, 2]) if preset.startswith("DDR4") else 1,
+        "dram.ranks": rng.choice([1, 1, 2, 4]) if preset.startswith(("DDR4", "LPDDR5")) else 1,
         "dram.refresh": rng.random() < 0.6,
         "dram.page": rng.choice(["open", "open", "open", "closed"]),
-        "dram.mapping": rng.choice(MAPPINGS),
+        "dram.mapping": rng.choice(_mappings(preset)),
         "dram.layout": rng.choice(["head_contiguous", "token_interleaved"]),
     }
     for name in BUFFERS:
@@ -176,7 +195,7 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
             f"buffers.{name}.banks": rng.randint(1, 5),
             f"buffers.{name}.port_bytes": rng.choice([1, 2, 8, 64]),
             f"buffers.{name}.double_buffered": slots > 1,
-            f"buffers.{name}.num_slots": slots,
+            f"buffers.{name}.num_slots": None if slots < 3 and rng.random() < 0.3 else slots,
         }
     vector_bytes = max(layer["shape"]["d_head"] for layer in layers) * design["pe_array.bits"] // 8
     for name in ("k", "v"):
@@ -184,8 +203,26 @@ def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str,
         if rng.random() < 0.3:
             design[f"buffers.{name}.bytes"] = vector_bytes * (T + rng.randint(0, 8))
     if method == "dsa2021":
-        design |= _prediction(rng)
+        design |= _prediction(rng, layers)
+    elif method == "oracle":
+        threshold = design["predictor.method"] == "oracle_threshold"
+        design |= {"predictor.sigma": None} | _selection(rng, "threshold" if threshold else "top_k")
     return design
+
+
+def _macs(rng: Random, rows: int) -> dict[str, Any]:
+    """MACs of a row, or of the whole array."""
+    macs = rng.randint(1, 5)
+    if rng.random() < 0.7:
+        return {"pe_array.macs_per_row": macs}
+    return {"pe_array.macs_per_row": None, "pe_array.total_macs": rows * macs}
+
+
+def _mappings(preset: str) -> tuple[str, ...]:
+    """Orders of the address fields that a preset has."""
+    if preset.startswith("HBM3"):
+        return HBM_MAPPINGS + STACK_MAPPINGS
+    return HBM_MAPPINGS if preset.startswith("HBM2") else MAPPINGS
 
 
 def _bytes(rng: Random, name: str) -> int:
@@ -195,14 +232,21 @@ def _bytes(rng: Random, name: str) -> int:
     return int(2 ** rng.uniform(low, low + 4)) if rng.random() < tight else 2 ** (low + 7)
 
 
-def _prediction(rng: Random) -> dict[str, Any]:
-    selection = rng.choice(["top_k", "top_k", "threshold"])
-    unit = rng.choice(["quick_select", "bitonic"]) if selection == "top_k" else "quick_select"
+def _prediction(rng: Random, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    rank = rng.choice([None, rng.randint(1, min(layer["shape"]["rank"] for layer in layers))])
     return {
-        "predictor.sigma": "0.5",
+        "predictor.sigma": layers[0]["shape"]["sigma"],
+        "predictor.rank": rank,
         "predictor.bits": rng.choice([2, 4, 8]),
         "predictor.array_rows": rng.randint(1, 6),
         "predictor.array_columns": rng.randint(1, 6),
+        **_selection(rng, rng.choice(["top_k", "top_k", "threshold"])),
+    }
+
+
+def _selection(rng: Random, selection: str) -> dict[str, Any]:
+    unit = rng.choice(["quick_select", "bitonic"]) if selection == "top_k" else "quick_select"
+    return {
         "mask_generator.selection": selection,
         "mask_generator.density": rng.choice(["0.1", "0.35", "0.5", "1"]) if selection == "top_k" else None,
         "mask_generator.threshold": rng.choice([-1.0, 0.0, 1.5]) if selection == "threshold" else None,
@@ -212,7 +256,7 @@ def _prediction(rng: Random) -> dict[str, Any]:
     }
 
 
-def _layer(rng: Random, masks: bool) -> dict[str, Any]:
+def _layer(rng: Random, sigma: str, *, masks: bool, tensors: bool) -> dict[str, Any]:
     """Any lengths, GQA or not, causal or not; some of the heads."""
     causal = rng.random() < 0.4
     L_k = rng.randint(1, 14)
@@ -226,20 +270,25 @@ def _layer(rng: Random, masks: bool) -> dict[str, Any]:
     }
     heads = kv_heads * sharing
     some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 4))))
+    layer: dict[str, Any] = {"shape": shape, "heads": some}
     if masks:
-        keep = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
-        return {"shape": shape, "heads": some, "keep": keep}
-    more = {
+        layer["keep"] = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
+    if not tensors:
+        return layer
+    shape |= {
         "sharing": sharing,
+        "sigma": sigma,
         "d_model": rng.randint(1, 9),
         "rank": rng.randint(1, 4),
         "extra_columns": rng.randint(0, 2),
         "d_ff": rng.randint(1, 9),
         "gated": rng.random() < 0.5,
         "cross": rng.random() < 0.3,
-        "padding": rng.choice([0, 0, rng.randint(0, L_k - 1)]),
+        "padding": 0 if masks else rng.choice([0, 0, rng.randint(0, L_k - 1)]),
+        "holes": not masks and rng.random() < 0.2,
+        "bias": rng.random() < 0.2,
     }
-    return {"shape": shape | more, "heads": some, "seed": rng.randint(0, 10**6)}
+    return layer | {"seed": rng.randint(0, 10**6)}
 
 
 def _row(rng: Random, row: int, shape: dict[str, Any]) -> str:

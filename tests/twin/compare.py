@@ -3,25 +3,20 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from pprint import pformat
 from random import Random
 from typing import Any
 
 import pytest
 
-from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.model.accelerator import Accelerator
-from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import load_presets
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
 from twin.cases import Case, arch_of, selection_of, trace_of
 from twin.layout import DoesNotFitError
-from twin.machine import STREAMS
 from twin.run import Outcome, run_twin
-from twin.slow_memory import SlowMemory
 
 SUMS = ("pe_array", "dma")
 """Reports that add up others."""
@@ -48,9 +43,7 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
     """
     arch, trace, selection = arch_of(case), trace_of(case), selection_of(case)
     try:
-        with _other_timing(arch.dram.preset, case["timing"]):
-            memory = _memory(arch)
-        twin = run_twin(arch, trace, selection, case["scope"], case["timing"], memory)
+        twin = run_twin(arch, trace, selection, case["scope"], case["timing"])
     except DoesNotFitError:
         return _refused_too(case)
     with _other_timing(arch.dram.preset, case["timing"]), _disturbance(disturbed, twin.cycles):
@@ -67,16 +60,6 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
         for unit in units
         if fast.books.get(unit) != twin.books.get(unit)
     ]
-
-
-def _memory(arch: ArchConfig) -> SlowMemory | None:
-    """The memory of a preset that the twin's own does not know."""
-    preset, dram = load_presets()[arch.dram.preset], arch.dram
-    if preset.bus == "one":
-        return None
-    use = MemoryUse(dram.mapping, dram.channels, dram.ranks, dram.refresh, dram.page)
-    ratio = preset.tick_ps * Fraction(arch.clock_ghz) / 1000
-    return SlowMemory(preset, use, len(STREAMS), arch.dma.outstanding_bursts, ratio)
 
 
 @contextmanager

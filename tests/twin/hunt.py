@@ -1,4 +1,7 @@
-"""Compare the two simulators on many random cases: `PYTHONPATH=.:tests python -m twin.hunt given 0 1000`."""
+"""Compare the two simulators on many random cases: `PYTHONPATH=.:tests python -m twin.hunt given 0 1000`.
+
+Methods: given, dsa2021, dense, oracle.
+"""
 
 import sys
 import time
@@ -12,6 +15,8 @@ def hunt(method: str, first: int, last: int) -> int:
     """Seeds first .. last - 1; prints each that differs, returns how many."""
     wrong, refused, began = 0, 0, time.process_time()
     for seed in range(first, last):
+        if seed % 100 == 0:
+            print(f"{method} {first}-{seed}: {wrong} differ so far, {refused} refused", flush=True)
         case = random_case(Random(seed), method)
         try:
             found = differences(case)

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.trace.attention import LayerTrace
-from dsasim.trace.positions import RowBlock
-from dsasim.trace.scores import exact_scorer
 from twin.layout import Prediction
 from twin.plan import Row
+from twin.predict import Predicted, exact_scores
 from twin.select import bitonic_cycles, quick_select_cycles, threshold_cycles, top_k, wanted
 
 
@@ -29,62 +27,64 @@ def method_of(arch: Any, layer: LayerTrace) -> str:
     return method if layer.has_qkv or method == "dense" else "given"
 
 
+def allowed_keys(layer: LayerTrace) -> list[list[int]]:
+    """Keys that each row may attend to: those that the trace allows, none of the future where it is causal."""
+    stored = layer.positions.packed
+    bits = [[1] * layer.L_k] * layer.L_q if stored is None else np.unpackbits(stored, axis=-1).tolist()
+    last = [row + layer.L_k - layer.L_q if layer.causal else layer.L_k for row in range(layer.L_q)]
+    return [[key for key in range(layer.L_k) if bits[row][key] and key <= last[row]] for row in range(layer.L_q)]
+
+
 def kept_keys(arch: Any, layer: LayerTrace, heads: list[int]) -> dict[int, Kept]:
-    """The masks of all heads by the design's method."""
-    method, allowed = method_of(arch, layer), layer.allowed()
-    whole = RowBlock(0, layer.L_q, layer.L_k)
-    if method in ("given", "dense"):
-        masks = {head: allowed if method == "dense" else given_mask(layer, head) for head in heads}
-        return {head: Kept([np.flatnonzero(row).tolist() for row in mask], None) for head, mask in masks.items()}
+    """The masks of all heads by the design's method; those of an oracle and of the trace are free of charge."""
+    method, allowed = method_of(arch, layer), allowed_keys(layer)
+    if method == "dense":
+        return {head: Kept(allowed, None) for head in heads}
+    if method == "given":
+        return {head: Kept(given_mask(layer, head), None) for head in heads}
     if method == "dsa2021":
-        predictor = Dsa2021(arch, layer)
-        if arch.mask_generator.selection == "threshold":
-            return {head: _above_threshold(arch, allowed, predictor.select(head)) for head in heads}
-        return {head: _selected(arch, allowed, predictor.scorer(head)(whole)) for head in heads}
-    oracle = {head: _selected(arch, allowed, exact_scorer(layer, head)(whole)) for head in heads}
+        predicted = Predicted(arch, layer)
+        return {head: _selected(arch, allowed, predicted.scores(head), predicted.unit(head)) for head in heads}
+    oracle = {head: _selected(arch, allowed, exact_scores(layer, head), 1.0) for head in heads}
     return {head: Kept(kept.rows, None) for head, kept in oracle.items()}
 
 
-def given_mask(layer: LayerTrace, head: int) -> Any:
+def given_mask(layer: LayerTrace, head: int) -> list[Row]:
     """The stored mask of a head, one bit a key."""
-    bits = layer.given_bits(head)
-    assert bits is not None
-    return np.unpackbits(bits, axis=-1, count=layer.L_k)
+    stored = layer.given_bits(head)
+    assert stored is not None
+    return [[key for key in range(layer.L_k) if row[key]] for row in np.unpackbits(stored, axis=-1).tolist()]
 
 
 def most_kept(arch: Any, layer: LayerTrace) -> int:
     """Keys that a row can keep: its share under top-k, else all it may attend to."""
-    allowed = max(sum(row) for row in layer.allowed().tolist())
+    allowed = max(len(row) for row in allowed_keys(layer))
     generator = arch.mask_generator
     if method_of(arch, layer) in ("given", "dense") or generator.selection != "top_k":
         return allowed
     return wanted(Fraction(*generator.density.as_integer_ratio()), allowed)
 
 
-def _selected(arch: Any, allowed: Any, scores: Any) -> Kept:
-    """The highest scores of each row, as many as the density wants."""
+def _selected(arch: Any, allowed: list[Row], scores: list[list[Any]], unit: float) -> Kept:
+    """The highest scores of each row, as many as the density wants; or all that stand for more than the threshold."""
     rows, cycles = [], []
     generator = arch.mask_generator
-    density = Fraction(*generator.density.as_integer_ratio())
     passes = {"quick_select": quick_select_cycles, "bitonic": bitonic_cycles}[generator.top_k_unit]
     for may, row_scores in zip(allowed, scores, strict=True):
-        scored = [(key, row_scores[key].item()) for key in np.flatnonzero(may).tolist()]
-        count = wanted(density, len(scored))
+        scored = [(key, row_scores[key]) for key in may]
+        if generator.selection == "threshold":
+            rows.append([key for key, score in scored if score * unit > generator.threshold])
+            cycles.append(threshold_cycles(scored, generator.comparators))
+            continue
+        count = wanted(Fraction(*generator.density.as_integer_ratio()), len(scored))
         rows.append(top_k(scored, count))
         cycles.append(passes(scored, count, generator.comparators))
     return Kept(rows, cycles)
 
 
-def _above_threshold(arch: Any, allowed: Any, selection: Any) -> Kept:
-    """The predictor's own mask (its scales are tested with it); the comparisons are counted here."""
-    comparators = arch.mask_generator.comparators
-    cycles = [threshold_cycles([(key, 0.0) for key in np.flatnonzero(may)], comparators) for may in allowed]
-    return Kept([np.flatnonzero(row).tolist() for row in selection.keep.to_dense()], cycles)
-
-
 def row_spans(layer: LayerTrace) -> list[int]:
     """Keys from 0 that each row may attend to, up to its last allowed one."""
-    return [max((key + 1 for key, may in enumerate(row) if may), default=0) for row in layer.allowed().tolist()]
+    return [max(row, default=-1) + 1 for row in allowed_keys(layer)]
 
 
 def prediction_of(arch: Any, layer: LayerTrace) -> Prediction | None:

@@ -20,8 +20,11 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any, NamedTuple
 
+from twin_presets import Chips, distances
+
 QUEUE = 32
 NEVER = -(10**9)
+OTHER_RANKS = 0
 
 
 class Place(NamedTuple):
@@ -74,7 +77,7 @@ class Use(NamedTuple):
     ranks: int
     mapping: str
     refresh: bool
-    closed_page: bool
+    page: str
     outstanding: int
     streams: int
 
@@ -82,10 +85,10 @@ class Use(NamedTuple):
 class Memory:
     """All channels; edge m is at core time m * ratio."""
 
-    def __init__(self, preset: dict[str, Any], use: Use, ratio: Fraction) -> None:
-        self.preset, self.use, self.ratio = preset, use, ratio
-        self.t: dict[str, int] = preset["timing_cycles"]
-        self.spacing = spacing(self.t, closed_page=use.closed_page)
+    def __init__(self, chips: Chips, use: Use, ratio: Fraction) -> None:
+        self.chips, self.use, self.ratio = chips, use, ratio
+        self.t = chips.t
+        self.spacing = spacing(self.chips, closed_page=use.page == "closed")
         self.next_edge = 0
         self.pointer = 0
         self.to_admit: list[list[Burst]] = [[] for _ in range(use.streams)]
@@ -155,14 +158,14 @@ class Memory:
 
     def _place(self, number: int) -> tuple[Place, int]:
         """Where a burst lies, and its row."""
-        preset = self.preset
+        chips = self.chips
         sizes = {
             "channel": self.use.channels,
             "rank": self.use.ranks,
-            "bankgroup": preset["bank_groups"],
-            "bank": preset["banks_per_group"],
-            "column": preset["columns"] // preset["burst_length"],
-            "row": preset["rows"],
+            "bankgroup": chips.bank_groups,
+            "bank": chips.banks_per_group,
+            "column": chips.bursts_per_row,
+            "row": chips.rows,
         }
         at = {}
         if self.use.mapping == "mop4":
@@ -243,7 +246,7 @@ class Memory:
         for cycle in range(first, end):
             self.busy_cycles.update(range(floor(cycle * self.ratio), ceil((cycle + 1) * self.ratio)))
         self._over(burst, end)
-        if self.use.closed_page and all(other.place != burst.place for other in channel.activated):
+        if self.use.page == "closed" and all(other.place != burst.place for other in channel.activated):
             del self.open_rows[burst.place]
 
     def _over(self, burst: Burst, end: int) -> None:
@@ -293,58 +296,13 @@ class Memory:
         return command != "ACT" or len(recent) < 4 or edge - recent[0] >= self.t["nFAW"]
 
 
-CHANNEL, RANK, GROUP, BANK, OTHER_RANKS = 1, 2, 3, 4, 0
-"""Scopes: how many fields of two places must agree; or the channel alone does and the rank does not."""
+SCOPES = {"channel": 1, "rank": 2, "group": 3, "bank": 4, "other_rank": OTHER_RANKS}
+"""Fields of two places that must agree; for other ranks the channel alone, and the rank must not."""
 
 
-def spacing(t: dict[str, int], *, closed_page: bool) -> dict[str, list[tuple[str, int, int]]]:
-    """For each command: (earlier command, scope, least distance in memory clock cycles), after JEDEC.
-
-    A closed page precharges itself behind each access.
-    """
-    written = t["nCWL"] + t["nBL"]
-    closes = {"RD": t["nRTP"], "WR": written + t["nWR"]}
-    itself = [(earlier, after + t["nRP"]) for earlier, after in closes.items() if closed_page]
-    other = [("RD", OTHER_RANKS, t["nBL"] + t.get("nCS", 0))]
-    return {
-        "ACT": [
-            ("ACT", BANK, t["nRC"]),
-            ("ACT", GROUP, t["nRRDL"]),
-            ("ACT", RANK, t["nRRDS"]),
-            ("PRE", BANK, t["nRP"]),
-            ("PREA", RANK, t["nRP"]),
-            ("REF", RANK, t["nRFC"]),
-            *((earlier, BANK, after) for earlier, after in itself),
-        ],
-        "PRE": [("ACT", BANK, t["nRAS"]), *((earlier, BANK, after) for earlier, after in closes.items())],
-        "PREA": [
-            ("ACT", RANK, t["nRAS"]),
-            ("REF", RANK, t["nRFC"]),
-            *((earlier, RANK, after) for earlier, after in closes.items()),
-        ],
-        "REF": [
-            ("ACT", RANK, t["nRC"]),
-            ("PRE", RANK, t["nRP"]),
-            ("PREA", RANK, t["nRP"]),
-            ("REF", RANK, t["nRFC"]),
-            *((earlier, RANK, after) for earlier, after in itself),
-        ],
-        "RD": [
-            *other,
-            ("ACT", BANK, t.get("nRCDRD", t.get("nRCD", 0))),
-            ("RD", GROUP, t["nCCDL"]),
-            ("RD", RANK, t["nCCDS"]),
-            ("RD", CHANNEL, t["nBL"]),
-            ("WR", GROUP, written + t["nWTRL"]),
-            ("WR", RANK, written + t["nWTRS"]),
-            ("WR", OTHER_RANKS, written + t.get("nCS", 0) - t["nCL"]),
-        ],
-        "WR": [
-            *other,
-            ("ACT", BANK, t.get("nRCDWR", t.get("nRCD", 0))),
-            ("WR", GROUP, t["nCCDL"]),
-            ("WR", RANK, t["nCCDS"]),
-            ("WR", CHANNEL, t["nBL"]),
-            ("RD", RANK, t.get("nRTW", t["nCL"] + t["nBL"] + 2 - t["nCWL"])),
-        ],
-    }
+def spacing(chips: Chips, *, closed_page: bool) -> dict[str, list[tuple[str, int, int]]]:
+    """For each command: (earlier command, scope, least distance in memory clock cycles)."""
+    found: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    for earlier, later, scope, distance in distances(chips, closed_page=closed_page):
+        found[later].append((earlier, SCOPES[scope], distance))
+    return found

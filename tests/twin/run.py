@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import yaml
+from twin_dram import SlowDram
+from twin_presets import chips
 
-import dsasim
 from dsasim.trace.attention import AttentionTrace
 from twin.dense import DensePhase, phases
 from twin.layer import LayerJobs
 from twin.machine import STREAMS, Machine
 from twin.memory import Memory, Use
+from twin.slow_memory import SlowMemory
 
 
 @dataclass(frozen=True)
@@ -29,42 +29,33 @@ class Outcome:
     counts: dict[str, int]
 
 
-def presets() -> dict[str, Any]:
-    """The table of DRAM presets, as data."""
-    text = (Path(dsasim.__file__).parent / "model" / "dram_presets.yaml").read_text(encoding="utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
-    return table
-
-
 def run_twin(
     arch: Any,
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     scope: str = "attention",
     timing: Mapping[str, int] | None = None,
-    memory: Any = None,
 ) -> Outcome:
-    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset, `memory` the twin's own."""
-    preset = presets()[arch.dram.preset]
-    preset["timing_cycles"] |= timing or {}
-    access_bytes = preset["data_width_bits"] * preset["burst_length"] // 8
+    """Every core cycle of the run; `timing` replaces cycles of the DRAM preset."""
     dram = arch.dram
-    if memory is None:
-        ratio = Fraction(preset["tck_ps"]) * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
-        use = Use(
-            channels=dram.channels,
-            ranks=dram.ranks,
-            mapping=dram.mapping,
-            refresh=dram.refresh,
-            closed_page=dram.page == "closed",
-            outstanding=arch.dma.outstanding_bursts,
-            streams=len(STREAMS),
-        )
-        memory = Memory(preset, use, ratio)
+    memory_chips = chips(dram.preset, timing)
+    ratio = memory_chips.tick_ps * Fraction(*arch.clock_ghz.as_integer_ratio()) / 1000
+    use = Use(
+        channels=dram.channels,
+        ranks=dram.ranks,
+        mapping=dram.mapping,
+        refresh=dram.refresh,
+        page=dram.page,
+        outstanding=arch.dma.outstanding_bursts,
+        streams=len(STREAMS),
+    )
+    if memory_chips.bus == "one":
+        memory: Any = Memory(memory_chips, use, ratio)
+    else:
+        memory = SlowMemory(SlowDram(dram.preset, use, use.streams, use.outstanding, timing), ratio)
     machine = Machine(arch.pe_array.lanes, arch.dma.open_transfers, memory)
-    burst_edges = preset["timing_cycles"]["nBL"] * preset.get("ticks_per_cycle", 1)
-    buses = dram.channels * preset.get("pseudo_channels", 1)
-    peak = Fraction(access_bytes * buses, burst_edges) / memory.ratio
+    access_bytes, buses = memory_chips.access_bytes, dram.channels * memory_chips.pseudo_channels
+    peak = Fraction(access_bytes * buses, memory_chips.t["nBL"]) / ratio
     works: list[LayerJobs | DensePhase] = []
 
     def take(work: LayerJobs | DensePhase) -> None:

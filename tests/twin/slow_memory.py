@@ -1,7 +1,4 @@
-"""Memories with other buses than DDR4 has (LPDDR5, HBM): `twin_dram`, the controller's own twin, edge by edge.
-
-It shares the table of JEDEC distances with dsasim; `twin.memory`, for DDR4 and GDDR6, has one of its own.
-"""
+"""Memories with other buses than DDR4 has (LPDDR5, HBM): `twin_dram`, the controller's own twin, edge by edge."""
 
 from collections import Counter
 from fractions import Fraction
@@ -18,8 +15,8 @@ from twin.memory import Moving
 class SlowMemory:
     """`SlowDram` with the words of `twin.memory.Memory`."""
 
-    def __init__(self, preset: Any, use: Any, streams: int, outstanding: int, ratio: Fraction) -> None:
-        self.dram = SlowDram(preset, use, streams, outstanding)
+    def __init__(self, dram: SlowDram, ratio: Fraction) -> None:
+        self.dram = dram
         self.ratio = ratio
         self.next_edge = 0
         self.told: set[Any] = set()
@@ -33,7 +30,7 @@ class SlowMemory:
 
     def post(self, owner: Any, stream: int, bursts: list[int], *, is_write: bool) -> None:
         """Take a transfer of aligned bursts."""
-        size = self.dram.preset.access_bytes
+        size = self.dram.chips.access_bytes
         starts = np.array(bursts) * size
         self.dram.post(
             stream, SimpleNamespace(is_write=is_write, starts=starts, sizes=np.full(len(bursts), size)), owner

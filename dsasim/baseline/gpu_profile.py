@@ -1,0 +1,147 @@
+"""Measured GPU profiles: the file that `dsasim validate --profile` writes, and a GPU of the comparison made from one.
+
+Times replace the published efficiencies of the table, and measured ceilings its peaks, so that the roofline reproduces
+what was measured at the shapes measured, and stands between them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dsasim.baseline.gpu import LAUNCHES, AttentionShape, occupancy
+from dsasim.baseline.gpu_table import Efficiency, Gpu, load_gpus
+from dsasim.cost.sourced import SourcedNumber
+from dsasim.errors import ConfigError
+
+PROFILE_VERSION: Literal[1] = 1
+MEASURED = "A"
+"""Trust letter of what was measured on the device itself."""
+
+KERNEL_OF = {"sdpa_flash": "fused", "sdpa_efficient": "fused", "sdpa_cudnn": "fused", "sdpa_math": "unfused"}
+"""Which kernel of the comparison each dense kernel is; of several fused ones the fastest counts."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and nothing changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MeasuredRow(Strict):
+    """One kernel on one shape; `density` is the share of positions it computes, prediction not included."""
+
+    kernel: str
+    L: Count
+    num_heads: Count
+    d_head: Count
+    causal: bool
+    density: Annotated[float, Field(gt=0, le=1)]
+    median_us: Positive
+    p20_us: Positive
+    p80_us: Positive
+    energy_uj: Positive | None = None
+
+
+class GpuProfile(Strict):
+    """A device, what it reached, and its rows."""
+
+    profile_version: Literal[1]
+    device: str
+    dtype: Literal["float16", "bfloat16", "float32"]
+    parallel_units: Count
+    matmul_tflops: Positive
+    copy_gbps: Positive
+    launch_us: Positive
+    versions: dict[str, str]
+    clocks: dict[str, str | int]
+    unavailable: dict[str, str]
+    rows: tuple[MeasuredRow, ...]
+
+
+def read_profile(path: str | Path) -> GpuProfile:
+    """Read a profile; ConfigError names the file and the first thing that is wrong."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the GPU profile: {reason}") from error
+    try:
+        profile = GpuProfile.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise ConfigError(f"{path}: not a GPU profile: {where}: {first['msg']}") from error
+    if not any(row.kernel in KERNEL_OF for row in profile.rows):
+        raise ConfigError(f"{path}: the GPU profile has no row of a dense kernel ({', '.join(KERNEL_OF)})")
+    return profile
+
+
+def with_profiles(gpus: Iterable[Gpu], profiles: Iterable[GpuProfile]) -> tuple[Gpu, ...]:
+    """The GPUs with each profile in place of the one it was measured on, or after them if it is none of these."""
+    found = list(gpus)
+    for profile in profiles:
+        alike = [at for at, gpu in enumerate(found) if any(name in profile.device for name in gpu.device_names)]
+        known = found[alike[0]] if alike else None
+        measured = measured_gpu(profile, known)
+        if alike:
+            found[alike[0]] = measured
+        else:
+            found.append(measured)
+    return tuple(found)
+
+
+def compared_gpus(profiles: Iterable[str | Path] = ()) -> tuple[Gpu, ...]:
+    """The GPUs of the table, with the shipped profiles and then the files of `profiles`."""
+    folder = resources.files("dsasim.baseline") / "profiles"
+    shipped = sorted(str(entry) for entry in folder.iterdir() if entry.name.endswith(".json"))
+    return with_profiles(load_gpus(), map(read_profile, (*shipped, *profiles)))
+
+
+def measured_gpu(profile: GpuProfile, known: Gpu | None = None) -> Gpu:
+    """A GPU whose ceilings, launches and efficiencies are those of a profile.
+
+    Worked example: 2 heads of 1024 x 1024, d_head 64, are 0.537 GFLOP; in 1.079 ms of which 5 us are the launch, on
+    1 TFLOP/s with every unit at work, that is an efficiency of 0.5.
+    """
+    base = load_gpus()[0] if known is None else known
+    device = f"measured on {profile.device}"
+    gpu = replace(
+        base,
+        name=profile.device if known is None else known.name,
+        device_names=(profile.device,) if known is None else known.device_names,
+        sms=profile.parallel_units,
+        peak_fp16_tflops=SourcedNumber(profile.matmul_tflops, device, MEASURED),
+        memory_gbps=SourcedNumber(profile.copy_gbps, device, MEASURED),
+        launch_ns=1e3 * profile.launch_us,
+        measured=True,
+    )
+    rows = {kernel: _fastest(gpu, profile, kernel, device) for kernel in LAUNCHES}
+    kernels = {kernel: measured for kernel, measured in rows.items() if measured}
+    return replace(gpu, efficiencies=kernels)
+
+
+def _fastest(gpu: Gpu, profile: GpuProfile, kernel: str, device: str) -> tuple[Efficiency, ...]:
+    best: dict[tuple[int, int, bool], MeasuredRow] = {}
+    for row in profile.rows:
+        if KERNEL_OF.get(row.kernel) == kernel:
+            shape = row.L, row.d_head, row.causal
+            if shape not in best or row.median_us < best[shape].median_us:
+                best[shape] = row
+    return tuple(
+        Efficiency(row.L, row.d_head, row.causal, _efficiency(gpu, kernel, row), device, MEASURED)
+        for row in best.values()
+    )
+
+
+def _efficiency(gpu: Gpu, kernel: str, row: MeasuredRow) -> float:
+    shape = AttentionShape(row.num_heads, row.num_heads, row.L, row.L, row.d_head, row.causal and kernel == "fused")
+    busy_us = max(row.median_us - LAUNCHES[kernel] * gpu.launch_ns / 1e3, 0.05 * row.median_us)
+    reached_tflops = 1e-6 * shape.flops / busy_us
+    return reached_tflops / (gpu.peak_fp16_tflops.value * occupancy(gpu.sms, kernel, shape))

@@ -1,0 +1,98 @@
+"""`dsasim trace evaluate`."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+
+from dsasim.cli_inputs import DEFAULT_ARCH, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.errors import ConfigError
+
+
+def trace_evaluate(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A Hugging Face model folder or a model package.")],
+    trace: Trace,
+    arch: Annotated[
+        str | None, typer.Option(metavar="ARCH", help="Also simulate this design on TRACE, for cycles.")
+    ] = None,
+    predictor: Annotated[
+        list[str] | None,
+        typer.Option(help="dsa2021, oracle_topk, random or sink_window; may be repeated, all by default."),
+    ] = None,
+    density: Annotated[
+        list[str] | None, typer.Option(metavar="SHARE", help="May be repeated; 0.05, 0.1 and 0.25 by default.")
+    ] = None,
+    layers: Annotated[str | None, typer.Option(metavar="0,3", help="Layers masked; all of TRACE by default.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=4, help="Of a window; those of TRACE by default.")] = None,
+    windows: Annotated[int, typer.Option(min=1, max=100_000, help="Taken from the end of the text.")] = 4,
+    text: Annotated[str | None, typer.Option(metavar="FILE", help="The text; that of pydoc_data by default.")] = None,
+    overrides: Overrides = None,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE.svg", help="Draw the figure against density or cycles.")
+    ] = None,
+) -> None:
+    """Run a model with masks in place: perplexity of a decoder, embeddings of an encoder (extra `torch`).
+
+    TRACE, of the same model, brings the predictors and says which layers are masked; the others stay dense.
+    """
+    from json import dumps
+    from pathlib import Path
+
+    from dsasim.report.files import STDOUT, check_writable, write_text
+
+    for path, flag in ((json, "--json"), (plot, "--plot")):
+        if path is not None:
+            check_writable(path, flag)
+    from dsasim.config.loader import load_arch
+    from dsasim.evaluate.result import METHODS
+    from dsasim.trace.capture import needs_torch
+    from dsasim.trace.find import find_trace
+    from dsasim.trace.store import open_trace
+
+    refuse_design(trace)
+    opened = open_trace(find_trace(trace))
+    chosen = list(dict.fromkeys(predictor or METHODS))
+    if unknown := [name for name in chosen if name not in METHODS]:
+        raise ConfigError(f"--predictor {unknown[0]}: expected one of {', '.join(METHODS)}")
+    shares = sorted({_share(number) for number in density or ("0.05", "0.1", "0.25")})
+    designs = {
+        (method, share): load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)])
+        for method in METHODS
+        if method in chosen
+        for share in shares
+    }
+    needs_torch()
+    from dsasim.evaluate.run import Request, evaluate
+    from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
+    from dsasim.report.progress import LateProgress
+
+    numbers = opened.layer_numbers if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
+    length = opened.layer(numbers[0]).L_k if tokens is None else tokens
+    request = Request(source, designs, numbers, windows, length, None if text is None else Path(text), arch is not None)
+    with LateProgress(f"evaluating {source}") as progress:
+        result = evaluate(request, opened, progress)
+    if plot is not None:
+        write_text(plot, "--plot", evaluation_svg(result))
+    if json is not None:
+        write_text(json, "--json", dumps(evaluation_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    if STDOUT not in (json, plot):
+        from dsasim.report.style import new_console
+
+        print_evaluation(result, new_console())
+
+
+def _settings(method: str, share: Decimal) -> list[str]:
+    """The design that makes a method's masks; static ones keep as many keys as its oracle would."""
+    made_by = "dsa2021" if method == "dsa2021" else "oracle_topk"
+    return [f"predictor.method={made_by}", "mask_generator.selection=top_k", f"mask_generator.density={share}"]
+
+
+def _share(text: str) -> Decimal:
+    try:
+        share = Decimal(text)
+    except InvalidOperation:
+        share = Decimal("NaN")
+    if not (share.is_finite() and 0 < share <= 1):
+        raise ConfigError(f"--density {text}: expected a number above 0 and at most 1")
+    return share

@@ -1,0 +1,47 @@
+"""The keep masks of one layer by any of the methods evaluated, made by the code that `simulate` makes them with."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from dsasim.config.schema import ArchConfig
+from dsasim.errors import ConfigError
+from dsasim.evaluate.result import Method
+from dsasim.predictors import KeepMask, load_predictor
+from dsasim.predictors.selection import generator_of
+from dsasim.quality.references import random_mask, sink_window_mask
+from dsasim.trace.attention import LayerTrace
+from dsasim.trace.counts import kept_counts
+
+StaticMethod = Literal["random", "sink_window"]
+Masks = Callable[[LayerTrace], Iterator[KeepMask]]
+"""The masks of a layer, a query head after the other."""
+
+
+def masks_of(arch: ArchConfig, method: Method) -> Masks:
+    """Masks by `method`, at the design's density; for dsa2021 also by its sigma, bits and rank."""
+    if method in ("random", "sink_window"):
+        return lambda layer: _static(arch, layer, method)
+    return lambda layer: _predicted(arch, layer)
+
+
+def _predicted(arch: ArchConfig, layer: LayerTrace) -> Iterator[KeepMask]:
+    predictor = load_predictor(arch, layer)
+    for head in range(layer.num_heads):
+        yield predictor.select(head).keep.block(0, layer.L_q)
+
+
+def _static(arch: ArchConfig, layer: LayerTrace, method: StaticMethod) -> Iterator[KeepMask]:
+    """As many keys a row as the design's top-k keeps; those of `quality.references`, with its seeds."""
+    density = generator_of(arch).density
+    if density is None:
+        raise ConfigError("mask_generator.density: needed to keep as many keys in every row; got none")
+    counts = kept_counts(layer.allowed_counts, density)
+    for head in range(layer.num_heads):
+        blocks = []
+        for block in layer.row_blocks():
+            allowed, kept = layer.allowed(*block), counts[block.rows]
+            if method == "random":
+                blocks.append(random_mask(allowed, kept, (layer.number, head), block.first))
+            else:
+                blocks.append(sink_window_mask(allowed, kept, block.first + layer.L_k - layer.L_q))
+        yield KeepMask.join(blocks, layer.L_k)

@@ -1,0 +1,92 @@
+"""What stands beside a design: dense machines, GPUs, masks made by other rules, and the dense products around it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
+from dsasim.report.html.parts import Table
+from dsasim.report.style import number
+
+MASKS = {"this design": None, "oracle": "oracle", "sink + window": "sink_window", "random": "random"}
+MASK_COLOURS = {"this design": BLUE, "oracle": ORANGE, "sink + window": GREY, "random": PURPLE}
+MEASURES = {
+    "captured mass": "captured_mass_ratio",
+    "mask recall": "mask_recall_ratio",
+    "output error": "output_rel_l2",
+}
+
+
+def baseline_cycles(result: Mapping[str, Any]) -> Figure:
+    """Draw the cycles of the dense machines and of the design."""
+    baseline = result["baseline"]
+    cycles = {"dense,<br>same MACs": baseline["dense_cycles"]}
+    if baseline["iso_area"] is not None:
+        cycles["dense,<br>same area"] = baseline["iso_area"]["cycles"]
+    cycles["this design"] = result["cycles"]
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(cycles),
+        "x": list(cycles.values()),
+        "marker": {"color": [BLUE if name == "this design" else GREY for name in cycles]},
+        "hovertemplate": "%{y}: %{x:,} cycles<extra></extra>",
+    }
+    names = names_axis("machine", autorange="reversed")
+    return figure([trace], 110 + 36 * len(cycles), xaxis=axis("time", "cycles", rangemode="tozero"), yaxis=names)
+
+
+def gpu_table(rows: list[Mapping[str, Any]]) -> Table:
+    """Show every plain value of the GPU baselines, a row each; ratios are GPU / ours, above 1 is better for us."""
+    columns = list(
+        dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, dict | list))
+    )
+    words = [name for name in columns if any(isinstance(row.get(name), str) for row in rows)]
+    cells = [[_text(row.get(name)) for name in columns] for row in rows]
+    titles = {name: name.replace("_", " ") for name in columns}
+    return Table(list(titles.values()), cells, [titles[name] for name in words])
+
+
+def quality_figure(quality: Mapping[str, Any]) -> Figure:
+    """Draw what the design's masks reach beside others that keep as many keys in every row."""
+    data = [
+        {
+            "type": "bar",
+            "name": words,
+            "x": list(MEASURES),
+            "y": [(quality if name is None else quality[name])[measure] for measure in MEASURES.values()],
+            "marker": {"color": MASK_COLOURS[words]},
+            "hovertemplate": f"%{{x}}, {words}: %{{y:.3f}}<extra></extra>",
+        }
+        for words, name in MASKS.items()
+    ]
+    return figure(data, 330, barmode="group", xaxis=names_axis("figure of quality"), yaxis=axis("value", "ratio"))
+
+
+def layer_cycles(result: Mapping[str, Any]) -> Figure:
+    """Draw what part of each layer's time is attention and what its dense products."""
+    layers = [str(layer["layer"]) for layer in result["layers"]]
+    phases = list(dict.fromkeys(phase for layer in result["layers"] for phase in layer.get("dense_cycles", {})))
+    parts = {"attention": [sum(head["cycles"] for head in layer["heads"]) for layer in result["layers"]]}
+    parts |= {phase: [layer.get("dense_cycles", {}).get(phase, 0) for layer in result["layers"]] for phase in phases}
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "y": layers,
+            "x": cycles,
+            "marker": {"color": PALETTE[at % len(PALETTE)]},
+            "hovertemplate": f"layer %{{y}}, {name}: %{{x:,}} cycles<extra></extra>",
+        }
+        for at, (name, cycles) in enumerate(parts.items())
+    ]
+    rows = axis("layer", "number", type="category", autorange="reversed")
+    return figure(data, 200 + 30 * len(layers), barmode="stack", xaxis=axis("time", "cycles"), yaxis=rows)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,77 @@
+"""Where the joules and the square millimetres went: components stacked in groups, and both in one table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dsasim.report.html.figure import GREY, PALETTE, Figure, axis, figure, names_axis
+from dsasim.report.html.parts import Table
+from dsasim.report.style import energy_text, percent
+
+GROUPS: Mapping[str, Sequence[str]] = {
+    "DRAM": ("dram", "dram_background"),
+    "buffers": tuple(f"buffer_{name}" for name in ("predictor", "k", "v", "score", "q", "output", "mask")),
+    "units": ("pe_array", "predictor", "mask_generator", "scheduler", "softmax"),
+    "leakage": ("leakage",),
+}
+"""Components side by side; one that is in no group is a group of its own."""
+
+
+def energy_figure(energy_pj: Mapping[str, float]) -> Figure:
+    """Draw the energy of a run in microjoules."""
+    return _stacked(energy_pj, 1e6, "energy", "µJ")
+
+
+def area_figure(area_mm2: Mapping[str, float]) -> Figure:
+    """Draw the area of a design."""
+    return _stacked(area_mm2, 1, "area", "mm²")
+
+
+def cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> Table:
+    """One row a component, the largest energy first, the total last."""
+    names = sorted({*energy_pj, *area_mm2} - {"total"}, key=lambda name: (-energy_pj.get(name, 0.0), name))
+    rows = [(name, *_cells(name, energy_pj, energy_text), *_cells(name, area_mm2, "{:.4f}".format)) for name in names]
+    total = ("total", energy_text(energy_pj["total"]), "", f"{area_mm2['total']:.4f}", "")
+    return Table(("component", "energy", "of all", "area mm²", "of all"), [*rows, total])
+
+
+def _cells(name: str, costs: Mapping[str, float], text: Any) -> tuple[str, str]:
+    value = costs.get(name, 0.0)
+    return (text(value), _share(name, costs)) if value else ("", "")
+
+
+def _share(name: str, costs: Mapping[str, float]) -> str:
+    return percent(costs[name] / costs["total"]) if costs["total"] else ""
+
+
+def _stacked(costs: Mapping[str, float], size: float, quantity: str, unit: str) -> Figure:
+    """Draw a bar a group; a component's name stands in its part where there is room, and in what hovers over it."""
+    groups = {group: [name for name in members if costs.get(name)] for group, members in GROUPS.items()}
+    grouped = {name for members in groups.values() for name in members}
+    others = {name: [name] for name, cost in costs.items() if cost and name not in (*grouped, "total")}
+    groups = {group: members for group, members in (groups | others).items() if members}
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "y": [group],
+            "x": [costs[name] / size],
+            "text": [name.removeprefix("buffer_")],
+            "textposition": "inside",
+            "insidetextanchor": "middle",
+            "textangle": 0,
+            "marker": {"color": GREY if group == "leakage" else PALETTE[at % len(PALETTE)]},
+            "showlegend": False,
+            "hovertemplate": f"{name}: %{{x:.4g}} {unit}, {_share(name, costs)} of all<extra></extra>",
+        }
+        for group, members in groups.items()
+        for at, name in enumerate(members)
+    ]
+    return figure(
+        data,
+        110 + 42 * len(groups),
+        barmode="stack",
+        uniformtext={"mode": "hide", "minsize": 10},
+        xaxis=axis(quantity, unit),
+        yaxis=names_axis("group of components", autorange="reversed", categoryarray=list(groups)),
+    )

@@ -1,0 +1,92 @@
+"""The points of a sweep, two objectives at a time, those on the Pareto front set apart; each shows its YAML."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
+from dsasim.report.html.parts import Table
+from dsasim.report.html.points import Group, Row, overrides_yaml
+from dsasim.report.html.quantities import quantity
+from dsasim.report.style import number
+from dsasim.sweep.metrics import Metric
+
+BETTER = {"min": "less is better", "max": "more is better"}
+LOGARITHMIC_FROM = 8
+MAX_POINTS = 5000
+"""Points drawn beside the front: more would make the page slow, and its text large."""
+
+
+def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
+    """Draw two objectives of all points that ran; the front is that of all objectives, in as many as there are."""
+    front = {row["point"] for row in group.front}
+    others = [row for row in group.rows if row["point"] not in front][:MAX_POINTS]
+    broke = [row for row in others if row["status"] != "ok"]
+    beaten = [row for row in others if row["status"] == "ok"]
+    data = [
+        _points("beaten", beaten, group, x, y, {"color": GREY, "size": 7, "opacity": 0.7}),
+        _points("breaks a constraint", broke, group, x, y, {"color": GREY, "size": 7, "symbol": "x-thin-open"}),
+        _points("Pareto front", group.front, group, x, y, {"color": VERMILION, "size": 10, "symbol": "diamond"}),
+    ]
+    if len(group.metrics) == 2:
+        data[-1] |= {"mode": "lines+markers", "line": {"color": VERMILION, "width": 1, "shape": _step(group)}}
+    return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x, group), yaxis=_axis(y, group))
+
+
+def front_table(group: Group, most: int = 50) -> Table:
+    """One row a point of the front: its number, its objectives, and what it changes in the base design."""
+    shown = [quantity(metric.name) for metric in group.metrics]
+    heads = [f"{each.words} {each.unit}" for each in shown]
+    rows = [
+        [
+            str(row["point"]),
+            *(f"{number(value / each.size)}" for each, value in zip(shown, group.values(row), strict=True)),
+            overrides_yaml(row),
+        ]
+        for row in group.front[:most]
+    ]
+    return Table(("point", *heads, "design"), rows, ("design",))
+
+
+def pairs(metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:
+    """Return the objectives two at a time: each with the first one, then neighbours among the others."""
+    first, *others = metrics
+    return [(first, other) for other in others] + list(pairwise(others))
+
+
+def _step(group: Group) -> str:
+    """Between two points of a front nothing is reached but what the worse of them reaches."""
+    return "hv" if group.metrics[1].sense == "min" else "vh"
+
+
+def _axis(metric: Metric, group: Group) -> dict[str, Any]:
+    """Return an axis that is logarithmic where the largest value is many times the smallest."""
+    shown = quantity(metric.name)
+    title = f"{shown.words}, {BETTER[metric.sense]}"
+    values = [row["objectives"][metric.name] / shown.size for row in group.rows]
+    low, high = min(values), max(values)
+    if low > 0 and high > LOGARITHMIC_FROM * low:
+        return log_axis(title, shown.unit, low / 1.2, high * 1.2)
+    return axis(title, shown.unit)
+
+
+def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, marker: Any) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [row["objectives"][x.name] / quantity(x.name).size for row in rows],
+        "y": [row["objectives"][y.name] / quantity(y.name).size for row in rows],
+        "text": [_hover(row, group) for row in rows],
+        "marker": marker,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _hover(row: Row, group: Group) -> str:
+    """Write a point's number, all its objectives, and its YAML, in the little HTML that Plotly knows."""
+    values = [(quantity(metric.name), value) for metric, value in zip(group.metrics, group.values(row), strict=True)]
+    lines = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
+    yaml = [line.replace(" ", " ") for line in overrides_yaml(row).split("\n")]
+    return "<br>".join([f"<b>point {row['point']}</b>", *map(escape, (*lines, *yaml))])

@@ -1,0 +1,44 @@
+"""Layer by head: density, cycles and reuse as heat maps."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
+
+Head = Mapping[str, Any]
+MEASURES: Mapping[str, tuple[str, str, Callable[[Head], float]]] = {
+    "density": ("density", "% of allowed positions", lambda head: 100 * float(head["density"])),
+    "cycles": ("time", "cycles", lambda head: float(head["cycles"])),
+    "reuse": ("reuse", "kept positions per key load", lambda head: head["nnz"] / max(head["k_loads"], 1)),
+}
+"""What can be shown of a head: its words, its unit, and how it comes from the result."""
+
+
+def head_map(result: Mapping[str, Any], measure: str) -> Figure:
+    """Draw one of MEASURES, a row a layer and a column a head; heads that were not simulated are blank."""
+    words, unit, value = MEASURES[measure]
+    layers = {layer["layer"]: {head["head"]: value(head) for head in layer["heads"]} for layer in result["layers"]}
+    heads = sorted({head for found in layers.values() for head in found})
+    trace = {
+        "type": "heatmap",
+        "x": heads,
+        "y": [f"{layer}" for layer in layers],
+        "z": [[found.get(head) for head in heads] for found in layers.values()],
+        **({"zmin": 0, "zmax": _highest(layers)} if measure == "density" else {}),
+        "xgap": 1,
+        "ygap": 1,
+        "colorscale": SEQUENTIAL,
+        "colorbar": colour_bar(words, unit),
+        "hovertemplate": f"layer %{{y}} head %{{x}}<br>{words}: %{{z:,.4g}} {unit}<extra></extra>",
+    }
+    return figure(
+        [trace],
+        max(320, 120 + 30 * len(layers)),
+        xaxis=axis("query head", "number", showgrid=False, **({"dtick": 1} if len(heads) <= 16 else {})),
+        yaxis=axis("layer", "number", type="category", autorange="reversed", showgrid=False),
+    )
+
+
+def _highest(layers: Mapping[int, Mapping[int, float]]) -> float:
+    """Densities are shown from 0: where all heads keep the same share, that is seen."""
+    return max(value for found in layers.values() for value in found.values())

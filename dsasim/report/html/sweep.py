@@ -1,0 +1,105 @@
+"""The page of a sweep."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from dsasim.report.html.front import BETTER, front_figure, front_table, pairs
+from dsasim.report.html.page import Page
+from dsasim.report.html.parts import Card, Cards, Chart, Choice, Heading, Notes, Part, Section, Table
+from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrides_yaml
+from dsasim.report.html.quantities import quantity
+from dsasim.report.html.sensitivity import effects, over_axis
+from dsasim.report.html.summary import ERROR_NOTE, KINDS
+from dsasim.report.style import number
+
+MAX_REFUSED = 100
+STATUS_WORDS = {
+    "ok": "ran, and keep every constraint",
+    "infeasible": "break a constraint",
+    "invalid": "no design can be so",
+    "failed": "crashed",
+}
+
+
+def sweep_page(rows: Sequence[Row]) -> Page:
+    """Return the page of a sweep's rows; ConfigError if none of them has its objectives."""
+    found, axes = groups(rows), axes_of(rows)
+    designs = list(dict.fromkeys(row["arch"]["name"] for group in found for row in group.rows))
+    return Page(
+        f"Sweep of {', '.join(designs)} on {', '.join(dict.fromkeys(group.name for group in found))}",
+        [
+            Section(
+                "Summary",
+                f"{len(rows):,} points; axes: {'; '.join(axis.name for axis in axes)}.",
+                _summary(rows, found),
+            ),
+            *(_front(at, group) for at, group in enumerate(found)),
+            *(_sensitivity(at, group, axes) for at, group in enumerate(found) if axes),
+            *_refused(rows),
+        ],
+    )
+
+
+def _summary(rows: Sequence[Row], found: Sequence[Group]) -> list[Part]:
+    counts = Counter(row["status"] for row in rows)
+    cards = [Card(status, f"{counts[status]:,}", words) for status, words in STATUS_WORDS.items() if counts[status]]
+    cards += list(_best(found[0]))
+    kinds = dict.fromkeys(KINDS.get(group.rows[0]["trace"]["kind"], "") for group in found)
+    notes = dict.fromkeys(note for group in found for row in group.rows for note in row.get("notes", ()))
+    free = any(row["predictor_free"] for group in found for row in group.rows)
+    bound = ["Prediction is free of charge in some points: what they save is an upper bound."] if free else []
+    return [Notes([*notes, *bound], warning=True), Cards(cards), Notes([*kinds, ERROR_NOTE])]
+
+
+def _best(group: Group) -> Iterator[Card]:
+    for metric in group.metrics:
+        rows = [row for row in group.rows if row["status"] == "ok"]
+        if rows:
+            best = (min if metric.sense == "min" else max)(rows, key=lambda row: row["objectives"][metric.name])
+            shown = quantity(metric.name)
+            value = f"{number(best['objectives'][metric.name] / shown.size)} {shown.unit}"
+            yield Card(f"best {shown.words}", value, f"point {best['point']} on {group.name}, {BETTER[metric.sense]}")
+
+
+def _front(at: int, group: Group) -> Section:
+    count = f"{len(group.front)} of {len(group.rows)} points"
+    words = f"{count} are beaten by no other in every objective. Point at one for its YAML."
+    charts = [
+        Chart(
+            f"front-{at}-{number}", front_figure(group, x, y), f"{quantity(x.name).words} and {quantity(y.name).words}"
+        )
+        for number, (x, y) in enumerate(pairs(group.metrics))
+    ]
+    parts: list[Part] = [Choice("Objectives", charts)] if charts else []
+    return Section(f"Pareto front on {group.name}", words, [*parts, front_table(group)])
+
+
+def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
+    words = (
+        "Medians over all other axes that were run; a search runs its points unevenly, so its medians are only a hint."
+    )
+    charts = [
+        Chart(
+            f"axis-{at}-{number}-{metric.name.replace('.', '-')}",
+            over_axis(group, axis, metric),
+            f"{quantity(metric.name).words} over {axis.name}",
+        )
+        for number, axis in enumerate(axes)
+        for metric in group.metrics
+    ]
+    parts: list[Part] = [Chart(f"effects-{at}", effects(group, axes)), Heading("One axis"), Choice("Show", charts)]
+    return Section(f"What each axis does on {group.name}", words, parts)
+
+
+def _refused(rows: Sequence[Row]) -> Iterator[Section]:
+    refused = [row for row in rows if row["status"] != "ok"]
+    if refused:
+        shown = [
+            [str(row["point"]), row["status"], row["reason"] or "", overrides_yaml(row)]
+            for row in refused[:MAX_REFUSED]
+        ]
+        words = f"{len(refused):,} points" + (
+            f", the first {MAX_REFUSED} of them." if len(refused) > MAX_REFUSED else "."
+        )
+        table = Table(("point", "status", "reason", "design"), shown, ("status", "reason", "design"))
+        yield Section("Points without a place", words, [table])

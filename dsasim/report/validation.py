@@ -1,0 +1,94 @@
+"""The printed outcome of a validation: one line a check, then what failed and what was measured."""
+
+from __future__ import annotations
+
+from json import dumps
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from dsasim.report.style import new_table
+from dsasim.validate.check import Cell, Check, Table
+from dsasim.validate.result import Validation
+
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "measured": "cyan"}
+FIGURES = {"max_abs": "max abs", "max_rel": "max rel", "rel_l2": "rel L2", "cosine": "1-cos"}
+
+
+def validation_json(result: Validation) -> str:
+    """The text that `--json` writes."""
+    return dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def print_validation(result: Validation, console: Console) -> None:
+    """Print the outcome, at most 100 columns wide."""
+    console.print(title(result), style="bold")
+    for note in result.notes:
+        console.print(note, style=STYLES["skipped"])
+    console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
+    console.print(f"trace sha256 {result.trace.sha256[:16]}, design sha256 {result.arch_sha256[:16]}")
+    console.print(_summary(result))
+    for check in result.failures:
+        console.print(f"failed: {check.name}: {check.detail}", style=STYLES["failed"])
+    for reason, checks in result.skipped_for().items():
+        names = ", ".join(check.name for check in checks)
+        console.print(f"skipped: {reason}: {names}", style=STYLES["skipped"])
+    for check in result.checks:
+        for table in check.tables:
+            if not table.detail:
+                _print_table(table, console)
+    console.print(verdict(result), style=STYLES["failed" if result.failures else "passed"])
+
+
+def title(result: Validation) -> str:
+    """What was validated, in a line."""
+    heads = sum(map(len, result.selection.values()))
+    layers = ", ".join(map(str, result.selection))
+    model = result.trace.model.split(" (")[0]
+    counted = "1 head" if heads == 1 else f"{heads} heads"
+    about = f"{result.trace.kind}, {model}" if model else result.trace.kind
+    return (
+        f"{result.arch_name} on {result.trace.name} ({about}; layers {layers}; {counted}), PyTorch on {result.device}"
+    )
+
+
+def verdict(result: Validation) -> str:
+    """How many checks passed, failed and were skipped."""
+    passed, failed, left = (result.count(status) for status in ("passed", "failed", "skipped"))
+    gated = f"{passed} of {passed + failed} gates passed"
+    return gated + (f", {left} skipped" if left else "")
+
+
+def cell_text(cell: Cell) -> str:
+    """A figure with three decimals or two digits, a count as it is."""
+    if cell is None:
+        return "not finite"
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if 0.001 <= abs(cell) < 1000 or cell == 0 else f"{cell:.1e}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def figure_text(check: Check, name: str) -> str:
+    """One of FIGURES; a cosine as its distance from 1, which is what can be read."""
+    if name not in check.figures:
+        return ""
+    value = check.figures[name]
+    return cell_text(max(0.0, 1.0 - value) if name == "cosine" and isinstance(value, float) else value)
+
+
+def _summary(result: Validation) -> RichTable:
+    table = new_table("check", "", *FIGURES.values(), "gate")
+    table.columns[1].justify = "left"
+    for check in result.checks:
+        gate = "exact" if "different" in check.figures else "" if check.gate is None else f"{check.gate:g}"
+        figures = (figure_text(check, name) for name in FIGURES)
+        table.add_row(check.title, check.status, *figures, gate, style=STYLES[check.status])
+    return table
+
+
+def _print_table(table: Table, console: Console) -> None:
+    console.print(f"\n{table.title}", style="bold")
+    drawn = new_table(*table.columns)
+    for row in table.rows:
+        drawn.add_row(*map(cell_text, row))
+    console.print(drawn)

@@ -1,0 +1,43 @@
+"""Block-sparse attention by FlexAttention: whole blocks of query rows by keys are computed or skipped.
+
+The block mask is made from the list of kept blocks, so no mask of L x L positions is ever held
+(`BlockMask.from_kv_blocks`, docs.pytorch.org, torch.nn.attention.flex_attention). On a CPU compiling needs a C++
+compiler.
+"""
+
+import shutil
+from functools import cache
+from typing import Any
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+
+def kept_blocks(keep: Any, block: int) -> Any:
+    """Which blocks of block x block positions hold a kept one: bool [num_heads, L_q / block, L_k / block], rounded up.
+
+    This is what a mask of single positions costs a GPU: 5 % kept at random fill every block.
+    """
+    num_heads, L_q, L_k = keep.shape
+    padded = torch.nn.functional.pad(keep, (0, -L_k % block, 0, -L_q % block))
+    return padded.view(num_heads, -(-L_q // block), block, -(-L_k // block), block).any(4).any(2)
+
+
+def block_mask(blocks: Any, block: int, L_q: int, L_k: int) -> BlockMask:
+    """FlexAttention's mask of whole blocks, from bool [num_heads, blocks of rows, blocks of keys]."""
+    counts = blocks.sum(-1, dtype=torch.int32)[None]
+    order = blocks.to(torch.int32).sort(dim=-1, descending=True, stable=True).indices.to(torch.int32)[None]
+    return BlockMask.from_kv_blocks(
+        torch.zeros_like(counts), torch.zeros_like(order), counts, order, BLOCK_SIZE=block, seq_lengths=(L_q, L_k)
+    )
+
+
+@cache
+def compiled_flex_attention() -> Any:
+    """FlexAttention, compiled: compiles again for each shape."""
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def can_compile(device: str) -> bool:
+    """Whether FlexAttention can be compiled for a device: a CPU needs a C++ compiler."""
+    return device != "cpu" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))

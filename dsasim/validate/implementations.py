@@ -1,0 +1,80 @@
+"""Sparse attention of one head three other ways, each in a few calls of PyTorch: [L_q, d_head] of a `Problem`."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dsasim.validate.problem import Problem
+
+Attend = Callable[[Problem], Any]
+
+
+def masked_sdpa(problem: Problem) -> Any:
+    """`scaled_dot_product_attention` with the keep mask as its attention mask."""
+    outputs = []
+    for rows in problem.blocks():
+        mask, bias = problem.kept(rows), problem.bias(rows)
+        if bias is not None:
+            mask = bias.masked_fill(~mask, -math.inf)
+        of_head = (tensor[None, None] for tensor in (problem.q[rows], problem.k, problem.v))
+        attend = torch.nn.functional.scaled_dot_product_attention
+        outputs.append(attend(*of_head, attn_mask=mask, scale=problem.layer.scale)[0, 0])
+    return torch.cat(outputs)
+
+
+def sparse_csr(problem: Problem) -> Any:
+    """`sampled_addmm` on the kept positions, softmax of the sparse matrix, its product with V."""
+    return torch.cat([_sparse_rows(problem, rows) for rows in problem.blocks()])
+
+
+def _sparse_rows(problem: Problem, rows: slice) -> Any:
+    """The chain for a block of rows: every sparse tensor of it has the positions of the keep mask."""
+    keep = problem.keep.block(rows.start, rows.stop - rows.start)
+    parts = (keep.indptr, keep.indices, keep.rows)
+    indptr, keys, row_of = (torch.from_numpy(part.astype("int64")).to(problem.device) for part in parts)
+    shape = (rows.stop - rows.start, problem.layer.L_k)
+    zeros = torch.zeros(keep.nnz, dtype=problem.dtype, device=problem.device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+        positions = torch.sparse_csr_tensor(indptr, keys, zeros, shape, check_invariants=True)
+    q, k = problem.q[rows].contiguous(), problem.k.T.contiguous()
+    values = torch.sparse.sampled_addmm(positions, q, k, beta=0.0, alpha=problem.layer.scale).values()
+    bias = problem.bias(rows)
+    if bias is not None:
+        values = values + bias[row_of, keys]
+    coordinates = torch.stack([row_of, keys])
+    scores = torch.sparse_coo_tensor(coordinates, values, shape, is_coalesced=True, check_invariants=True)
+    return torch.sparse.softmax(scores, dim=1).to_sparse_csr() @ problem.v
+
+
+class CompiledFlex:
+    """FlexAttention under `torch.compile` with a BlockMask of the keep mask; compiled once a shape.
+
+    `fullgraph` refuses what would silently run uncompiled.
+    """
+
+    def __init__(self) -> None:
+        from torch.nn.attention.flex_attention import flex_attention
+
+        self._attend = torch.compile(flex_attention, dynamic=False, fullgraph=True)
+
+    def __call__(self, problem: Problem) -> Any:
+        """The problem's output; RuntimeError where it does not compile."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        whole = slice(0, problem.layer.L_q)
+        kept, bias = problem.kept(whole), problem.bias(whole)
+
+        def is_kept(_batch: Any, _head: Any, row: Any, key: Any) -> Any:
+            return kept[row, key]
+
+        def biased(score: Any, _batch: Any, _head: Any, row: Any, key: Any) -> Any:
+            return score + bias[row, key]
+
+        blocks = create_block_mask(is_kept, 1, 1, problem.layer.L_q, problem.layer.L_k, device=problem.device)
+        of_head = (tensor[None, None] for tensor in (problem.q, problem.k, problem.v))
+        options = {"block_mask": blocks, "score_mod": None if bias is None else biased, "scale": problem.layer.scale}
+        return self._attend(*of_head, **options)[0, 0]

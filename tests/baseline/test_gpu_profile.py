@@ -1,0 +1,95 @@
+"""Measured profiles: what is read, what is refused, and a GPU that reproduces what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dsasim.baseline.gpu import AttentionShape, attention_ns
+from dsasim.baseline.gpu_profile import GpuProfile, compared_gpus, measured_gpu, read_profile, with_profiles
+from dsasim.baseline.gpu_table import load_gpus
+from dsasim.errors import ConfigError
+
+
+def row(kernel: str, median_us: float, L: int = 1024) -> dict[str, object]:
+    times = {"median_us": median_us, "p20_us": median_us, "p80_us": median_us}
+    return {"kernel": kernel, "L": L, "num_heads": 2, "d_head": 64, "causal": False, "density": 1.0, **times}
+
+
+def profile(**changes: object) -> dict[str, object]:
+    """16 units that reach 1 TFLOP/s and 1000 GB/s; dense attention of 2 heads of 1024 in 1.079 ms, unfused 3 ms."""
+    made: dict[str, object] = {
+        "profile_version": 1,
+        "device": "NVIDIA H100 80GB HBM3",
+        "dtype": "float16",
+        "parallel_units": 16,
+        "matmul_tflops": 1.0,
+        "copy_gbps": 1000.0,
+        "launch_us": 5.0,
+        "versions": {"torch": "2.11.0"},
+        "clocks": {"sm_mhz": 1980},
+        "unavailable": {},
+        "rows": [row("sdpa_flash", 1078.741824), row("sdpa_cudnn", 1500.0), row("sdpa_math", 3000.0)],
+    }
+    return made | changes
+
+
+def test_efficiency_worked_example() -> None:
+    gpu = measured_gpu(GpuProfile.model_validate(profile()))
+    (fused,) = gpu.efficiencies["fused"]
+    assert fused.ratio == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("kernel", "ns"), [("fused", 1078741.824), ("unfused", 3e6)])
+def test_the_roofline_reproduces_what_was_measured(kernel: str, ns: float) -> None:
+    gpu = measured_gpu(GpuProfile.model_validate(profile()))
+    shape = AttentionShape(num_heads=2, num_kv_heads=2, L_q=1024, L_k=1024, d_head=64, causal=False)
+    assert attention_ns(gpu, kernel, shape) == pytest.approx(ns)
+
+
+def test_a_profile_takes_the_place_of_its_gpu_or_comes_after_them() -> None:
+    known = GpuProfile.model_validate(profile())
+    other = GpuProfile.model_validate(profile(device="AMD EPYC"))
+    names = [gpu.name for gpu in load_gpus()]
+    found = with_profiles(load_gpus(), [known, other])
+    assert [gpu.name for gpu in found] == [*names, "AMD EPYC"]
+    assert [gpu.name for gpu in found if gpu.measured] == ["H100", "AMD EPYC"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"launch_us": 0}, "launch_us: Input should be greater than 0"),
+        ({"copy_gbps": "NaN"}, "copy_gbps"),
+        ({"profile_version": 2}, "profile_version"),
+        ({"surprise": 1}, "surprise"),
+        ({"rows": []}, "no row of a dense kernel"),
+        ({"rows": [row("flex_blocks", 1.0)]}, "no row of a dense kernel"),
+        ({"rows": [row("sdpa_flash", -1.0)]}, "rows.0.median_us"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    path = tmp_path / "gpu.json"
+    path.write_text(json.dumps(profile(**changes)))
+    with pytest.raises(ConfigError, match=said.replace(".", r"\.")) as error:
+        read_profile(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "nonsense"])
+def test_what_is_no_profile(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gpu.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="not a GPU profile"):
+        read_profile(path)
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(ConfigError, match="cannot read the GPU profile"):
+        compared_gpus(["/nowhere/gpu.json"])
+
+
+def test_a_user_s_profile_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    path.write_text(json.dumps(profile()))
+    assert [gpu.name for gpu in compared_gpus([path]) if gpu.measured] == ["H100"]

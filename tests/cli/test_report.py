@@ -1,0 +1,121 @@
+"""`dsasim report` and `dsasim run --report`."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("plotly")
+
+SMALL = ("dsa-decoupled", "smollm2-l512", "--layers", "24", "--heads", "0")
+
+
+@pytest.fixture
+def result(root: Path) -> str:
+    """A result on file."""
+    return str(root / "tests" / "golden" / "runs" / "dsa-edge_minilm-l128.json")
+
+
+def test_a_run_draws_itself_and_changes_nothing_else(dsasim: Callable, tmp_path: Path) -> None:
+    alone, page, beside, timeline = (tmp_path / name for name in ("a.json", "p.html", "b.json", "t.json"))
+    plain = dsasim("run", *SMALL, "--json", str(alone))
+    drawn = dsasim(
+        "run", *SMALL, "--report", str(page), "--json", str(beside), "--timeline", str(timeline), "--mask-heads", "13:2"
+    )
+    assert (drawn.status, drawn.err, drawn.out) == (0, "", plain.out)
+    assert beside.read_bytes() == alone.read_bytes()
+    assert json.loads(timeline.read_text(encoding="utf-8"))["traceEvents"]
+    text = page.read_text(encoding="utf-8")
+    assert 'id="busy-over-time"' in text and 'id="mask-13-2"' in text
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "p.html", "b.json", "t.json"}
+
+
+def test_a_run_draws_itself_the_same_again(dsasim: Callable, tmp_path: Path) -> None:
+    for name in ("a.html", "b.html"):
+        assert dsasim("run", *SMALL, "--report", str(tmp_path / name)).status == 0
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_a_result_on_file(dsasim: Callable, tmp_path: Path, result: str) -> None:
+    out = tmp_path / "r.html"
+    assert dsasim("report", result, "--out", str(out), "--trace", "minilm-l128", "--mask-heads", "0:3,5:1").err == ""
+    text = out.read_text(encoding="utf-8")
+    assert "<h1>dsa-edge on minilm-l128</h1>" in text
+    assert 'id="mask-0-3"' in text and 'id="mask-5-1"' in text
+    assert "`dsasim run --report F.html` looks on while it runs" in text
+
+
+def test_a_sweep(dsasim: Callable, tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "base: dsa-decoupled\ntraces: {trace: smollm2-l512, layers: 24, heads: 0}\n"
+        "axes: {pe_array.lanes: [2, 3, 4]}\nobjectives: [cycles, area_mm2]\n",
+        encoding="utf-8",
+    )
+    assert dsasim("sweep", str(spec), "--out", str(tmp_path / "s"), "--workers", "1").status == 0
+    assert dsasim("report", str(tmp_path / "s"), "--out", str(tmp_path / "s.html")).err == ""
+    assert "Sweep of dsa-decoupled on smollm2-l512" in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+BAD = {
+    "no file": (("nowhere.json", "--out", "r.html"), "nowhere.json: cannot be read: no such file or directory"),
+    "not a result": (("RUN", "--out", "r.html"), "is not the result of a run"),
+    "stdout's folder": (("RESULT", "--out", "nowhere/r.html"), "--out nowhere/r.html: cannot be written"),
+    "heads without a trace": (("RESULT", "--out", "r.html", "--mask-heads", "0:1"), "name it with --trace"),
+    "another trace": (("RESULT", "--out", "r.html", "--trace", "smollm2-l512"), "the run was on another trace"),
+    "no such head": (
+        ("RESULT", "--out", "r.html", "--trace", "minilm-l128", "--mask-heads", "0:99"),
+        "layer 0 has no head 99",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_message(
+    dsasim: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    result: str,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.json").write_text('{"schema_version": 1}', encoding="utf-8")
+    places = {"RUN": "run.json", "RESULT": result}
+    done = dsasim("report", *(places.get(argument, argument) for argument in arguments))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("dsasim: error: ")
+    assert message in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--report", "-"), "--report -: a page is written to a file"),
+        (("--report", "no/r.html"), "--report no/r.html: cannot be written"),
+        (("--mask-heads", "24:0"), "--mask-heads is a part of --report FILE"),
+        (("--report", "r.html", "--mask-heads", "7:0"), "has no layer 7"),
+    ],
+)
+def test_bad_options_of_a_run(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = dsasim("run", *SMALL, *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert message in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_plotly_the_extra_is_named(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    for arguments in (("report", result, "--out"), ("run", *SMALL, "--report")):
+        done = dsasim(*arguments, str(tmp_path / "r.html"))
+        assert (done.status, done.out) == (2, "")
+        assert done.err == 'dsasim: error: a report needs the extra report: pip install "dsasim[report]"\n'
+    assert list(tmp_path.iterdir()) == []

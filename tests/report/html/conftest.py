@@ -1,0 +1,68 @@
+"""A small real run with what was seen of it, and rows of a made-up sweep."""
+
+import copy
+import itertools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from dsasim.api import load_arch, load_trace, simulate
+from dsasim.sim.over_time import OverTime
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A result as JSON has it, and what looked on."""
+
+    result: dict[str, Any]
+    over_time: OverTime
+
+
+@pytest.fixture(scope="session")
+def seen() -> Seen:
+    """Three heads of two layers of SmolLM2."""
+    over_time = OverTime()
+    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13, 24], [0, 1, 5], probe=over_time)
+    return Seen(json.loads(json.dumps(result.to_json())), over_time)
+
+
+class Rows:
+    """Makes rows of a sweep from a result."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self._result = {name: result[name] for name in result if name != "cost_sources"}
+
+    def ran(self, point: int, axes: dict[str, Any], objectives: dict[str, float], status: str = "ok") -> dict[str, Any]:
+        """A point with these objectives."""
+        head = {"point": point, "status": status, "axes": axes, "schema_version": 1, "sweep_sha256": "0" * 64}
+        return head | {"reason": None, "objectives": objectives} | copy.deepcopy(self._result) | {"schema_version": 1}
+
+    def refused(self, point: int, axes: dict[str, Any], status: str, reason: str) -> dict[str, Any]:
+        """A point that never ran."""
+        head = {"point": point, "status": status, "axes": axes, "schema_version": 1, "sweep_sha256": "0" * 64}
+        return head | {"trace": self._result["trace"], "reason": reason}
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Two axes, three objectives, one point of each other status."""
+        shapes = list(itertools.product((2, 4, 8), ("in_order", "reordered")))
+        rows = [
+            self.ran(
+                at,
+                {"pe_array.lanes": lanes, "scheduler.order": order, "dma.open_transfers": 2},
+                {"cycles": 1000 // lanes + 40 * (order == "in_order"), "area_mm2": float(lanes), "edp": 5e9 + at},
+            )
+            for at, (lanes, order) in enumerate(shapes)
+        ]
+        rows[1]["status"], rows[1]["reason"] = "infeasible", "constraint cycles < 500: it is 500"
+        axes = {"pe_array.lanes": 3, "scheduler.order": "in_order", "dma.open_transfers": 2}
+        rows.append(self.refused(6, axes, "invalid", "pe_array.lanes in the sweep: 3 does not divide <16>"))
+        rows.append(self.refused(7, axes, "failed", "its process died twice"))
+        return rows
+
+
+@pytest.fixture(scope="session")
+def rows(seen: Seen) -> Rows:
+    """A maker of rows."""
+    return Rows(seen.result)

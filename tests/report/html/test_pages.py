@@ -1,0 +1,168 @@
+"""Whole pages: the same bytes, nothing of the network, warnings first; and input that is none."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsasim.errors import ConfigError
+from dsasim.report.html.inputs import read_input
+from dsasim.report.html.masks import mask_pictures, parse_heads
+from dsasim.report.html.page import Page
+from dsasim.report.html.parts import Card, Folded, Notes, Section, Table
+from dsasim.report.html.run import run_page
+from dsasim.report.html.sweep import sweep_page
+from dsasim.trace.find import find_trace
+from dsasim.trace.store import open_trace
+
+pytest.importorskip("plotly")
+
+
+def test_the_same_result_is_the_same_page(seen: Any) -> None:
+    once, again = (run_page(copy.deepcopy(seen.result), seen.over_time).html() for _ in range(2))
+    assert once == again
+    assert not re.search(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d", once.split("<script>")[0])
+    assert str(Path.cwd()) not in once
+
+
+def test_plotly_is_in_the_page_once_and_nothing_is_fetched(seen: Any) -> None:
+    page = run_page(seen.result).html()
+    assert page.count("plotly.js v") == 1
+    assert 4_000_000 < len(page.encode()) < 6_000_000
+    markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"(?:src|href)=", markup)
+    assert "default-src 'none'" in markup
+
+
+def test_warnings_stand_first(seen: Any) -> None:
+    result = copy.deepcopy(seen.result) | {"notes": ["synthetic: <made> by a rule"], "predictor_free": True}
+    result["invariants"]["bandwidth_at_most_peak"] = False
+    page = run_page(result).html()
+    summary = page[page.index("<h2>Summary") : page.index("<h2>Against")]
+    assert summary.index("synthetic: &lt;made&gt; by a rule") < summary.index('class="cards"')
+    assert summary.count('class="warning"') == 3
+    assert "at most " in summary
+    assert "10 of 11" in summary
+
+
+def test_a_result_without_baselines_and_quality_has_a_page(seen: Any) -> None:
+    page = run_page(seen.result | {"baseline": None, "quality": None}).html()
+    assert "Against other machines" not in page
+
+
+def test_a_sweep_s_page_lists_points_without_a_place(rows: Any) -> None:
+    page = sweep_page(rows.grid()).html()
+    assert "does not divide &lt;16&gt;" in page
+    assert "its process died twice" in page
+    assert page.count("<td>") > 0
+
+
+def test_text_is_escaped() -> None:
+    parts = [Card("<a>", "<b>", "<c>"), Notes(["<d>"]), Table(["<e>"], [["<f>\n<g>"]]), Folded("<h>", "<i>")]
+    html = "".join(part.html() for part in parts) + Section("<j>", "<k>").html()
+    assert not re.search(r"<[a-k]>(?!\w*[A-Z])", html.replace("<b>&lt;", "").replace("<p>", ""))
+    assert Page("</title><script>", []).html().split("<script>")[0].count("</title>") == 1
+
+
+BAD_RUNS = {
+    "not JSON": ("{", "is not the result of a run"),
+    "a list": ("[1, 2]", "is not the result of a run"),
+    "empty": ("", "is not the result of a run"),
+    "another JSON": ('{"a": 1}', "is not the result of a run"),
+    "a later schema": ('{"schema_version": 99}', "schema_version 99 is not one that this dsasim reads (1)"),
+    "deep": ("[" * 100_000, "is not the result of a run"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_RUNS.values(), ids=BAD_RUNS)
+def test_what_is_not_a_result_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        read_input(str(path))
+    assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["arch", "units", "layers", "energy_pj", "counters", "baseline"])
+def test_a_result_with_a_part_missing_names_it(tmp_path: Path, seen: Any, key: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps({name: value for name, value in seen.result.items() if name != key}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=key):
+        read_input(str(path))
+
+
+@pytest.mark.parametrize(
+    "path", ["energy_pj.total", "units.pe_array.busy_cycles", "layers.0.heads.0.nnz", "baseline.iso_area"]
+)
+def test_a_result_with_a_number_missing_names_it(tmp_path: Path, seen: Any, path: str) -> None:
+    result = copy.deepcopy(seen.result)
+    *sections, name = path.split(".")
+    at = result
+    for section in sections:
+        at = at[int(section) if section.isdigit() else section]
+    del at[name]
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"{re.escape(sections[0])}.*{name}"):
+        read_input(str(file))
+
+
+def test_a_result_reads_back(tmp_path: Path, seen: Any) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(seen.result), encoding="utf-8")
+    assert read_input(str(path)) == seen.result
+
+
+def test_sweeps_read_back_but_for_a_torn_line(tmp_path: Path, rows: Any) -> None:
+    path = tmp_path / "results.jsonl"
+    lines = [json.dumps(row) + "\n" for row in rows.grid()]
+    path.write_text("".join(lines) + lines[0][:50], encoding="utf-8")
+    assert read_input(str(tmp_path)) == read_input(str(path)) == rows.grid()
+
+
+def test_sweeps_that_cannot_be_drawn(tmp_path: Path, rows: Any) -> None:
+    path = tmp_path / "results.jsonl"
+    refused = rows.refused(0, {"a": 1}, "failed", "its process died twice")
+    for text, message in (
+        ("", "holds no points"),
+        ("\n", "is not a row of a sweep"),
+        ('{"point": 1}\n', "status"),
+        ("".join(json.dumps(refused | {"sweep_sha256": name}) + "\n" for name in "ab"), "several sweeps"),
+        (json.dumps(refused | {"schema_version": 2}) + "\n", "schema_version 2"),
+        (json.dumps(refused) + "\n", "none of its 1 points ran; the first reason: its process died twice"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            read_input(str(tmp_path))
+    path.unlink()
+    with pytest.raises(ConfigError, match="no such file"):
+        read_input(str(tmp_path))
+
+
+def test_rows_of_several_kinds_are_refused(tmp_path: Path, rows: Any) -> None:
+    points = [rows.ran(0, {"a": 1}, {"cycles": 1.0}), rows.ran(1, {"a": 2}, {"area_mm2": 1.0})]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points), encoding="utf-8")
+    with pytest.raises(ConfigError, match="differ in their objectives"):
+        read_input(str(tmp_path))
+
+
+def test_a_sweep_of_designs_without_the_objective_is_refused(rows: Any) -> None:
+    with pytest.raises(ConfigError, match="has all its objectives"):
+        sweep_page([rows.ran(0, {"a": 1}, {"cycles": None})])
+
+
+def test_heads_to_show() -> None:
+    trace = open_trace(find_trace("smollm2-l512"))
+    assert parse_heads("13:0, 24:8,13:0", trace) == [(13, 0), (24, 8)]
+    for text, message in (("13", "expected LAYER:HEAD"), ("1:0", "no layer 1; it has 4, 13, 24"), ("13:9", "0 to 8")):
+        with pytest.raises(ConfigError, match=message):
+            parse_heads(text, trace)
+
+
+def test_masks_of_another_trace_are_refused(seen: Any) -> None:
+    with pytest.raises(ConfigError, match="the run was on another trace, smollm2-l512"):
+        mask_pictures(seen.result, "minilm-l128", None)
