@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dsasim.config.schema import ArchConfig, BufferConfig
+from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
@@ -42,20 +42,15 @@ def vector_timing(arch: ArchConfig, d_head: int, buffer: BufferConfig) -> Vector
 
 
 def array_work(
-    arch: ArchConfig,
-    plan: Plan,
-    groups_per_tile: int,
-    d_head: int,
-    buffer: BufferConfig,
-    parts: Parts | None = None,
+    array: PEArrayConfig, plan: Plan, groups_per_tile: int, timing: VectorTiming, parts: Parts | None = None
 ) -> ArrayWork:
-    """Walk a head's plan on the array, reading vectors of `d_head` elements from `buffer` (K for SDDMM, V for SpMM).
+    """Walk a head's plan on the array, reading vectors of `timing` (those of K for SDDMM, of V for SpMM).
 
     One job a tile, or one a part where the head's vectors do not fit. Rules and worked examples: `kernels.array`, and
     `kernels.array_independent` for lanes that do not wait for each other.
     """
-    walk = WALKS[arch.pe_array.lane_sync]
-    head = plan.step_ptr, plan.load_ptr, plan.load_key, arch.pe_array.lanes, *vector_timing(arch, d_head, buffer)
+    walk = WALKS[array.lane_sync]
+    head = plan.step_ptr, plan.load_ptr, plan.load_key, array.lanes, *timing
     cycles, reads, busy, conflict = (
         walk.tiles(groups_per_tile, *head) if parts is None else walk.parts(parts.bounds, *head)
     )
