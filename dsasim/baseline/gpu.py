@@ -122,8 +122,8 @@ def attention_shapes(trace: AttentionTrace, selection: Mapping[int, Sequence[int
     )
 
 
-def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape) -> float:
-    """Time of one layer's dense attention, in ns.
+def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape, density: float = 1.0) -> float:
+    """Time of one layer's attention, in ns; dense, or of a kernel that computes `density` of the positions.
 
     Worked example: 2 heads of 1024 x 1024, d_head 64, on 16 SMs of 1 TFLOP/s peak in all at efficiency 0.5: 0.537 GFLOP
     at full occupancy (16 blocks of 128 rows on 16 SMs) are 1.074 ms, and a launch of 5 us makes 1.079 ms.
@@ -131,7 +131,7 @@ def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape) -> float:
     if kernel not in SKIPS_BEYOND_DIAGONAL:
         shape = replace(shape, causal=False)
     tflops = gpu.peak_fp16_tflops.value * _reached(gpu, kernel, shape).ratio * occupancy(gpu.sms, kernel, shape)
-    compute_ns = shape.flops / (1e3 * tflops)
+    compute_ns = density * shape.flops / (1e3 * tflops)
     memory_ns = attention_bytes(kernel, shape) / gpu.memory_gbps.value
     return max(compute_ns, memory_ns) + LAUNCHES[kernel] * gpu.launch_ns
 

@@ -37,7 +37,14 @@ def print_validation(result: Validation, console: Console) -> None:
         for table in check.tables:
             if not table.detail:
                 _print_table(table, console)
+        if check.detail and check in open_checks(result):
+            console.print(check.detail)
     console.print(verdict(result), style=STYLES["failed" if result.failures else "passed"])
+
+
+def open_checks(result: Validation) -> list[Check]:
+    """Checks with a table to read at once; their detail stands below it, also where they pass."""
+    return [check for check in result.checks if any(not table.detail for table in check.tables)]
 
 
 def title(result: Validation) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from html import escape
 
-from dsasim.report.validation import FIGURES, cell_text, figure_text, title, verdict
+from dsasim.report.validation import FIGURES, cell_text, figure_text, open_checks, title, verdict
 from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
@@ -125,6 +125,8 @@ def _tables(result: Validation) -> Iterator[str]:
         for table in check.tables:
             if not table.detail:
                 yield f"<p>{escape(table.title)}</p>{_table(table)}"
+        if check.detail and check in open_checks(result):
+            yield f"<p>{escape(check.detail)}</p>"
     yield "<h2>In detail</h2>"
     for check in result.checks:
         for table in check.tables:

@@ -4,8 +4,6 @@ All get the same operands: those stored, rounded to the number type that PyTorch
 and bfloat16 too on a GPU). dsasim computes in float32 whatever the type. The judge is float64 on the CPU.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +18,7 @@ from dsasim.trace.attention import LayerTrace
 from dsasim.trace.scores import exact_scorer
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared, finite
+from dsasim.validate.gpu.block_sparse import no_compiler
 from dsasim.validate.implementations import Attend, CompiledFlex, masked_sdpa, sparse_csr
 from dsasim.validate.problem import Problem, exact_output, rounded
 from dsasim.validate.subject import Subject
@@ -118,13 +117,5 @@ def _runs(device: str) -> Iterator[_Run]:
     """Every implementation in every number type of the device."""
     for dtype in (torch.float32,) if device == "cpu" else (torch.float32, torch.float16, torch.bfloat16):
         yield _Run("sdpa", masked_sdpa, dtype)
-        yield _Run("flex", CompiledFlex(), dtype, left_out=_no_compiler(device))
+        yield _Run("flex", CompiledFlex(), dtype, left_out=no_compiler(device))
         yield _Run("csr", sparse_csr, dtype)
-
-
-def _no_compiler(device: str) -> str:
-    """Why FlexAttention cannot be compiled here; empty where it can."""
-    compiler = os.environ.get("CXX", "g++")
-    if device == "cpu" and shutil.which(compiler) is None:
-        return f"no C++ compiler ({compiler}): FlexAttention was not compiled, so not checked"
-    return ""

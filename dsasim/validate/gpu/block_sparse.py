@@ -5,6 +5,7 @@ The block mask is made from the list of kept blocks, so no mask of L x L positio
 compiler.
 """
 
+import os
 import shutil
 from functools import cache
 from typing import Any
@@ -38,6 +39,9 @@ def compiled_flex_attention() -> Any:
     return torch.compile(flex_attention, dynamic=False)
 
 
-def can_compile(device: str) -> bool:
-    """Whether FlexAttention can be compiled for a device: a CPU needs a C++ compiler."""
-    return device != "cpu" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+def no_compiler(device: str) -> str:
+    """Why FlexAttention cannot be compiled: a CPU needs the C++ compiler that PyTorch takes, CXX or g++; else empty."""
+    compiler = os.environ.get("CXX", "g++")
+    if device == "cpu" and shutil.which(compiler) is None:
+        return f"no C++ compiler ({compiler}): FlexAttention was not compiled, so not checked"
+    return ""

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from dsasim.validate.gpu.block_sparse import block_mask, can_compile, compiled_flex_attention
+from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention, no_compiler
 from dsasim.validate.gpu.case import BLOCK, Case
 
 Call = Callable[[], Any]
@@ -20,6 +20,11 @@ SIGMA = 0.25
 
 class UnavailableError(Exception):
     """A kernel does not run here; the message says why."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of PyTorch says, without its pages of traces."""
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def sdpa(backend: SDPBackend, case: Case) -> Call:
@@ -39,12 +44,20 @@ def sdpa(backend: SDPBackend, case: Case) -> Call:
 
 def flex_blocks(case: Case) -> Call:
     """Block-sparse attention by compiled FlexAttention."""
-    if not can_compile(case.device):
-        raise UnavailableError("compiled FlexAttention needs a C++ compiler (g++)")
+    if reason := no_compiler(case.device):
+        raise UnavailableError(reason)
     q, k, v = (part[None] for part in case.qkv)
     mask = block_mask(case.blocks, BLOCK, case.L, case.L)
     attend = compiled_flex_attention()
-    return lambda: attend(q, k, v, block_mask=mask, scale=case.scale)
+
+    def call() -> Any:
+        return attend(q, k, v, block_mask=mask, scale=case.scale)
+
+    try:
+        call()
+    except RuntimeError as error:
+        raise UnavailableError(f"FlexAttention does not compile: {first_line(error)}") from error
+    return call
 
 
 def column_vectors(rows: int, case: Case) -> Call:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def driver_and_clocks(device: str) -> Mapping[str, str | int]:
-    """Driver, clocks, temperature and power while measuring, by NVML; nothing without a GPU or nvidia-ml-py."""
+    """Driver, clocks, temperature and power right after measuring, by NVML; nothing without a GPU or nvidia-ml-py."""
     handle = _nvml_handle(device)
     if handle is None:
         return {}
@@ -65,12 +66,14 @@ def energy_uj(call: Callable[[], Any], device: str, median_us: float) -> float |
         return None
     import pynvml
 
-    calls = max(1, int(ENERGY_SECONDS * 1e6 / median_us))
+    batch, calls = max(1, int(1e6 / median_us)), 0
     torch.cuda.synchronize()
-    before_mj = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    for _ in range(calls):
-        call()
-    torch.cuda.synchronize()
+    began, before_mj = time.monotonic(), pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    while time.monotonic() - began < ENERGY_SECONDS:  # a call with warm caches is shorter than the median
+        for _ in range(batch):
+            call()
+        torch.cuda.synchronize()
+        calls += batch
     return float(1e3 * (pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) - before_mj) / calls)
 
 
