@@ -27,11 +27,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
-app.command()(sweep)
-app.command()(validate)
 trace_app.command("evaluate")(trace_evaluate)
-app.command("report")(report_command)
-app.command()(compare)
 
 
 class Page(StrEnum):
@@ -154,6 +150,13 @@ def run(
         from dsasim.report.text import print_result
 
         print_result(result, new_console())
+
+
+# in the order of --help, between run and dram
+app.command()(compare)
+app.command()(sweep)
+app.command("report")(report_command)
+app.command()(validate)
 
 
 @app.command()

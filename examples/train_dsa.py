@@ -200,8 +200,10 @@ def rule_of(run: Run, length: int, seed: int) -> Any:
     return Fixed(patterns(run.method, run.density, 4, length, seed))
 
 
-def result(run: Run, task: Task, dense: nn.Module, data: tuple[Data, Data], seed: int, say: Any) -> float:
-    """Validation accuracy of a run; `dense` stays as it is."""
+def result(
+    run: Run, task: Task, dense: nn.Module, data: tuple[Data, Data], seed: int, trace: Path | None, say: Any
+) -> float:
+    """Validation accuracy of a run; `dense` stays as it is. `trace`: where a trained DSA's first input goes."""
     model = copy.deepcopy(dense)
     dsa = None
     if run.method != "dense":
@@ -214,6 +216,8 @@ def result(run: Run, task: Task, dense: nn.Module, data: tuple[Data, Data], seed
         train(model, data[0], task, task.joint_steps, task.joint_rate, seed + 1, dsa, say)
     if dsa is None:
         return accuracy(model, data[1])
+    if trace is not None and run.method == "dsa":
+        dsa.save(trace, lambda: model(data[1].tokens[:1]))
     with dsa:
         return accuracy(model, data[1])
 
@@ -251,7 +255,9 @@ def train_all(options: argparse.Namespace) -> None:
             held = ((name, seed), data, dense)
         progress.name = f"{name} seed {seed} {run.method} {run.density} {run.trained}"
         torch.manual_seed(seed)
-        score = result(run, task, held[2], held[1], seed, progress)
+        fields = (name, seed, run.density, run.sigma, run.bits, run.trained)
+        trace = options.traces and options.traces / f"{'-'.join(map(str, fields))}.safetensors"
+        score = result(run, task, held[2], held[1], seed, trace, progress)
         line = {"task": name, "seed": seed, **asdict(run), "accuracy_ratio": round(score, 4)}
         with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -294,6 +300,7 @@ def main() -> None:
     parser.add_argument(
         "--task", action="append", choices=tuple(TASKS), help="may be repeated; spam and recall by default"
     )
+    parser.add_argument("--traces", type=Path, help="folder for a trace of every DSA run, for `dsasim run`")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the results as Markdown, train nothing")
     options = parser.parse_args()

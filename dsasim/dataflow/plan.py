@@ -5,7 +5,7 @@ depends on the depth of its ID queues (`kernels.schedule`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ ORDERS: dict[str, Callable[[NDArray[np.int64], NDArray[np.int32], int], kernel.P
 }
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Steps and loads of all groups of a head, nested like CSR (see `kernels.plan`)."""
 
     step_ptr: NDArray[np.int64]

@@ -9,8 +9,6 @@ streaming; weights stationary, C a cycle while they enter the PEs; inputs statio
 that are slower stretch that phase, and the excess is bank conflict.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,7 +69,7 @@ def output_work(
     shapes = [[(rows, span, d_head) for rows, span in _blocks(arch, spans)] for spans in jobs]
     work = _head_work(arch, arch.buffers.v, shapes, d_head, int(row_spans.sum()))
     unfinished = (sum(map(len, jobs)) - len(row_spans)) * d_head
-    return replace(work, partial_sums=work.partial_sums + unfinished)
+    return work._replace(partial_sums=work.partial_sums + unfinished)
 
 
 def _jobs(row_spans: NDArray[np.int64], tile_rows: int, parts: Parts | None) -> list[NDArray[np.int64]]:

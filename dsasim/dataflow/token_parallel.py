@@ -3,16 +3,26 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dsasim.config.schema import ArchConfig, BufferConfig
+from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
-from dsasim.kernels.array import Walk, walk_parts
-from dsasim.kernels.array_independent import walk_parts_independently
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array import Walk, walk_parts, walk_tiles
+from dsasim.kernels.array_independent import walk_parts_independently, walk_tiles_independently
 
-WALKS: dict[str, Callable[..., Walk]] = {"lock_step": walk_parts, "independent": walk_parts_independently}
-"""How the lanes of a job wait for each other, by `pe_array.lane_sync`."""
+
+class Walks(NamedTuple):
+    """One rule of how lanes wait for each other, for whole tiles and for parts of them."""
+
+    tiles: Callable[..., Walk]
+    parts: Callable[..., Walk]
+
+
+WALKS = {
+    "lock_step": Walks(walk_tiles, walk_parts),
+    "independent": Walks(walk_tiles_independently, walk_parts_independently),
+}
+"""By `pe_array.lane_sync`."""
 
 
 class VectorTiming(NamedTuple):
@@ -32,24 +42,16 @@ def vector_timing(arch: ArchConfig, d_head: int, buffer: BufferConfig) -> Vector
 
 
 def array_work(
-    arch: ArchConfig,
-    plan: Plan,
-    groups_per_tile: int,
-    d_head: int,
-    buffer: BufferConfig,
-    parts: Parts | None = None,
+    array: PEArrayConfig, plan: Plan, groups_per_tile: int, timing: VectorTiming, parts: Parts | None = None
 ) -> ArrayWork:
-    """Walk a head's plan on the array, reading vectors of `d_head` elements from `buffer` (K for SDDMM, V for SpMM).
+    """Walk a head's plan on the array, reading vectors of `timing` (those of K for SDDMM, of V for SpMM).
 
     One job a tile, or one a part where the head's vectors do not fit. Rules and worked examples: `kernels.array`, and
     `kernels.array_independent` for lanes that do not wait for each other.
     """
-    cycles, reads, busy, conflict = WALKS[arch.pe_array.lane_sync](
-        tile_bounds(plan.step_ptr, groups_per_tile) if parts is None else parts.bounds,
-        plan.step_ptr,
-        plan.load_ptr,
-        plan.load_key,
-        arch.pe_array.lanes,
-        *vector_timing(arch, d_head, buffer),
+    walk = WALKS[array.lane_sync]
+    head = plan.step_ptr, plan.load_ptr, plan.load_key, array.lanes, *timing
+    cycles, reads, busy, conflict = (
+        walk.tiles(groups_per_tile, *head) if parts is None else walk.parts(parts.bounds, *head)
     )
-    return ArrayWork(cycles, busy, conflict, int(reads.sum()))
+    return ArrayWork(cycles, busy, conflict, sum(reads.tolist()))

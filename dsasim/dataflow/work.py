@@ -1,13 +1,12 @@
 """What a dataflow asks of the array for one product (SDDMM or SpMM) of a head, job by job."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class ArrayWork:
+class ArrayWork(NamedTuple):
     """Time and reads of one product; a job is a tile, or a part of one.
 
     A lane that is neither busy nor in conflict waits for other lanes (imbalance).

@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dsasim.kernels.parts import Bounds
+from dsasim.kernels.parts import Bounds, tile_bounds
 
 Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -148,3 +148,19 @@ def walk_parts(
                     step[lane] += turns
         cycles[part] = max(cycles[part], 1)
     return cycles, reads, busy, conflict
+
+
+@njit(cache=True)
+def walk_tiles(
+    groups_per_tile: int,
+    step_ptr: NDArray[np.int64],
+    load_ptr: NDArray[np.int64],
+    load_key: NDArray[np.int32],
+    lanes: int,
+    num_banks: int,
+    vector_cycles: int,
+    read_cycles: int,
+) -> Walk:
+    """`walk_parts` of whole tiles, in one call: heads of short inputs take less time than calls from Python."""
+    bounds = tile_bounds(step_ptr, groups_per_tile)
+    return walk_parts(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)

@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.array import Walk, banks_of_keys, before_first_group, find_step
-from dsasim.kernels.parts import Bounds
+from dsasim.kernels.parts import Bounds, tile_bounds
 
 
 @njit(cache=True)
@@ -76,3 +76,19 @@ def walk_parts_independently(
             else:
                 heapq.heappop(coming)
     return cycles, reads, busy, conflict
+
+
+@njit(cache=True)
+def walk_tiles_independently(
+    groups_per_tile: int,
+    step_ptr: NDArray[np.int64],
+    load_ptr: NDArray[np.int64],
+    load_key: NDArray[np.int32],
+    lanes: int,
+    num_banks: int,
+    vector_cycles: int,
+    read_cycles: int,
+) -> Walk:
+    """`walk_parts_independently` of whole tiles, in one call."""
+    bounds = tile_bounds(step_ptr, groups_per_tile)
+    return walk_parts_independently(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)

@@ -23,7 +23,7 @@ from dsasim.sim.products import products
 from dsasim.sim.shape import LayerShape
 from dsasim.trace.memory import Form
 
-PLAN = Form[Plan](vars)
+PLAN = Form[Plan](Plan._asdict)
 """In memory only: reading a plan back takes as long as making one."""
 
 

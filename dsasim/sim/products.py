@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dsasim.config.schema import BufferConfig
 from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts, fetches, plan_parts
@@ -35,21 +34,16 @@ def products(context: Context, plan: Plan, kv_heads: Sequence[int]) -> tuple[Til
         sddmm = systolic.score_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SDDMM])
         spmm = systolic.output_work(arch, shape.row_spans, shape.tile_rows, d_head, parts[SPMM])
     else:
-        sddmm = token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, arch.buffers.k, parts[SDDMM])
+        buffers = (arch.buffers.k, arch.buffers.v)
+        k_timing, v_timing = (token_parallel.vector_timing(arch, d_head, buffer) for buffer in buffers)
+        sddmm = token_parallel.array_work(arch.pe_array, plan, shape.groups_per_tile, k_timing, parts[SDDMM])
         spmm = sddmm
-        if not _alike(context):
-            spmm = token_parallel.array_work(arch, plan, shape.groups_per_tile, d_head, arch.buffers.v, parts[SPMM])
+        if v_timing != k_timing or shape.v.part_vectors != shape.k.part_vectors:
+            spmm = token_parallel.array_work(arch.pe_array, plan, shape.groups_per_tile, v_timing, parts[SPMM])
     return (
         _product(context, SDDMM, sddmm, parts[SDDMM], kv_heads),
         _product(context, SPMM, spmm, parts[SPMM], kv_heads),
     )
-
-
-def _alike(context: Context) -> bool:
-    """Whether K and V are read alike: the same timing of a vector and the same parts."""
-    buffers: tuple[BufferConfig, BufferConfig] = (context.arch.buffers.k, context.arch.buffers.v)
-    timings = {token_parallel.vector_timing(context.arch, context.layer.d_head, buffer) for buffer in buffers}
-    return len(timings) == 1 and context.shape.k.part_vectors == context.shape.v.part_vectors
 
 
 def _parts(context: Context, plan: Plan, part_vectors: int | None) -> Parts | None:

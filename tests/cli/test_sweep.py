@@ -135,7 +135,7 @@ def test_two_workers_one_of_them_killed_end_with_the_same_bytes(whole: tuple[str
 
 def test_ctrl_c_stops_and_resume_ends_with_the_same_bytes(whole: tuple[str, bytes], spec: Path) -> None:
     process = start(spec, "--workers", "2")
-    await_rows(spec, 4)
+    await_rows(spec, 3)  # the invalid ones: the six runs may take less time than it takes to look
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")

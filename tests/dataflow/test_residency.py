@@ -8,7 +8,7 @@ import numpy as np
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
 from dsasim.dataflow.residency import Pool, fetches, plan_parts
-from dsasim.dataflow.token_parallel import array_work
+from dsasim.dataflow.token_parallel import array_work, vector_timing
 from dsasim.predictors.base import KeepMask
 
 ROWS = KeepMask.from_dense(np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]], dtype=np.bool_))
@@ -41,8 +41,8 @@ def test_each_part_is_a_job_of_the_array(make_arch: Callable[..., ArchConfig]) -
     """Two lanes of one row take two steps a tile, sharing key 3; cut by row, each part takes two steps of lane 0."""
     arch = make_arch("pe_array.lanes=2", "pe_array.macs_per_row=16", "scheduler.token_parallelism=1")
     plan = make_plan(ROWS, "in_order", 1)
-    whole = array_work(arch, plan, 2, 16, arch.buffers.k)
+    whole = array_work(arch.pe_array, plan, 2, vector_timing(arch, 16, arch.buffers.k))
     assert whole.busy_cycles.tolist() == [[2, 2], [2, 2]]
-    parted = array_work(arch, plan, 2, 16, arch.buffers.k, plan_parts(plan, 2, 2))
+    parted = array_work(arch.pe_array, plan, 2, vector_timing(arch, 16, arch.buffers.k), plan_parts(plan, 2, 2))
     assert parted.busy_cycles.tolist() == [[2, 0]] * 4
     assert (whole.vector_reads, parted.vector_reads) == (7, 8)

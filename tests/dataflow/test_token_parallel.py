@@ -7,7 +7,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.token_parallel import array_work
+from dsasim.dataflow.token_parallel import array_work, vector_timing
 from dsasim.predictors.base import KeepMask
 
 ONE_KEY = make_plan(KeepMask.from_dense(np.ones((1, 1), np.bool_)), "in_order", 1)
@@ -29,7 +29,7 @@ def test_cycles_of_one_vector(
     arch = make_arch(
         "pe_array.lanes=2", f"pe_array.macs_per_row={macs}", "pe_array.bits=16", f"buffers.k.port_bytes={port_bytes}"
     )
-    work = array_work(arch, ONE_KEY, 1, d_head, arch.buffers.k)
+    work = array_work(arch.pe_array, ONE_KEY, 1, vector_timing(arch, d_head, arch.buffers.k))
     assert work.cycles.tolist() == [cycles]
     assert work.busy_cycles.tolist() == [[busy, 0]]
     assert work.conflict_cycles.tolist() == [[cycles - busy, 0]]
@@ -49,7 +49,7 @@ def test_lanes_on_their_own_do_not_wait_for_each_other(make_arch: Callable[..., 
             "scheduler.token_parallelism=1",
             "buffers.k.banks=2",
         )
-        cycles[sync] = array_work(arch, plan, 2, 64, arch.buffers.k).cycles.tolist()
+        cycles[sync] = array_work(arch.pe_array, plan, 2, vector_timing(arch, 64, arch.buffers.k)).cycles.tolist()
     assert cycles == {"lock_step": [8], "independent": [6]}
 
 
@@ -58,5 +58,7 @@ def test_each_product_takes_the_time_of_its_own_buffer(make_arch: Callable[..., 
     """Four keys in one step: 32 banks hide the reads, one bank shows 8 cycles; K keeps its 32 banks."""
     arch = make_arch("buffers.k.banks=32", f"buffers.v.banks={v_banks}")
     plan = make_plan(KeepMask.from_dense(np.eye(4, dtype=np.bool_)), "in_order", 4)
-    assert array_work(arch, plan, 1, 64, arch.buffers.k).cycles.tolist() == [4]
-    assert array_work(arch, plan, 1, 64, arch.buffers.v).cycles.tolist() == ([4] if v_banks == 32 else [8])
+    assert array_work(arch.pe_array, plan, 1, vector_timing(arch, 64, arch.buffers.k)).cycles.tolist() == [4]
+    assert array_work(arch.pe_array, plan, 1, vector_timing(arch, 64, arch.buffers.v)).cycles.tolist() == (
+        [4] if v_banks == 32 else [8]
+    )

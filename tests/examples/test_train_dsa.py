@@ -5,10 +5,13 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from dsasim.trace.store import open_trace
 
 torch = pytest.importorskip("torch")
 
@@ -92,10 +95,15 @@ def test_a_run_is_repeated_line_by_line_and_resumed(script, tasks, tmp_path, mon
     monkeypatch.setattr(script, "plan", lambda _: runs)
     out, again = tmp_path / "out.jsonl", tmp_path / "again.jsonl"
     for path in (out, again):
-        monkeypatch.setattr("sys.argv", ["train_dsa.py", "--out", str(path), "--task", "recall", "--seeds", "1"])
+        monkeypatch.setattr(
+            "sys.argv",
+            ["train_dsa.py", "--out", str(path), "--task", "recall", "--seeds", "1", "--traces", str(tmp_path)],
+        )
         script.main()
     assert out.read_bytes() == again.read_bytes()
     lines = out.read_text().splitlines(keepends=True)
+    trace = open_trace(tmp_path / "recall-0-0.10-0.25-4-joint.safetensors")
+    assert [layer.sigmas for layer in trace] == [(Decimal("0.25"),)] * 2
     assert [json.loads(line)["method"] for line in lines] == ["dense", "dsa", "window"]
     again.write_text("".join(lines[:2]))
     script.main()

@@ -80,7 +80,7 @@ def by_twin(twin: SlowDram, ratio: Fraction, posts: list[Post], until: int) -> t
             twin.post(post.stream, post.transfer, number)
         twin.tick(edge)
         edge += 1
-        assert edge < 40_000, "the twin makes no progress"
+        assert edge < 200_000, "the twin makes no progress"
     core = {at for m in twin.moving for at in range(floor(m * ratio), ceil((m + 1) * ratio))}
     chips = twin.chips
     sizes = (chips.pseudo_channels * twin.use.ranks, chips.stacks, chips.bank_groups, chips.banks_per_group)
