@@ -15,9 +15,11 @@ from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.contraction import attend, score_operands
 
 LINEAGE = "_dsasim_lineage"
-PRODUCTS = frozenset(("matmul", "__matmul__", "bmm", "baddbmm", "einsum"))
+PRODUCTS = frozenset(("matmul", "__matmul__", "mm", "bmm", "baddbmm", "einsum"))
 MULTIPLY = frozenset(("mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply", "multiply_"))
 DIVIDE = frozenset(("div", "div_", "__truediv__", "__itruediv__", "__div__", "true_divide", "divide", "divide_"))
+SOFTMAX = frozenset(("softmax", "_softmax"))
+UNKNOWN_SCORES = "what went into softmax is no product of two tensors that are not weights"
 DROPOUT = frozenset(("dropout", "dropout_", "feature_dropout", "alpha_dropout"))
 TRANSPOSE = frozenset(("transpose", "swapaxes", "swapdims", "permute", "t", "transpose_"))
 TRANSPOSED = tuple(getattr(torch.Tensor, name).__get__ for name in ("mT", "T", "H", "mH"))
@@ -64,8 +66,10 @@ class Eager:
             return
         source, lineage = _first_lineage(args, kwargs)
         if lineage is None:
+            if name in SOFTMAX and out.ndim > 1:
+                setattr(out, LINEAGE, Probabilities(Scores(out, out, 1.0), out, lost=UNKNOWN_SCORES))
             return
-        if name in ("softmax", "_softmax") and isinstance(lineage, Scores):
+        if name in SOFTMAX and isinstance(lineage, Scores):
             setattr(out, LINEAGE, _softmax(lineage, source, args, kwargs))
         else:
             setattr(out, LINEAGE, _after(lineage, func, name, source, args, kwargs, out))

@@ -144,6 +144,8 @@ class Capture:
             raise TraceError(f"layers: no layer {ranges(missing)}; the model's attention layers are 0-{self._last}")
         if self._step < self._selection.step:
             raise TraceError(f"step {self._selection.step}: the model ran {self._step + 1} forward passes")
+        if self._last < 0 and not self._missed:
+            self._missed["no attention was seen in the model: it has none, or its kernels call none of PyTorch's"] += 1
         if later := self._step - self._selection.step:
             self._note(f"{later} later forward passes ran and are not in the trace: step=… keeps another one")
         if (batch := max(self._batches, default=1)) > 1:
@@ -206,7 +208,7 @@ class Capture:
         self._batches.add(given.batch)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
-        self._note(*(f"{given.frame.name}: {note}" for note in notes))
+        self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
         self._about.append(self._describe(number, call, given))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:

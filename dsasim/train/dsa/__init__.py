@@ -30,9 +30,10 @@ def attach(
 
     Each run calls the model once, on inputs of one length without padding; of a batch the first sample counts. Rotary
     models get position columns. The result keeps every position until it is given a `rule`.
-    TraceError names the pip command when PyTorch is missing, and says which attention cannot be followed.
+    TraceError names the pip command when PyTorch is missing, and says which attention cannot be followed; ConfigError:
+    a sigma, width or rank that cannot be.
     """
     needs_torch("training DSA")
     from dsasim.train.dsa.start import fitted_dsa
 
-    return fitted_dsa(model, runs, Decimal(sigma), bits, rank, seed)
+    return fitted_dsa(model, runs, sigma, bits, rank, seed)

@@ -5,11 +5,12 @@ A rule gets the scores of a layer and gives `keep`, bool, broadcast to [B, H, L_
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import torch
 
+from dsasim.errors import ConfigError
 from dsasim.trace.counts import kept_counts
 
 
@@ -36,6 +37,10 @@ class TopK:
 
     density: str | Decimal
 
+    def __post_init__(self) -> None:
+        """ConfigError: a density that is no share."""
+        share(self.density, "density")
+
     def __call__(self, scores: Scores) -> Any:
         """Keep by predicted scores."""
         return highest(scores.predicted, scores.allowed, Decimal(self.density))
@@ -58,6 +63,10 @@ class OracleTopK:
 
     density: str | Decimal
 
+    def __post_init__(self) -> None:
+        """ConfigError: a density that is no share."""
+        share(self.density, "density")
+
     def __call__(self, scores: Scores) -> Any:
         """Keep by exact scores."""
         return highest(_ranks(scores.exact), scores.allowed, Decimal(self.density))
@@ -72,6 +81,17 @@ class Fixed:
     def __call__(self, scores: Scores) -> Any:
         """Keep the pattern's allowed positions."""
         return self.keep & scores.allowed
+
+
+def share(value: str | Decimal, name: str) -> Decimal:
+    """A share, exactly; ConfigError, which calls it `name`, where it is not above 0 and at most 1."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not (number.is_finite() and 0 < number <= 1):
+        raise ConfigError(f"{name}: {value}; expected a number above 0 and at most 1")
+    return number
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]

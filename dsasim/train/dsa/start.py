@@ -19,6 +19,7 @@ from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
 from dsasim.train.dsa.model import Dsa, WithoutWeights
 from dsasim.train.dsa.path import PredictionPath
+from dsasim.train.dsa.rules import share
 from dsasim.train.static_scales import FITTED_BITS
 
 FROZEN = "the dense model"
@@ -26,13 +27,14 @@ FROZEN = "the dense model"
 
 
 def fitted_dsa(
-    model: Any, runs: Sequence[Callable[[], object]], sigma: Decimal, bits: int, rank: int | None, seed: int
+    model: Any, runs: Sequence[Callable[[], object]], sigma: str | Decimal, bits: int, rank: int | None, seed: int
 ) -> Dsa:
     """See `dsasim.train.dsa.attach`."""
     if bits not in FITTED_BITS:
         raise ConfigError(f"bits: {bits}; expected one of {', '.join(map(str, FITTED_BITS))}")
-    if not 0 < sigma <= 1:
-        raise ConfigError(f"sigma: {sigma}; expected a number above 0 and at most 1")
+    if rank is not None and rank < 1:
+        raise ConfigError(f"rank: {rank}; expected at least 1")
+    columns = share(sigma, "sigma")
     seen = [_layers(model, run) for run in runs]
     if not seen:
         raise TraceError("attach: no runs to fit the prediction paths to")
@@ -40,7 +42,7 @@ def fitted_dsa(
     paths = {}
     for name in seen[0]:
         layers = [of_run[name] for of_run in seen if name in of_run]
-        paths[name] = PredictionPath(_fit(layers, sigma, base, rank, seed), bits)
+        paths[name] = PredictionPath(_fit(layers, columns, base, rank, seed), bits)
     return Dsa(model, paths)
 
 

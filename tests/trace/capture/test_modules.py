@@ -304,10 +304,25 @@ def scaled_afterwards(module, q, k, v):
     return ((q @ k.mT).softmax(-1) * 0.5) @ v
 
 
+def distances(module, q, k, v):
+    return (-torch.cdist(q, k)).softmax(-1) @ v
+
+
+def broadcast(module, q, k, v):
+    return (q[..., :, None, :] * k[..., None, :, :]).sum(-1).softmax(-1) @ v
+
+
+def outside(module, q, k, v):
+    return torch.ops.aten.scaled_dot_product_attention(q, k, v)
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (LinearAttention, "ran, and no attention was seen in it"),
+        (LinearAttention, "could not be followed: what went into softmax is no product"),
+        (lambda: ByHand(distances), "could not be followed: what went into softmax is no product"),
+        (lambda: ByHand(broadcast), "could not be followed: what went into softmax is no product"),
+        (lambda: ByHand(outside), "no attention was seen in the model"),
         (lambda: ByHand(sink), "could not be followed: cat made"),
         (lambda: ByHand(scaled_afterwards), r"rebuilt from q, k, v, mask and scale is off by 1 \(rel. L2\)"),
     ],
