@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from dsasim.cli import main; main()", "sweep"]
+# a shell's background job ignores Ctrl-C, and so would what it starts: a terminal's job does not
+AS_FROM_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{AS_FROM_A_TERMINAL}; from dsasim.cli import main; main()", "sweep"]
 SPEC = """
 base: dsa-edge
 traces: {trace: minilm-l128, layers: 2, heads: 0}

@@ -20,7 +20,7 @@ AMPLE = VectorTiming(banks=1, vector_cycles=1000, read_cycles=1)
 def cycles(plan: Plan, groups_per_tile: int, lanes: int, timing: VectorTiming, lane_sync: str = "lock_step") -> int:
     """Cycles of all tiles of a plan."""
     bounds = tile_bounds(plan.step_ptr, groups_per_tile)
-    walk = WALKS[lane_sync](bounds, plan.step_ptr, plan.load_ptr, plan.load_key, lanes, *timing)
+    walk = WALKS[lane_sync].parts(bounds, plan.step_ptr, plan.load_ptr, plan.load_key, lanes, *timing)
     return int(walk[0].sum())
 
 

@@ -11,7 +11,11 @@ from attention_rebuilt import rebuilt
 from dsasim import TraceError, capture
 from dsasim.trace.capture.session import CaptureWarning
 
-pytestmark = pytest.mark.torch
+pytestmark = [
+    pytest.mark.torch,
+    # newer transformers rename it; the tests run with both
+    pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning"),
+]
 L = 17
 
 
