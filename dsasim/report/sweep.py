@@ -38,7 +38,7 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     for status in ("invalid", "infeasible", "failed"):
         if numbers := result.with_status(status):
             console.print(f"\n{status}", style="bold")
-            console.print(_reasons([result.seen[number].reason for number in numbers]))
+            console.print(_reasons([_without_value(result.seen[number].reason) for number in numbers]))
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
@@ -72,6 +72,11 @@ def _counts(result: SweepResult) -> str:
         f"{result.spec.name}: {len(result.seen):,} of {result.space.num_points:,} points: {', '.join(parts)}"
         f" ({result.num_runs:,} runs in {result.seconds:.1f} s{rate})"
     )
+
+
+def _without_value(reason: str) -> str:
+    """Return a broken constraint without the value that broke it, which differs from point to point."""
+    return reason.partition(": it is ")[0] if reason.startswith("constraint ") else reason
 
 
 def _reasons(reasons: Sequence[str]) -> Table:

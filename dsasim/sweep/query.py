@@ -39,4 +39,6 @@ def query_sweep(folder: Path, sql: str) -> Answer:
                 return Answer((), ())
             return Answer(tuple(answer.columns), tuple(answer.fetchall()))
         except duckdb.Error as error:
-            raise ConfigError(f"--query: {error}") from None
+            # what and perhaps what was meant, then an empty line, the query and a mark: a line is one problem to us
+            words = " ".join(str(error).partition("\n\n")[0].split())
+            raise ConfigError(f"--query: {words}") from None

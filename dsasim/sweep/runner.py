@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,6 +205,6 @@ def _trace_facts(point: Point) -> dict[str, Any]:
 
 
 def _log(folder: Path, text: str) -> None:
-    """Note what must not be in the results: times and hosts."""
-    with (folder / LOG).open("a", encoding="utf-8") as file:
+    """Note what must not be in the results, times and hosts, if it can be: a full disk is the results' to report."""
+    with suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as file:
         file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")

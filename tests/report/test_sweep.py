@@ -68,3 +68,9 @@ def test_cells() -> None:
     assert [_cell(value) for value in (None, True, 12345, 0.123456, 1234.5, 2.0, "text")] == [
         *("null", "true", "12,345", "0.1235", "1,234", "2", "text")
     ]
+
+
+def test_a_constraint_is_one_reason_whatever_value_broke_it() -> None:
+    found = result(("energy_pj", "cycles"), 4)
+    found.seen |= {at: Seen("infeasible", None, f"constraint area_mm2 < 5: it is 8.{at}") for at in (1, 2, 3)}
+    assert "infeasible\n3  constraint area_mm2 < 5\n" in "\n".join(map(str.rstrip, printed(found).split("\n")))

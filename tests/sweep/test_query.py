@@ -36,5 +36,7 @@ def test_bad_questions_end_with_2(folder: str, dsasim: Callable, tmp_path: Path)
     assert (done.status, done.out) == (2, "")
     assert "cycle" in done.err
     assert "Traceback" not in done.err
+    assert done.err.count("\n") == 1
+    assert '"cycles"' in done.err  # the column that was meant
     done = dsasim("sweep", "s.yaml", "--out", str(tmp_path / "none"), "--query", "SELECT 1")
     assert (done.status, "run the sweep first" in done.err) == (2, True)

@@ -8,7 +8,8 @@ import pytest
 import sweep_tasks as tasks
 
 from dsasim.errors import ConfigError
-from dsasim.sweep.store import RESULTS, load_sweep
+from dsasim.sweep import load_sweep
+from dsasim.sweep.store import RESULTS
 
 
 def bytes_of(folder: Path) -> bytes:
@@ -25,6 +26,12 @@ def test_the_same_bytes_for_any_workers(spec: Callable, sweep: Callable, tmp_pat
         (number, "ok", {"cycles": 1000 // lanes, "area_mm2": lanes}) for number, lanes in enumerate((1, 2, 4, 8))
     ]
     assert sorted(path.name for path in (tmp_path / "w1").iterdir()) == [RESULTS, "run.log"]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.log").symlink_to("/dev/full")
+    assert sweep(spec(), tasks.quick, workers=1).num_runs == 4
 
 
 def test_a_poisonous_point_fails_and_its_neighbours_do_not(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
