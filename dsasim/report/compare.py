@@ -86,7 +86,7 @@ def _figures(results: Sequence[RunResult], first: RunResult) -> Iterator[Row]:
     yield "time", [_bound("≥ ", each) + time_text(_time_ns(each)) for each in results]
     yield "speed-up over the first", [times(time_ns / _time_ns(each)) for each in results]
     yield "speed-up over dense", [_bound("≤ ", each) + _of_dense(each, "speedup_vs_dense") for each in results]
-    yield "at equal area", [_bound("≤ ", each) + _at_equal_area(each) for each in results]
+    yield "at equal area", [_at_equal_area(each) for each in results]
     yield "energy", [energy_text(each.cost.energy_pj["total"]) for each in results]
     yield "energy saving over the first", [times(energy_pj / each.cost.energy_pj["total"]) for each in results]
     yield (
@@ -116,7 +116,9 @@ def _of_dense(result: RunResult, name: str) -> str:
 
 def _at_equal_area(result: RunResult) -> str:
     baseline = result.baseline
-    return "" if baseline is None or baseline.iso_area is None else times(baseline.iso_area.speedup_ratio)
+    if baseline is None or baseline.iso_area is None:
+        return ""
+    return _bound("≤ ", result) + times(baseline.iso_area.speedup_ratio)
 
 
 def _array_time(results: Sequence[RunResult]) -> Iterator[Row]:

@@ -91,3 +91,16 @@ def test_bad_input_ends_with_2(dsasim: Callable, arguments: tuple[str, ...], mes
     assert (done.status, done.out) == (2, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_no_sign_stands_without_a_figure(dsasim: Callable, tmp_path: Path) -> None:
+    """Masks are free of charge, so ratios are bounds; where no dense machine has the area, nothing is bounded."""
+    np.save(tmp_path / "mask.npy", np.broadcast_to(np.tri(64, dtype=bool), (1, 2, 64, 64)))
+    trace = str(tmp_path / "mask.safetensors")
+    imported = dsasim("trace", "import-mask", str(tmp_path / "mask.npy"), "--d-head", "64", "--causal", "--out", trace)
+    assert imported.status == 0, imported.err
+    done = dsasim("compare", "dsa-decoupled", "dsa-edge", "--trace", trace)
+    assert done.status == 0, done.err
+    words = done.out.split()
+    assert "≤" in words
+    assert all(words[at + 1].endswith("x") for at, word in enumerate(words) if word == "≤")
