@@ -109,17 +109,22 @@ def _find_rows(path: Path, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]
 
 
 def load_sweep(folder: str | Path) -> list[Row]:
-    """Return all rows of a sweep's folder, as far as they are there; ConfigError if there are none."""
+    """Return all rows of a sweep's folder, as far as they are there, without a torn last line.
+
+    ConfigError if there are none, or where another line is not a row.
+    """
     return list(_rows(Path(folder) / RESULTS))
 
 
 def _rows(path: Path) -> Iterator[Row]:
     try:
         with path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 row = _parsed(line)
                 if row is not None:
                     yield row
+                elif file.peek(1):
+                    raise ConfigError(f"{path}:{number}: is not a row of a sweep")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
 

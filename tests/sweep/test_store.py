@@ -56,6 +56,8 @@ def test_a_broken_line_elsewhere_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{RESULTS}:2: is not a row of a sweep"):
         ResultStore(tmp_path, "a", resume=True)
     assert path.read_bytes().startswith(whole + b'{"point": 2}\n')
+    with pytest.raises(ConfigError, match=f"{RESULTS}:2: is not a row of a sweep"):
+        load_sweep(tmp_path)
 
 
 def test_results_are_not_overwritten_nor_mixed(tmp_path: Path) -> None:
