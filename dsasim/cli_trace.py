@@ -1,11 +1,11 @@
 """`dsasim trace`: look at traces, make them, add predictors to them, compare them."""
 
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 import typer
 
 from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
+from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
 
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
@@ -87,7 +87,7 @@ def trace_synth(
     _check_out(out)
     wanted = Synthetic(
         pattern=pattern,
-        density=_decimal(density, "--density"),
+        density=parse_share(density, "--density"),
         L_q=length if queries is None else queries,
         L_k=length,
         num_layers=layers,
@@ -132,7 +132,7 @@ def trace_fit_predictor(
     from dsasim.trace.store import open_trace
     from dsasim.train.self_fit import fit_trace, known_rotary_base
 
-    sigmas = [_decimal(text, "--sigma") for text in sigma or ["0.25"]]
+    sigmas = [parse_share(text, "--sigma") for text in sigma or ["0.25"]]
     refuse_design(trace)
     source = find_trace(trace)
     target = out or f"{source.stem}-fitted{SUFFIX}"
@@ -174,7 +174,7 @@ def trace_compare(
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
 
-    chosen = (f"predictor.method={method}", f"mask_generator.density={_decimal(density, '--density')}")
+    chosen = (f"predictor.method={method}", f"mask_generator.density={parse_share(density, '--density')}")
     design = load_arch(arch, (*chosen, *(overrides or ())))
     for trace in (a, b):
         refuse_design(trace)
@@ -207,17 +207,6 @@ def _check_out(out: str) -> None:
 def _warn(note: str | None) -> None:
     if note:
         typer.echo(f"dsasim: warning: {note}", err=True)
-
-
-def _decimal(text: str, flag: str) -> Decimal:
-    """A share, exactly; ConfigError where it is not above 0 and at most 1."""
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not (share.is_finite() and 0 < share <= 1):
-        raise ConfigError(f"{flag} {text}: expected a number above 0 and at most 1")
-    return share
 
 
 @trace_app.command("extract")

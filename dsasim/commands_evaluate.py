@@ -1,12 +1,16 @@
 """`dsasim trace evaluate`."""
 
-from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsasim.cli_inputs import DEFAULT_ARCH, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dsasim.evaluate.result import Evaluation
 
 
 def trace_evaluate(
@@ -36,10 +40,9 @@ def trace_evaluate(
 
     TRACE, of the same model, brings the predictors and says which layers are masked; the others stay dense.
     """
-    from json import dumps
     from pathlib import Path
 
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import check_writable
 
     for path, flag in ((json, "--json"), (plot, "--plot")):
         if path is not None:
@@ -55,7 +58,7 @@ def trace_evaluate(
     chosen = list(dict.fromkeys(predictor or METHODS))
     if unknown := [name for name in chosen if name not in METHODS]:
         raise ConfigError(f"--predictor {unknown[0]}: expected one of {', '.join(METHODS)}")
-    shares = sorted({_share(number) for number in density or ("0.05", "0.1", "0.25")})
+    shares = sorted({parse_share(number, "--density") for number in density or ("0.05", "0.1", "0.25")})
     designs = {
         (method, share): load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)])
         for method in METHODS
@@ -64,7 +67,6 @@ def trace_evaluate(
     }
     needs_torch("running a model")
     from dsasim.evaluate.run import Request, evaluate
-    from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
     from dsasim.report.progress import LateProgress
 
     numbers = opened.layer_numbers if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
@@ -72,6 +74,16 @@ def trace_evaluate(
     request = Request(source, designs, numbers, windows, length, None if text is None else Path(text), arch is not None)
     with LateProgress(f"evaluating {source}") as progress:
         result = evaluate(request, opened, progress)
+    _write(result, json, plot)
+
+
+def _write(result: "Evaluation", json: str | None, plot: str | None) -> None:
+    """The plot, the JSON, and a table where neither goes to stdout."""
+    from json import dumps
+
+    from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
+    from dsasim.report.files import STDOUT, write_text
+
     if plot is not None:
         write_text(plot, "--plot", evaluation_svg(result))
     if json is not None:
@@ -86,13 +98,3 @@ def _settings(method: str, share: Decimal) -> list[str]:
     """The design that makes a method's masks; static ones keep as many keys as its oracle would."""
     made_by = "dsa2021" if method == "dsa2021" else "oracle_topk"
     return [f"predictor.method={made_by}", "mask_generator.selection=top_k", f"mask_generator.density={share}"]
-
-
-def _share(text: str) -> Decimal:
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not (share.is_finite() and 0 < share <= 1):
-        raise ConfigError(f"--density {text}: expected a number above 0 and at most 1")
-    return share

@@ -5,12 +5,12 @@ A rule gets the scores of a layer and gives `keep`, bool, broadcast to [B, H, L_
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import torch
 
-from dsasim.errors import ConfigError
+from dsasim.config.share import parse_share
 from dsasim.trace.counts import kept_counts
 
 
@@ -39,7 +39,7 @@ class TopK:
 
     def __post_init__(self) -> None:
         """ConfigError: a density that is no share."""
-        share(self.density, "density")
+        parse_share(self.density, "density")
 
     def __call__(self, scores: Scores) -> Any:
         """Keep by predicted scores."""
@@ -65,7 +65,7 @@ class OracleTopK:
 
     def __post_init__(self) -> None:
         """ConfigError: a density that is no share."""
-        share(self.density, "density")
+        parse_share(self.density, "density")
 
     def __call__(self, scores: Scores) -> Any:
         """Keep by exact scores."""
@@ -81,17 +81,6 @@ class Fixed:
     def __call__(self, scores: Scores) -> Any:
         """Keep the pattern's allowed positions."""
         return self.keep & scores.allowed
-
-
-def share(value: str | Decimal, name: str) -> Decimal:
-    """A share, exactly; ConfigError, which calls it `name`, where it is not above 0 and at most 1."""
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not (number.is_finite() and 0 < number <= 1):
-        raise ConfigError(f"{name}: {value}; expected a number above 0 and at most 1")
-    return number
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError, TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor
@@ -19,7 +20,6 @@ from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
 from dsasim.train.dsa.model import Dsa, WithoutWeights
 from dsasim.train.dsa.path import PredictionPath
-from dsasim.train.dsa.rules import share
 from dsasim.train.static_scales import FITTED_BITS
 
 FROZEN = "the dense model"
@@ -34,7 +34,7 @@ def fitted_dsa(
         raise ConfigError(f"bits: {bits}; expected one of {', '.join(map(str, FITTED_BITS))}")
     if rank is not None and rank < 1:
         raise ConfigError(f"rank: {rank}; expected at least 1")
-    columns = share(sigma, "sigma")
+    columns = parse_share(sigma, "sigma")
     seen = [_layers(model, run) for run in runs]
     if not seen:
         raise TraceError("attach: no runs to fit the prediction paths to")
