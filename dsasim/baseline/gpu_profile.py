@@ -28,6 +28,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+LEAST_BUSY_SHARE = 0.05
+"""Of a call's time, where launches alone would take longer than all of it: they overlap in a stream."""
+
+
 class Strict(BaseModel):
     """Unknown keys are errors, and nothing changes once read."""
 
@@ -142,6 +146,7 @@ def _fastest(gpu: Gpu, profile: GpuProfile, kernel: str, device: str) -> tuple[E
 
 def _efficiency(gpu: Gpu, kernel: str, row: MeasuredRow) -> float:
     shape = AttentionShape(row.num_heads, row.num_heads, row.L, row.L, row.d_head, row.causal and kernel == "fused")
-    busy_us = max(row.median_us - LAUNCHES[kernel] * gpu.launch_ns / 1e3, 0.05 * row.median_us)
+    launches_us = LAUNCHES[kernel] * gpu.launch_ns / 1e3
+    busy_us = max(row.median_us - launches_us, LEAST_BUSY_SHARE * row.median_us)
     reached_tflops = 1e-6 * shape.flops / busy_us
     return reached_tflops / (gpu.peak_fp16_tflops.value * occupancy(gpu.sms, kernel, shape))

@@ -1,6 +1,5 @@
 """What the machine is that times are measured on: names, clocks, versions, and ceilings that it really reaches."""
 
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -104,9 +103,9 @@ def _nvml_handle(device: str) -> Any:
         import pynvml
     except ModuleNotFoundError:
         return None
-    pynvml.nvmlInit()
-    return pynvml.nvmlDeviceGetHandleByUUID(_uuid().encode())
-
-
-def _uuid() -> str:
-    return os.environ.get("DSASIM_GPU_UUID") or f"GPU-{torch.cuda.get_device_properties(0).uuid}"
+    uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}"
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+    except pynvml.NVMLError:
+        return None
