@@ -124,27 +124,21 @@ def run(
 
     if json is not None:
         check_writable(json, "--json")
-    window = None if timeline_window is None else parse_window(timeline_window, "--timeline-window")
-    if timeline == STDOUT:
-        raise ConfigError("--timeline -: a timeline is written to a file, not to stdout")
-    if timeline is not None:
-        check_writable(timeline, "--timeline")
-    elif window is not None:
-        raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
+    window = _checked_window(timeline, timeline_window)
     over_time = None if report is None else _report_onlooker(report, trace, mask_heads)
     if report is None and mask_heads is not None:
         raise ConfigError("--mask-heads is a part of --report FILE, which is not given")
     onlooker = _onlooker(timeline, window, over_time)
     result = _simulate(arch, trace, overrides or (), layers, heads, scope, onlooker, gpu_profile or ())
+    values = result.to_json()
     if report is not None:
         from dsasim.report.html.masks import mask_pictures
         from dsasim.report.html.run import run_page
 
-        values = result.to_json()
         page = run_page(values, over_time, mask_pictures(values, trace, mask_heads))
         write_text(report, "--report", page.html())
     if json is not None:
-        write_text(json, "--json", dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(json, "--json", dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     if json != STDOUT:
         from dsasim.report.style import new_console
         from dsasim.report.text import print_result
@@ -305,6 +299,20 @@ def _report_onlooker(report: str, trace: str, mask_heads: str | None) -> "OverTi
         refuse_design(trace)
         parse_heads(mask_heads, open_trace(find_trace(trace)))
     return OverTime()
+
+
+def _checked_window(timeline: str | None, window: str | None) -> tuple[int, int] | None:
+    """The cycles that a timeline shows; ConfigError if it cannot be written, or is not asked for."""
+    from dsasim.report.files import STDOUT, check_writable
+
+    found = None if window is None else parse_window(window, "--timeline-window")
+    if timeline == STDOUT:
+        raise ConfigError("--timeline -: a timeline is written to a file, not to stdout")
+    if timeline is not None:
+        check_writable(timeline, "--timeline")
+    elif found is not None:
+        raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
+    return found
 
 
 def parse_window(text: str, flag: str) -> tuple[int, int]:

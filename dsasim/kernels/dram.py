@@ -174,25 +174,12 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     """
     catch_up(memory, state, first)
     fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
-    units, banks, ranks, channel = (
-        borrow(memory.units),
-        borrow(memory.banks),
-        borrow(memory.ranks),
-        borrow(memory.channel),
-    )
-    queue, lists, counters, log = (
-        borrow(memory.queue),
-        borrow(memory.lists),
-        borrow(memory.counters),
-        borrow(memory.log),
-    )
+    units, banks, ranks = borrow(memory.units), borrow(memory.banks), borrow(memory.ranks)
+    channel, queue, lists = borrow(memory.channel), borrow(memory.queue), borrow(memory.lists)
+    counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes, scalars = borrow(memory.pieces), borrow(memory.hashes), borrow(state.scalars)
-    transfers, runs, streams, ring = (
-        borrow(state.transfers),
-        borrow(state.runs),
-        borrow(state.streams),
-        borrow(state.ring),
-    )
+    transfers, runs = borrow(state.transfers), borrow(state.runs)
+    streams, ring = borrow(state.streams), borrow(state.ring)
     num, den = scalars[NUM], scalars[DEN]
     remaining = np.sum(transfers[:, :, UNISSUED])
     completions = 0
