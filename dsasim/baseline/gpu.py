@@ -60,12 +60,18 @@ class AttentionShape:
 
 @dataclass(frozen=True)
 class GpuBaseline:
-    """Dense attention of a run on one GPU; ratios are GPU time over ours, so above 1 we are faster."""
+    """Dense attention of a run on one GPU; ratios are GPU time over ours, so above 1 we are faster.
+
+    `launch_ns` is the part of `time_ns` that kernel launches take: on short inputs most of it. It is assumed, unless
+    `basis` is measured (a profile). `assumed` says that the peak, the bandwidth or the efficiency is, too.
+    """
 
     gpu: str
     kernel: str
     basis: str
+    assumed: bool
     time_ns: float
+    launch_ns: float
     speedup_ratio: float
     peak_normalised_ratio: float
     bandwidth_normalised_ratio: float
@@ -94,15 +100,18 @@ def _beside(
 ) -> GpuBaseline:
     time_ns = sum(attention_ns(gpu, kernel, shape) for shape in shapes)
     ratio = time_ns / ours_ns
+    reached = _reached(gpu, kernel, shapes[0])
     return GpuBaseline(
         gpu=gpu.name,
         kernel=kernel,
-        basis="measured profile" if gpu.measured else "roofline",
+        basis="measured" if gpu.measured else "roofline",
+        assumed=gpu.assumed or reached.trust == FROM_MEMORY,
         time_ns=time_ns,
+        launch_ns=len(shapes) * LAUNCHES[kernel] * gpu.launch_ns,
         speedup_ratio=ratio,
         peak_normalised_ratio=ratio * gpu.peak_fp16_tflops.value / ours_tflops,
         bandwidth_normalised_ratio=ratio * gpu.memory_gbps.value / ours_gbps,
-        efficiency_source=_provenance(gpu, _reached(gpu, kernel, shapes[0])),
+        efficiency_source=provenance(reached.source, reached.trust),
     )
 
 
@@ -155,7 +164,3 @@ def occupancy(sms: int, kernel: str, shape: AttentionShape) -> float:
 
 def _reached(gpu: Gpu, kernel: str, shape: AttentionShape) -> Reached:
     return efficiency(gpu, kernel, shape.L_k, shape.d_head, shape.causal)
-
-
-def _provenance(gpu: Gpu, reached: Reached) -> str:
-    return provenance(reached.source, FROM_MEMORY if gpu.assumed else reached.trust)

@@ -32,7 +32,7 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
     if result.baseline is not None:
-        console.print("dense attention on GPUs, batch 1", style="bold")
+        console.print("dense attention on GPUs, batch 1; rooflines assume the time of a launch", style="bold")
         console.print(_gpu_table(result.baseline.gpu))
     console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
@@ -167,10 +167,12 @@ def _share(part: float, whole: Mapping[str, float]) -> str:
 
 def _gpu_table(baselines: Iterable[GpuBaseline]) -> Table:
     """One row a GPU and kernel; ratios are its time over ours, as it is and for the same peak or bandwidth."""
-    table = new_table("GPU", "kernel", "time", "speed-up", "for its peak", "for its bandwidth", "from")
+    table = new_table("GPU", "kernel", "time", "launches", "speed-up", "for its peak", "for its GB/s", "from")
     for entry in baselines:
         ratios = (entry.speedup_ratio, entry.peak_normalised_ratio, entry.bandwidth_normalised_ratio)
-        table.add_row(entry.gpu, entry.kernel, time_text(entry.time_ns), *map(times, ratios), entry.basis)
+        took = (time_text(entry.time_ns), percent(entry.launch_ns / entry.time_ns))
+        basis = "assumed" if entry.assumed else entry.basis
+        table.add_row(entry.gpu, entry.kernel, *took, *map(times, ratios), basis)
     return table
 
 

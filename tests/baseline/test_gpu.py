@@ -105,6 +105,8 @@ def test_a_run_has_every_gpu_with_both_kernels() -> None:
         peak = known.peak_fp16_tflops.value / (2e-3 * arch.macs * float(arch.clock_ghz))
         assert entry["peak_normalised_ratio"] == pytest.approx(entry["speedup_ratio"] * peak)
         assert entry["basis"] == "roofline"
+        assert entry["launch_ns"] == 5000
+        assert entry["time_ns"] > entry["launch_ns"]
     v100 = {name: entries[0][f"{name}_ratio"] / entries[0]["speedup_ratio"] for name in ("bandwidth_normalised",)}
     assert v100["bandwidth_normalised"] == pytest.approx(900 / 51.2)
 
@@ -125,3 +127,13 @@ def test_every_efficiency_says_where_it_is_from() -> None:
             assert all(0 < row.ratio < 1.1 and row.source and row.trust in "ABCD" for row in rows)
     orin = load_gpus()[-1]
     assert orin.assumed
+
+
+def test_what_is_assumed_says_so() -> None:
+    """The A100's fused efficiency was measured, its unfused one is another GPU's; all of the Orin is from memory."""
+    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), layers=[13], heads=[0], quality=False)
+    assert result.baseline is not None
+    assumed = {(entry.gpu, entry.kernel): entry.assumed for entry in result.baseline.gpu}
+    assert not assumed["A100", "fused"]
+    assert assumed["A100", "unfused"]
+    assert assumed["Jetson Orin", "fused"]
