@@ -7,11 +7,15 @@ compiler.
 
 import os
 import shutil
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+MAX_SHAPES = 4096
 
 
 def kept_blocks(keep: Any, block: int) -> Any:
@@ -33,10 +37,16 @@ def block_mask(blocks: Any, block: int, L_q: int, L_k: int) -> BlockMask:
     )
 
 
-@cache
 def compiled_flex_attention() -> Any:
-    """FlexAttention, compiled: compiles again for each shape."""
-    return torch.compile(flex_attention, dynamic=False)
+    """FlexAttention, compiled: compiles again for each shape, and must then be called under `many_shapes`."""
+    return torch.compile(flex_attention, dynamic=False, fullgraph=True)
+
+
+@contextmanager
+def many_shapes() -> Iterator[None]:
+    """While this lasts, as many shapes are compiled as come: by itself PyTorch refuses the ninth of a process."""
+    with torch._dynamo.config.patch(recompile_limit=MAX_SHAPES, accumulated_recompile_limit=MAX_SHAPES):  # noqa: SLF001
+        yield
 
 
 def no_compiler(device: str) -> str:

@@ -9,8 +9,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention, no_compiler
+from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention, many_shapes, no_compiler
 from dsasim.validate.gpu.case import BLOCK, Case
+from dsasim.validate.gpu.timing import as_timed
 
 Call = Callable[[], Any]
 
@@ -54,7 +55,8 @@ def flex_blocks(case: Case) -> Call:
         return attend(q, k, v, block_mask=mask, scale=case.scale)
 
     try:
-        call()
+        with many_shapes(), as_timed(case.device):
+            call()
     except RuntimeError as error:
         raise UnavailableError(f"FlexAttention does not compile: {first_line(error)}") from error
     return call

@@ -8,7 +8,7 @@ in steps of up to 10 ms, so short calls are timed many at a time.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Timing:
 
 def measure(call: Callable[[], Any], device: str, samples: int = 50) -> Timing:
     """Time a call `samples` times after a warm-up."""
-    with one_thread() if device == "cpu" else nullcontext():
+    with as_timed(device):
         for _ in range(WARM_UP_CALLS):
             call()
         times_us = (_cuda_times_us if device == "cuda" else _cpu_times_us)(call, samples)
@@ -45,10 +45,11 @@ def measure(call: Callable[[], Any], device: str, samples: int = 50) -> Timing:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread while this lasts."""
+def as_timed(device: str) -> Iterator[None]:
+    """The state in which calls are timed: PyTorch on one thread of a CPU. What is compiled in another is not reused."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if device == "cpu":
+        torch.set_num_threads(1)
     try:
         yield
     finally:

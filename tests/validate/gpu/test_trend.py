@@ -18,6 +18,7 @@ from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention
 from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.kernels import UnavailableError, flex_blocks
 from dsasim.validate.gpu.machine import ENERGY_SECONDS, energy_uj
+from dsasim.validate.gpu.timing import measure
 from dsasim.validate.gpu.trend import Point, beside_roofline, break_even, judged, mape, simulated_cycles, spearman
 from dsasim.validate.result import Validation
 
@@ -156,3 +157,15 @@ def test_vectors_keep_their_density():
     vectors = case.vectors(4)
     assert vectors.num_vectors == 2 * 16 * 7  # ceil(0.1 * 64) keys a group of 4 rows
     assert (vectors.wanted == 0b1111).all()
+
+
+def test_more_shapes_than_pytorch_compiles_by_itself(monkeypatch):
+    """With a limit of one, the second shape would be refused."""
+    monkeypatch.undo()  # the compiler that conftest hides
+    if no_compiler("cpu"):
+        pytest.skip("no C++ compiler")
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for L in (130, 131, 132):
+            call = flex_blocks(Case(L, 1, 16, 1.0, "cpu", torch.float32))
+            assert measure(call, "cpu", 1).median_us > 0
