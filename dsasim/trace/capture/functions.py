@@ -68,9 +68,10 @@ def sdpa_call(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Attent
 @contextmanager
 def overrides_ignored() -> Iterator[None]:
     """F.multi_head_attention_forward asks has_torch_function whether to hand itself to the mode again: not now."""
-    asked = functional.has_torch_function
-    functional.has_torch_function = lambda *_: False
+    module: Any = functional  # which does not export this name, so mypy does not see it
+    asked = module.has_torch_function
+    module.has_torch_function = lambda *_: False
     try:
         yield
     finally:
-        functional.has_torch_function = asked
+        module.has_torch_function = asked
