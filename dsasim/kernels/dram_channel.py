@@ -19,53 +19,48 @@ With a closed page every column command precharges its bank behind itself, unles
 the row.
 """
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from dsasim.kernels.dram_queue import (
-    ACT_2_BY,
-    ACTIVATED,
+    ACTIVATED_AT,
+    AGE,
     ANY,
     ARRIVED,
     BANK,
+    BURST,
     COLUMN_ONLY,
-    HEAD,
     IS_WRITE,
-    LENGTH,
-    LISTS,
+    LATER,
     NEVER,
     NO_ACT,
-    NOTHING,
-    OPENING_LIST,
     PRE_ONLY,
     QUEUE_SLOTS,
-    READ_QUEUE,
     ROW,
     ROW_ONLY,
     TAG,
-    TAIL,
     TOUCHED,
-    WRITE_QUEUE,
     append,
     first_activated,
     first_ready,
-    holds_burst,
-    move,
-    next_command,
-    remove,
+    holds_write,
+    remove_hit,
+    say_wanted,
+    sort_again,
+    unchain,
 )
 from dsasim.kernels.dram_timing import (
     AAD,
     ACT,
+    ACTIVATED,
     BL,
     CL,
     CLOSED,
     CLOSED_PAGE,
     CWL,
     HALF_TICKS,
-    HELD,
     HELD_BANKS,
+    HOLDER,
+    NOTHING,
     OPEN_BANKS,
     OPEN_ROW,
     OPENING,
@@ -82,6 +77,7 @@ from dsasim.kernels.dram_timing import (
     STACKS,
     UNIT_SHIFT,
     WCK_EXTRA,
+    Ints,
     count_activate,
     earliest,
     obey,
@@ -91,14 +87,14 @@ from dsasim.kernels.dram_timing import (
 WRITE_HIGH = 0.8 * QUEUE_SLOTS
 WRITE_LOW = 0.2 * QUEUE_SLOTS
 
-# fields of a channel: next edge worth a try; write mode; next refresh, how many are due and done; open banks, since
-# when; searches so far; LPDDR5: edge up to which the data clock runs, and whether the request found has had its CAS;
-# for each bus the request (list, position) that issues its command there at FOUND_AT, and none does before, if nothing
-# else happens (NOTHING: not known)
+# fields of a channel: next edge worth a try; write mode; waiting reads and writes; next refresh, how many are due and
+# done; open banks, since when; LPDDR5: edge up to which the data clock runs, whether the request found has had its CAS,
+# and the request that waits for its ACT-2; for each bus the request that issues its command there at FOUND_AT, and none
+# does before, if nothing else happens (NOTHING: not known); first free slot for a request; requests so far
 (
-    NEXT_TRY, WRITE_MODE, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE, SCAN, WCK_UNTIL, AFTER_CAS,
-    FOUND_AT, ROW_FOUND_AT, FOUND_LIST, ROW_FOUND_LIST, FOUND, ROW_FOUND, CHANNEL_FIELDS,
-) = range(17)  # fmt: skip
+    NEXT_TRY, WRITE_MODE, WAITING_READS, WAITING_WRITES, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE,
+    WCK_UNTIL, AFTER_CAS, HALF_ACTIVATED, FOUND_AT, ROW_FOUND_AT, FOUND, ROW_FOUND, FREE, ADMITTED, CHANNEL_FIELDS,
+) = range(19)  # fmt: skip
 # counters of a channel; OPEN_EDGES are edges with a row open in any of its banks
 (
     READS, WRITES, ACTIVATES, PRECHARGES, PRECHARGE_ALLS, REFRESHES, HITS, MISSES, CONFLICTS, FORWARDED, MERGED,
@@ -108,8 +104,6 @@ LOG_ACT2 = 6
 """Logged beside the commands of `dram_timing`."""
 REFUSED, QUEUED, SHORTCUT = 0, 1, 2
 """What becomes of a request that is offered."""
-
-Ints = NDArray[np.int64]
 
 
 @njit(cache=True, forceinline=True)
@@ -124,12 +118,14 @@ def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
 
 @njit(cache=True, forceinline=True)
 def _change_row(
-    fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, counters: Ints, c: int, bank: int, row: int, edge: int
-) -> None:
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    c: int, bank: int, row: int, edge: int,
+) -> None:  # fmt: skip
     """Open or close a row; keep count of the edges at which the channel has one open."""
     opens = banks[bank, OPEN_ROW] == CLOSED and row != CLOSED
     closes = banks[bank, OPEN_ROW] != CLOSED and row == CLOSED
     set_row(fixed, banks, ranks, bank, row)
+    sort_again(fixed, units, banks, requests, bank)
     if opens:
         if channel[c, OPEN] == 0:
             channel[c, OPEN_SINCE] = edge
@@ -148,9 +144,9 @@ def _forget(channel: Ints, c: int) -> None:
 
 
 @njit(cache=True, forceinline=True)
-def _set_mode(channel: Ints, lists: Ints, c: int) -> int:
-    """Switch between reads and writes if it is time; the mode, which is the number of its list."""
-    reads, writes = lists[c * LISTS + READ_QUEUE, LENGTH], lists[c * LISTS + WRITE_QUEUE, LENGTH]
+def _set_mode(channel: Ints, c: int) -> int:
+    """Switch between reads and writes if it is time; 1 for writes."""
+    reads, writes = channel[c, WAITING_READS], channel[c, WAITING_WRITES]
     if channel[c, WRITE_MODE]:
         if writes < WRITE_LOW and reads > 0:
             channel[c, WRITE_MODE] = 0
@@ -160,59 +156,90 @@ def _set_mode(channel: Ints, lists: Ints, c: int) -> int:
 
 
 @njit(cache=True, forceinline=True)
-def _hold_bank(fixed: Ints, banks: Ints, ranks: Ints, bank: int, change: int) -> None:
-    """Count an activated request in or out of its bank."""
-    banks[bank, HELD] += change
-    ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] += change
+def _set_activated(fixed: Ints, units: Ints, bank: int, there_is: int) -> None:
+    """Note whether a bank has an activated request whose column command may be searched for."""
+    unit = bank >> fixed[UNIT_SHIFT]
+    at = bank - (unit << fixed[UNIT_SHIFT])
+    units[unit, ACTIVATED] = (units[unit, ACTIVATED] & ~(1 << at)) | (there_is << at)
+
+
+@njit(cache=True, forceinline=True)
+def _serve(
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    c: int, at: int, edge: int,
+) -> None:  # fmt: skip
+    """Let a request go whose column command is issued; its row stays open, or not."""
+    bank, write = requests[at, BANK], requests[at, IS_WRITE]
+    was_activated = banks[bank, HOLDER] == at
+    if was_activated:
+        banks[bank, HOLDER] = NOTHING
+        ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] -= 1
+        _set_activated(fixed, units, bank, 0)
+    else:
+        remove_hit(fixed, units, banks, requests, at)
+        channel[c, WAITING_READS + write] -= 1
+    requests[at, LATER] = channel[c, FREE]
+    channel[c, FREE] = at
+    if fixed[CLOSED_PAGE] and banks[bank, HOLDER] == NOTHING:
+        _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
+    elif was_activated:
+        say_wanted(fixed, units, banks, requests, bank)
+
+
+@njit(cache=True, forceinline=True)
+def _activate(
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    c: int, at: int, edge: int,
+) -> None:  # fmt: skip
+    """Let a request leave its queue, to use the row that its ACT opens."""
+    bank, write = requests[at, BANK], requests[at, IS_WRITE]
+    count_activate(fixed, units, ranks, bank, edge)
+    unchain(banks, requests, at)
+    channel[c, WAITING_READS + write] -= 1
+    banks[bank, HOLDER] = at
+    ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] += 1
+    requests[at, ACTIVATED_AT] = edge
+    row = requests[at, ROW]
+    if fixed[SLOTS] == SPLIT_ACTIVATE:
+        channel[c, HALF_ACTIVATED] = at
+        row = OPENING
+    else:
+        _set_activated(fixed, units, bank, 1)
+    _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
 
 
 @njit(cache=True, forceinline=True)
 def _issue(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
-    lists: Ints, counters: Ints, log: Ints, c: int, of: int, at: int, edge: int,
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    counters: Ints, log: Ints, c: int, at: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
-    bank, row, write = queue[of, BANK, at], queue[of, ROW, at], queue[of, IS_WRITE, at]
-    command = next_command(banks, bank, row, write)
+    bank, row, write = requests[at, BANK], requests[at, ROW], requests[at, IS_WRITE]
+    is_open = banks[bank, OPEN_ROW]
+    command = RD + write if is_open == row else ACT if is_open == CLOSED else PRE
     obey(fixed, rules, rules_of, units, banks, c, bank, command, edge)
-    first = 1 - queue[of, TOUCHED, at]
-    tag, arrived, left_open = NOTHING, queue[of, ARRIVED, at], row
+    _record(log, edge, command, bank, is_open if command == PRE else row)
+    first = 1 - requests[at, TOUCHED]
+    requests[at, TOUCHED] = 1
     if command >= RD:
-        _record(log, edge, command, bank, row)
         counters[c, READS + write] += 1
         counters[c, HITS] += first
-        tag = queue[of, TAG, at]
-        if of == c * LISTS + ACTIVATED:
-            _hold_bank(fixed, banks, ranks, bank, -1)
-        if fixed[CLOSED_PAGE] and banks[bank, HELD] == 0:
-            left_open = CLOSED
-        remove(queue, lists, of, at)
-    elif command == PRE:
-        _record(log, edge, PRE, bank, banks[bank, OPEN_ROW])
+        _serve(fixed, units, banks, ranks, channel, requests, counters, c, at, edge)
+        return requests[at, TAG], write, requests[at, ARRIVED]
+    if command == PRE:
         counters[c, PRECHARGES] += 1
         counters[c, CONFLICTS] += first
-        queue[of, TOUCHED, at] = 1
-        left_open = CLOSED
+        _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
     else:
-        _record(log, edge, ACT, bank, row)
         counters[c, ACTIVATES] += 1
         counters[c, MISSES] += first
-        count_activate(fixed, units, ranks, bank, edge)
-        _hold_bank(fixed, banks, ranks, bank, 1)
-        split = fixed[SLOTS] == SPLIT_ACTIVATE
-        left_open = OPENING if split else row
-        queue[of, TOUCHED, at] = 1
-        to = c * LISTS + (OPENING_LIST if split else ACTIVATED)
-        move(queue, lists, of, at, to)
-        if split:
-            queue[to, ACT_2_BY, lists[to, TAIL] - 1] = edge + fixed[AAD]
-    _change_row(fixed, banks, ranks, channel, counters, c, bank, left_open, edge)
-    return tag, write, arrived
+        _activate(fixed, units, banks, ranks, channel, requests, counters, c, at, edge)
+    return NOTHING, write, edge
 
 
 @njit(cache=True, forceinline=True)
 def _refresh(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints,
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
 ) -> int:  # fmt: skip
     """Rule b: issue the command that the oldest due refresh needs; `edge` if it was, else when it may be."""
@@ -232,7 +259,7 @@ def _refresh(
     if command == PRE_ALL:
         counters[c, PRECHARGE_ALLS] += 1
         for bank in range(first, last):
-            _change_row(fixed, banks, ranks, channel, counters, c, bank, CLOSED, edge)
+            _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
     else:
         counters[c, REFRESHES] += 1
         channel[c, REFRESHED] += 1
@@ -242,26 +269,23 @@ def _refresh(
 
 @njit(cache=True, forceinline=True)
 def _choose(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints, c: int, edge: int, bus: int
-) -> tuple[int, int, int]:
-    """Rules a and c: the request whose command `bus` carries first: (list, position, edge), see `first_ready`."""
-    half, of, at, when = fixed[HALF_TICKS], c * LISTS + ACTIVATED, NOTHING, NEVER
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, edge: int, bus: int
+) -> tuple[int, int]:
+    """Rules a and c: the request whose command `bus` carries first: (slot, edge), see `first_ready`."""
+    half, at, when = fixed[HALF_TICKS], NOTHING, NEVER
     if bus & COLUMN_ONLY:
-        at, when = first_activated(fixed, units, banks, queue, lists, of, edge, half)
+        at, when = first_activated(fixed, units, banks, requests, c, edge, half)
     if when > edge and channel[c, REFRESH_DUE] == 0:
-        mode = _set_mode(channel, lists, c)
-        line = c * LISTS + mode
-        channel[c, SCAN] += 1
-        place, ready = first_ready(fixed, units, banks, queue, lists, line, edge, bus, mode, channel[c, SCAN])
+        place, ready = first_ready(fixed, units, banks, requests, c, edge, half, bus, _set_mode(channel, c))
         if ready < when:
-            of, at, when = line, place, ready
-    return of, at, when
+            at, when = place, ready
+    return at, when
 
 
 @njit(cache=True, forceinline=True)
 def tick(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints,
-    lists: Ints, counters: Ints, log: Ints, c: int, edge: int,
+    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    counters: Ints, log: Ints, c: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
 
@@ -279,7 +303,9 @@ def tick(
         channel[c, REFRESH_DUE] += fixed[RANKS]
         _forget(channel, c)
     two_buses, split = fixed[SLOTS] == ROW_AND_COLUMN, fixed[SLOTS] == SPLIT_ACTIVATE
-    second, last_chance = _next_second_act(queue, lists, c * LISTS + OPENING_LIST)
+    second, last_chance = channel[c, HALF_ACTIVATED], NEVER
+    if second != NOTHING:
+        last_chance = requests[second, ACTIVATED_AT] + fixed[AAD]
     soonest = NEVER
     tag, wrote, arrived, issued = NOTHING, 0, 0, False
     act_2 = last_chance <= edge
@@ -287,40 +313,42 @@ def tick(
         bus = (ROW_ONLY if slot else COLUMN_ONLY) if two_buses else ANY if second == NOTHING else NO_ACT
         when = channel[c, FOUND_AT + slot]
         if when >= edge:
-            of, at = channel[c, FOUND_LIST + slot], channel[c, FOUND + slot]
+            at = channel[c, FOUND + slot]
         else:
-            of, at, when = _choose(fixed, units, banks, channel, queue, lists, c, edge, bus)
+            at, when = _choose(fixed, units, banks, channel, requests, c, edge, bus)
         soonest = min(soonest, when)
         if when > edge:
             if channel[c, REFRESH_DUE] > 0:
                 if bus & PRE_ONLY:
-                    ready = _refresh(fixed, rules, rules_of, units, banks, ranks, channel, counters, log, c, edge)
+                    ready = _refresh(
+                        fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, edge
+                    )  # fmt: skip
                     soonest = min(soonest, ready)
             elif not split:
-                channel[c, FOUND_AT + slot], channel[c, FOUND_LIST + slot], channel[c, FOUND + slot] = when, of, at
+                channel[c, FOUND_AT + slot], channel[c, FOUND + slot] = when, at
             continue
         issued = True
         channel[c, FOUND_AT + slot] = NOTHING
-        if of != c * LISTS + ACTIVATED:
+        bank, write = requests[at, BANK], requests[at, IS_WRITE]
+        if banks[bank, HOLDER] != at:
             channel[c, ROW_FOUND_AT] = NOTHING  # a queue is shorter: the mode may change
-        write = queue[of, IS_WRITE, at]
-        if split and banks[queue[of, BANK, at], OPEN_ROW] == queue[of, ROW, at]:
+        if split and banks[bank, OPEN_ROW] == requests[at, ROW]:
             if edge >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
                 act_2 = last_chance <= edge + 1
                 if not act_2:
                     channel[c, AFTER_CAS] = 1
-                    channel[c, FOUND_AT], channel[c, FOUND_LIST], channel[c, FOUND] = edge + 1, of, at
+                    channel[c, FOUND_AT], channel[c, FOUND] = edge + 1, at
                 continue
             channel[c, AFTER_CAS] = 0
             running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
             channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
         done, was_write, since = _issue(
-            fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, of, at, edge
+            fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, at, edge
         )  # fmt: skip
         if done != NOTHING:
             tag, wrote, arrived = done, was_write, since
     if act_2 or (second != NOTHING and soonest > edge):
-        _second_act(fixed, banks, ranks, channel, queue, lists, counters, log, c, second, edge)
+        _second_act(fixed, units, banks, ranks, channel, requests, counters, log, c, edge)
         soonest = edge
     if issued:
         _forget(channel, c)
@@ -329,28 +357,21 @@ def tick(
 
 
 @njit(cache=True, forceinline=True)
-def _next_second_act(queue: Ints, lists: Ints, of: int) -> tuple[int, int]:
-    """The request that waits for ACT-2, and its last edge for it."""
-    if lists[of, LENGTH] == 0:
-        return NOTHING, NEVER
-    return lists[of, HEAD], queue[of, ACT_2_BY, lists[of, HEAD]]
-
-
-@njit(cache=True, forceinline=True)
 def _second_act(
-    fixed: Ints, banks: Ints, ranks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints, log: Ints,
-    c: int, at: int, edge: int,
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints, log: Ints,
+    c: int, edge: int,
 ) -> None:  # fmt: skip
-    opening = c * LISTS + OPENING_LIST
-    bank, row = queue[opening, BANK, at], queue[opening, ROW, at]
+    at = channel[c, HALF_ACTIVATED]
+    bank, row = requests[at, BANK], requests[at, ROW]
     _record(log, edge, LOG_ACT2, bank, row)
-    _change_row(fixed, banks, ranks, channel, counters, c, bank, row, edge)
-    move(queue, lists, opening, at, c * LISTS + ACTIVATED)
+    channel[c, HALF_ACTIVATED] = NOTHING
+    _set_activated(fixed, units, bank, 1)
+    _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
 
 
 @njit(cache=True, forceinline=True)
 def admit(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints, counters: Ints,
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, counters: Ints,
     c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
 ) -> int:  # fmt: skip
     """Offer channel c a request at `edge`, to be considered from the next on: REFUSED, QUEUED or SHORTCUT.
@@ -358,27 +379,41 @@ def admit(
     A read of a burst that the write queue holds, and a write to one, is SHORTCUT: over at edge + 1. A full queue
     refuses.
     """
-    writes = c * LISTS + WRITE_QUEUE
-    if lists[writes, LENGTH] > 0 and holds_burst(queue, lists, writes, burst):
+    if holds_write(banks, requests, bank, burst):
         counters[c, FORWARDED + write] += 1
         return SHORTCUT
-    of = c * LISTS + write
-    if lists[of, LENGTH] == QUEUE_SLOTS:
+    if channel[c, WAITING_READS + write] == QUEUE_SLOTS:
         return REFUSED
-    append(queue, lists, of, bank, row, edge, tag, burst, write)
-    length = lists[of, LENGTH]
-    if (write == 0 and length == 1) or (write == 1 and length > WRITE_HIGH):
+    at = channel[c, FREE]
+    channel[c, FREE] = requests[at, LATER]
+    requests[at, BANK], requests[at, ROW], requests[at, ARRIVED] = bank, row, edge
+    requests[at, TAG], requests[at, BURST], requests[at, IS_WRITE] = tag, burst, write
+    requests[at, AGE], requests[at, TOUCHED] = channel[c, ADMITTED], 0
+    channel[c, ADMITTED] += 1
+    channel[c, WAITING_READS + write] += 1
+    is_next = append(fixed, units, banks, requests, at)
+    waiting = channel[c, WAITING_READS + write]
+    if (write == 0 and waiting == 1) or (write == 1 and waiting > WRITE_HIGH):
         channel[c, NEXT_TRY] = edge + 1  # the mode may change
         _forget(channel, c)
-    elif write == channel[c, WRITE_MODE]:
-        command = next_command(banks, bank, row, write)
-        slot = int(fixed[SLOTS] == ROW_AND_COLUMN and command < RD)
-        if command != NOTHING and max(channel[c, NEXT_TRY], channel[c, FOUND_AT + slot]) > edge + 1:
-            ready = max(edge + 1, earliest(fixed, units, banks, bank, command))
-            channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
-            if ready < channel[c, FOUND_AT + slot] and not channel[c, AFTER_CAS]:
-                channel[c, FOUND_AT + slot] = NOTHING
+    elif is_next and write == channel[c, WRITE_MODE] and banks[bank, OPEN_ROW] != OPENING:
+        _look_at(fixed, units, banks, channel, c, bank, row, write, edge)
     return QUEUED
+
+
+@njit(cache=True, forceinline=True)
+def _look_at(
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, c: int, bank: int, row: int, write: int, edge: int
+) -> None:
+    """Try again as early as a newly admitted request's command could be issued."""
+    is_open = banks[bank, OPEN_ROW]
+    command = RD + write if is_open == row else ACT if is_open == CLOSED else PRE
+    slot = int(fixed[SLOTS] == ROW_AND_COLUMN and command < RD)
+    if max(channel[c, NEXT_TRY], channel[c, FOUND_AT + slot]) > edge + 1:
+        ready = max(edge + 1, earliest(fixed, units, banks, bank, command))
+        channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
+        if ready < channel[c, FOUND_AT + slot] and not channel[c, AFTER_CAS]:
+            channel[c, FOUND_AT + slot] = NOTHING
 
 
 @njit(cache=True, forceinline=True)

@@ -15,8 +15,8 @@ from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
 from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_mapping import locate
-from dsasim.kernels.dram_queue import NEVER, NOTHING
-from dsasim.kernels.dram_timing import BL, CL, CWL
+from dsasim.kernels.dram_queue import NEVER
+from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 
 # scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
 # of read latencies
@@ -53,12 +53,7 @@ def replay(
         borrow(memory.ranks),
         borrow(memory.channel),
     )
-    queue, lists, counters, log = (
-        borrow(memory.queue),
-        borrow(memory.lists),
-        borrow(memory.counters),
-        borrow(memory.log),
-    )
+    requests, counters, log = borrow(memory.requests), borrow(memory.counters), borrow(memory.log)
     pieces, hashes = borrow(memory.pieces), borrow(memory.hashes)
     edge, at = scalars[EDGE], 0
     c, bank, row = 0, 0, 0
@@ -77,7 +72,7 @@ def replay(
                 located = at
             write = int(writes[at])
             answer = admit(
-                fixed, units, banks, channel, queue, lists, counters, c, bank, row, write, at, bursts[at], edge
+                fixed, units, banks, channel, requests, counters, c, bank, row, write, at, bursts[at], edge
             )  # fmt: skip
             if answer == REFUSED:
                 break
@@ -101,7 +96,7 @@ def replay(
             if edge < channel[other, NEXT_TRY]:
                 continue
             tag, write, arrived = tick(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, other, edge
+                fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, other, edge
             )  # fmt: skip
             if tag == NOTHING:
                 continue

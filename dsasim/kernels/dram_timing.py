@@ -10,8 +10,9 @@ Worked example (DDR4-2400R): ACT at edge 1 makes its RD legal at 1 + nRCD = 17 a
 
 State, int64, numbered through all channels, so that bank b lies in unit b >> UNIT_SHIFT:
 
-    units [units, COMMANDS]       earliest edge of each command as far as rank, stack and channel are concerned
-    banks [banks, BANK_FIELDS]    the same for bank group and bank, and the open row (CLOSED if none)
+    units [units, UNIT_FIELDS]    earliest edge of each command as far as rank, stack and channel are concerned, and
+                                  which banks have an activated request or want a command, a bit each
+    banks [banks, BANK_FIELDS]    the same edges for bank group and bank, the open row (CLOSED if none), and requests
     ranks [ranks, RANK_FIELDS]    banks with an open row, activated requests, the last four ACTs
 """
 
@@ -24,8 +25,13 @@ ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
 IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS = 0, 1, 2, 3, 4, 5
 """Scopes of a rule."""
 
-# fields of `banks` after the commands: open row, activated requests waiting for it, the last scan that saw a row hit
-OPEN_ROW, HELD, HIT_SEEN, BANK_FIELDS = 6, 7, 8, 9
+# fields of `units` after the commands: banks with an activated request, and whose waiting reads, then writes, want
+# ACT, PRE, or a column command (`dram_queue`)
+ACTIVATED, WANTED, UNIT_FIELDS = 6, 7, 13
+# fields of `banks` after the commands: open row, activated request that is to use it, and of the waiting reads and
+# writes (two fields each): the oldest and the youngest, the oldest that hits the open row and that does not
+OPEN_ROW, HOLDER, FIRST, LAST, HIT, MISS, BANK_FIELDS = 6, 7, 8, 10, 12, 14, 16
+NOTHING = -1
 CLOSED, OPENING = -1, -2
 """OPEN_ROW of a precharged bank, and of one between LPDDR5's ACT-1 and ACT-2."""
 # fields of `ranks`: FIRST_ACT .. FIRST_ACT + 3 are the edges of the last four ACTs, OLDEST_ACT which is the oldest
