@@ -41,8 +41,7 @@ class MemoryState(NamedTuple):
     """All channels, int64; see `dram_timing`, `dram_queue`, `dram_channel` and `dram_mapping` for the fields."""
 
     fixed: Ints  # [FIXED]
-    rules: Ints  # [rules, 3]
-    rules_of: Ints  # [COMMANDS + 1]
+    latencies: Ints  # [COMMANDS, SCOPES, COMMANDS]
     pieces: Ints  # [pieces, 4]
     hashes: Ints  # [hashes, 3]
     units: Ints  # [units, UNIT_FIELDS]
@@ -138,7 +137,7 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
 @njit(cache=True)
 def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks, channel = (
         borrow(memory.units),
         borrow(memory.banks),
@@ -153,7 +152,7 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     for c in range(len(channel)):
         while channel[c, NEXT_TRY] < edge:
             at = channel[c, NEXT_TRY]
-            tick(fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, at)
+            tick(fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, at)
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 
@@ -166,7 +165,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     bursts not yet issued).
     """
     catch_up(memory, state, first)
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks = borrow(memory.units), borrow(memory.banks), borrow(memory.ranks)
     channel, requests = borrow(memory.channel), borrow(memory.requests)
     counters, log = borrow(memory.counters), borrow(memory.log)
@@ -186,7 +185,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 continue
             full = False
             index, write, _ = tick(
-                fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, edge
+                fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, edge
             )  # fmt: skip
             if index == NOTHING:
                 continue

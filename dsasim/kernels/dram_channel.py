@@ -210,14 +210,14 @@ def _activate(
 
 @njit(cache=True, forceinline=True)
 def _issue(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
     counters: Ints, log: Ints, c: int, at: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
     bank, row, write = requests[at, BANK], requests[at, ROW], requests[at, IS_WRITE]
     is_open = banks[bank, OPEN_ROW]
     command = RD + write if is_open == row else ACT if is_open == CLOSED else PRE
-    obey(fixed, rules, rules_of, units, banks, c, bank, command, edge)
+    obey(fixed, latencies, units, banks, c, bank, command, edge)
     _record(log, edge, command, bank, is_open if command == PRE else row)
     first = 1 - requests[at, TOUCHED]
     requests[at, TOUCHED] = 1
@@ -239,7 +239,7 @@ def _issue(
 
 @njit(cache=True, forceinline=True)
 def _refresh(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
 ) -> int:  # fmt: skip
     """Rule b: issue the command that the oldest due refresh needs; `edge` if it was, else when it may be."""
@@ -254,7 +254,7 @@ def _refresh(
     if ready > edge:
         return int(ready)
     first, last = unit << fixed[UNIT_SHIFT], (unit + fixed[STACKS]) << fixed[UNIT_SHIFT]
-    obey(fixed, rules, rules_of, units, banks, c, first, command, edge)
+    obey(fixed, latencies, units, banks, c, first, command, edge)
     _record(log, edge, command, first, NOTHING)
     if command == PRE_ALL:
         counters[c, PRECHARGE_ALLS] += 1
@@ -284,7 +284,7 @@ def _choose(
 
 @njit(cache=True, forceinline=True)
 def tick(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
@@ -321,7 +321,7 @@ def tick(
             if channel[c, REFRESH_DUE] > 0:
                 if bus & PRE_ONLY:
                     ready = _refresh(
-                        fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, edge
+                        fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, edge
                     )  # fmt: skip
                     soonest = min(soonest, ready)
             elif not split:
@@ -343,7 +343,7 @@ def tick(
             running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
             channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
         done, was_write, since = _issue(
-            fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, c, at, edge
+            fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, at, edge
         )  # fmt: skip
         if done != NOTHING:
             tag, wrote, arrived = done, was_write, since

@@ -46,7 +46,7 @@ def replay(
     `bursts` are addresses / access bytes. `scalars` [SCALARS] and `histogram` [BINS] carry over between parts, which
     may be cut anywhere.
     """
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks, channel = (
         borrow(memory.units),
         borrow(memory.banks),
@@ -96,7 +96,7 @@ def replay(
             if edge < channel[other, NEXT_TRY]:
                 continue
             tag, write, arrived = tick(
-                fixed, rules, rules_of, units, banks, ranks, channel, requests, counters, log, other, edge
+                fixed, latencies, units, banks, ranks, channel, requests, counters, log, other, edge
             )  # fmt: skip
             if tag == NOTHING:
                 continue

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
 """Commands. PRE_ALL and REF concern a whole rank; LPDDR5's ACT-1 counts as ACT."""
-IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS = 0, 1, 2, 3, 4, 5
+IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS, SCOPES = 0, 1, 2, 3, 4, 5, 6
 """Scopes of a rule."""
 
 # fields of `units` after the commands: banks with an activated request, and whose waiting reads, then writes, want
@@ -58,39 +58,33 @@ def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> 
 
 
 @njit(cache=True, forceinline=True)
-def _hold(table: Ints, first: int, last: int, command: int, edge: int) -> None:
+def _hold(table: Ints, first: int, last: int, latencies: Ints, command: int, scope: int, edge: int) -> None:
+    """Hold back what follows `command` in rows `first` to `last` - 1 of units or banks."""
     for at in range(first, last):
-        table[at, command] = max(table[at, command], edge)
+        for following in range(COMMANDS):
+            table[at, following] = max(table[at, following], edge + latencies[command, scope, following])
 
 
 @njit(cache=True, forceinline=True)
-def obey(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int
-) -> None:
-    """Apply the rules [rules, 3] (following, scope, latency) of a command that channel c issues at `edge`.
+def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int) -> None:
+    """Apply the rules of a command that channel c issues at `edge`.
 
-    `rules_of` [COMMANDS + 1] says where each command's rules begin.
+    `latencies` [COMMANDS, SCOPES, COMMANDS] are by preceding command, scope and following one; LONG_AGO for no rule.
     """
     unit = bank >> fixed[UNIT_SHIFT]
     rank = unit >> fixed[STACK_SHIFT] << fixed[STACK_SHIFT]
-    size = fixed[RANKS] << fixed[STACK_SHIFT]
-    for at in range(rules_of[command], rules_of[command + 1]):
-        following, scope, until = rules[at, 0], rules[at, 1], edge + rules[at, 2]
-        if scope == IN_BANK:
-            banks[bank, following] = max(banks[bank, following], until)
-        elif scope == IN_GROUP:
-            group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
-            _hold(banks, group, group + fixed[BANKS], following, until)
-        elif scope == IN_RANK:
-            _hold(units, rank, rank + fixed[STACKS], following, until)
-        elif scope == IN_CHANNEL:
-            _hold(units, c * size, (c + 1) * size, following, until)
-        elif scope == IN_OTHER_RANKS:
-            _hold(units, c * size, rank, following, until)
-            _hold(units, rank + fixed[STACKS], (c + 1) * size, following, until)
-        else:
-            _hold(units, rank, unit, following, until)
-            _hold(units, unit + 1, rank + fixed[STACKS], following, until)
+    group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
+    size, stacks = fixed[RANKS] << fixed[STACK_SHIFT], fixed[STACKS]
+    first, last = c * size, (c + 1) * size
+    _hold(banks, bank, bank + 1, latencies, command, IN_BANK, edge)
+    if command != PRE:
+        _hold(banks, group, group + fixed[BANKS], latencies, command, IN_GROUP, edge)
+    _hold(units, rank, rank + stacks, latencies, command, IN_RANK, edge)
+    _hold(units, first, last, latencies, command, IN_CHANNEL, edge)
+    _hold(units, first, rank, latencies, command, IN_OTHER_RANKS, edge)
+    _hold(units, rank + stacks, last, latencies, command, IN_OTHER_RANKS, edge)
+    _hold(units, rank, unit, latencies, command, IN_OTHER_STACKS, edge)
+    _hold(units, unit + 1, rank + stacks, latencies, command, IN_OTHER_STACKS, edge)
 
 
 @njit(cache=True, forceinline=True)
@@ -102,7 +96,9 @@ def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) 
     oldest = (oldest + 1) & 3
     ranks[rank, OLDEST_ACT] = oldest
     first = rank << fixed[STACK_SHIFT]
-    _hold(units, first, first + fixed[STACKS], ACT, ranks[rank, FIRST_ACT + oldest] + fixed[FAW])
+    fifth = ranks[rank, FIRST_ACT + oldest] + fixed[FAW]
+    for unit in range(first, first + fixed[STACKS]):
+        units[unit, ACT] = max(units[unit, ACT], fifth)
 
 
 @njit(cache=True, forceinline=True)

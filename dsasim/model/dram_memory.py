@@ -52,7 +52,7 @@ def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> Mem
     pieces, hashes = addressing(preset, use)
     closed_page = use.page == "closed"
     command_ticks = {COMMANDS[name]: ticks for name, ticks in preset.command_ticks.items()}
-    rules, rules_of = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))
+    latencies = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))
     ranks = use.channels * use.ranks * preset.pseudo_channels
     units = ranks * preset.stacks
     banks = np.zeros((units * preset.bank_groups * preset.banks_per_group, timing.BANK_FIELDS), np.int64)
@@ -67,8 +67,7 @@ def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> Mem
     channel[:, controller.FREE] = np.arange(use.channels) * (len(requests) // use.channels)
     return MemoryState(
         fixed=_fixed(preset, use),
-        rules=rules,
-        rules_of=rules_of,
+        latencies=latencies,
         pieces=pieces,
         hashes=hashes,
         units=np.zeros((units, timing.UNIT_FIELDS), np.int64),

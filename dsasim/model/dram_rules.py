@@ -33,10 +33,12 @@ from dsasim.kernels.dram_timing import (
     IN_OTHER_RANKS,
     IN_OTHER_STACKS,
     IN_RANK,
+    LONG_AGO,
     PRE,
     PRE_ALL,
     RD,
     REF,
+    SCOPES,
     WR,
 )
 
@@ -55,17 +57,12 @@ def constraints(t: Mapping[str, int], command_ticks: Mapping[int, int], *, close
     return rules + _buses(command_ticks)
 
 
-def table(rules: list[Rule]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The kernel's `rules` [rules, 3] and `rules_of` [COMMANDS + 1]; of rules alike but for latency the longest."""
-    longest: dict[tuple[int, int, int], int] = {}
+def table(rules: list[Rule]) -> NDArray[np.int64]:
+    """The kernel's latencies [COMMANDS, SCOPES, COMMANDS]; of rules alike but for latency the longest."""
+    latencies = np.full((COMMANDS, SCOPES, COMMANDS), LONG_AGO, np.int64)
     for scope, first, then, latency in rules:
-        longest[first, then, scope] = max(latency, longest.get((first, then, scope), latency))
-    rows = sorted((first, then, scope, latency) for (first, then, scope), latency in longest.items())
-    firsts = [first for first, *_ in rows]
-    return (
-        np.array([row[1:] for row in rows], np.int64),
-        np.searchsorted(firsts, np.arange(COMMANDS + 1)).astype(np.int64),
-    )
+        latencies[first, scope, then] = max(latency, latencies[first, scope, then])
+    return latencies
 
 
 def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
