@@ -21,16 +21,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
-"""Commands. PRE_ALL and REF concern a whole rank; LPDDR5's ACT-1 counts as ACT."""
+OF_BANK = 4
+"""Commands, the first OF_BANK of them to a bank, PRE_ALL and REF to a whole rank; LPDDR5's ACT-1 counts as ACT."""
 IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS, SCOPES = 0, 1, 2, 3, 4, 5, 6
 """Scopes of a rule."""
 
 # fields of `units` after the commands: banks with an activated request, and whose waiting reads, then writes, want
 # ACT, PRE, or a column command (`dram_queue`)
 ACTIVATED, WANTED, UNIT_FIELDS = 6, 7, 13
-# fields of `banks` after the commands: open row, activated request that is to use it, and of the waiting reads and
-# writes (two fields each): the oldest and the youngest, the oldest that hits the open row and that does not
-OPEN_ROW, HOLDER, FIRST, LAST, HIT, MISS, BANK_FIELDS = 6, 7, 8, 10, 12, 14, 16
+# fields of `banks` after its own four commands: of the waiting reads and writes (two fields each) the oldest that hits
+# the open row and that does not; the open row, the activated request that is to use it, the oldest and the youngest
+HIT, MISS, OPEN_ROW, HOLDER, FIRST, LAST, BANK_FIELDS = 4, 6, 8, 9, 10, 12, 14
 NOTHING = -1
 CLOSED, OPENING = -1, -2
 """OPEN_ROW of a precharged bank, and of one between LPDDR5's ACT-1 and ACT-2."""
@@ -58,10 +59,12 @@ def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> 
 
 
 @njit(cache=True, forceinline=True)
-def _hold(table: Ints, first: int, last: int, latencies: Ints, command: int, scope: int, edge: int) -> None:
-    """Hold back what follows `command` in rows `first` to `last` - 1 of units or banks."""
+def _hold(
+    table: Ints, first: int, last: int, commands: int, latencies: Ints, command: int, scope: int, edge: int
+) -> None:
+    """Hold back what follows `command`, the first so many `commands`, in rows `first` to `last` - 1."""
     for at in range(first, last):
-        for following in range(COMMANDS):
+        for following in range(commands):
             table[at, following] = max(table[at, following], edge + latencies[command, scope, following])
 
 
@@ -76,15 +79,15 @@ def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: i
     group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
     size, stacks = fixed[RANKS] << fixed[STACK_SHIFT], fixed[STACKS]
     first, last = c * size, (c + 1) * size
-    _hold(banks, bank, bank + 1, latencies, command, IN_BANK, edge)
+    _hold(banks, bank, bank + 1, OF_BANK, latencies, command, IN_BANK, edge)
     if command != PRE:
-        _hold(banks, group, group + fixed[BANKS], latencies, command, IN_GROUP, edge)
-    _hold(units, rank, rank + stacks, latencies, command, IN_RANK, edge)
-    _hold(units, first, last, latencies, command, IN_CHANNEL, edge)
-    _hold(units, first, rank, latencies, command, IN_OTHER_RANKS, edge)
-    _hold(units, rank + stacks, last, latencies, command, IN_OTHER_RANKS, edge)
-    _hold(units, rank, unit, latencies, command, IN_OTHER_STACKS, edge)
-    _hold(units, unit + 1, rank + stacks, latencies, command, IN_OTHER_STACKS, edge)
+        _hold(banks, group, group + fixed[BANKS], OF_BANK, latencies, command, IN_GROUP, edge)
+    _hold(units, rank, rank + stacks, COMMANDS, latencies, command, IN_RANK, edge)
+    _hold(units, first, last, COMMANDS, latencies, command, IN_CHANNEL, edge)
+    _hold(units, first, rank, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+    _hold(units, rank + stacks, last, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+    _hold(units, rank, unit, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
+    _hold(units, unit + 1, rank + stacks, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
 
 
 @njit(cache=True, forceinline=True)
