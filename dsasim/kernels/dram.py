@@ -49,6 +49,7 @@ class MemoryState(NamedTuple):
     ranks: Ints  # [ranks, RANK_FIELDS]
     channel: Ints  # [channels, CHANNEL_FIELDS]
     requests: Ints  # [channels * slots, FIELDS]
+    written: Ints  # [channels, WRITTEN]
     counters: Ints  # [channels, COUNTERS]
     log: Ints  # [room, 4]: edge, command, bank, row; empty unless asked for
 
@@ -81,7 +82,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
 
 @njit(cache=True, forceinline=True)
 def _offer(
-    fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Offer the stream's next burst to its channel; what became of it, and its transfer."""
@@ -93,8 +94,8 @@ def _offer(
         streams[stream, LOCATED] = 1
     index = stream * transfers.shape[1] + slot
     answer = admit(
-        fixed, units, banks, channel, requests, counters, streams[stream, NEXT_CHANNEL], streams[stream, NEXT_BANK],
-        streams[stream, NEXT_ROW], write, index, burst, edge,
+        fixed, units, banks, channel, requests, written, counters, streams[stream, NEXT_CHANNEL],
+        streams[stream, NEXT_BANK], streams[stream, NEXT_ROW], write, index, burst, edge,
     )  # fmt: skip
     if answer != REFUSED:
         streams[stream, OUTSTANDING] += 1
@@ -144,7 +145,8 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
         borrow(memory.ranks),
         borrow(memory.channel),
     )
-    requests, counters, log = borrow(memory.requests), borrow(memory.counters), borrow(memory.log)
+    requests, written = borrow(memory.requests), borrow(memory.written)
+    counters, log = borrow(memory.counters), borrow(memory.log)
     passed = state.scalars[EDGE]
     while passed < edge and passed <= state.scalars[LAST_DATA]:
         _pass_edge(state.scalars, state.streams, state.ring, passed)
@@ -152,7 +154,7 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     for c in range(len(channel)):
         while channel[c, NEXT_TRY] < edge:
             at = channel[c, NEXT_TRY]
-            tick(fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, at)
+            tick(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at)
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 
@@ -167,7 +169,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     catch_up(memory, state, first)
     fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks = borrow(memory.units), borrow(memory.banks), borrow(memory.ranks)
-    channel, requests = borrow(memory.channel), borrow(memory.requests)
+    channel, requests, written = borrow(memory.channel), borrow(memory.requests), borrow(memory.written)
     counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes, scalars = borrow(memory.pieces), borrow(memory.hashes), borrow(state.scalars)
     transfers, runs = borrow(state.transfers), borrow(state.runs)
@@ -185,7 +187,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 continue
             full = False
             index, write, _ = tick(
-                fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, edge
             )  # fmt: skip
             if index == NOTHING:
                 continue
@@ -207,7 +209,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
                     continue
                 answer, index = _offer(
-                    fixed, pieces, hashes, units, banks, channel, requests, counters, transfers, runs, streams,
+                    fixed, pieces, hashes, units, banks, channel, requests, written, counters, transfers, runs, streams,
                     stream, edge,
                 )  # fmt: skip
                 if answer == REFUSED:

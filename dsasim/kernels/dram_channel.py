@@ -43,6 +43,7 @@ from dsasim.kernels.dram_queue import (
     first_activated,
     first_ready,
     holds_write,
+    place_of,
     remove_hit,
     say_wanted,
     sort_again,
@@ -164,12 +165,20 @@ def _set_activated(fixed: Ints, units: Ints, bank: int, there_is: int) -> None:
 
 
 @njit(cache=True, forceinline=True)
+def _leave_queue(channel: Ints, requests: Ints, written: Ints, c: int, at: int) -> None:
+    write = requests[at, IS_WRITE]
+    channel[c, WAITING_READS + write] -= 1
+    if write:
+        written[c, place_of(requests[at, BURST])] -= 1
+
+
+@njit(cache=True, forceinline=True)
 def _serve(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, at: int, edge: int,
 ) -> None:  # fmt: skip
     """Let a request go whose column command is issued; its row stays open, or not."""
-    bank, write = requests[at, BANK], requests[at, IS_WRITE]
+    bank = requests[at, BANK]
     was_activated = banks[bank, HOLDER] == at
     if was_activated:
         banks[bank, HOLDER] = NOTHING
@@ -177,7 +186,7 @@ def _serve(
         _set_activated(fixed, units, bank, 0)
     else:
         remove_hit(fixed, units, banks, requests, at)
-        channel[c, WAITING_READS + write] -= 1
+        _leave_queue(channel, requests, written, c, at)
     requests[at, LATER] = channel[c, FREE]
     channel[c, FREE] = at
     if fixed[CLOSED_PAGE] and banks[bank, HOLDER] == NOTHING:
@@ -188,14 +197,14 @@ def _serve(
 
 @njit(cache=True, forceinline=True)
 def _activate(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, at: int, edge: int,
 ) -> None:  # fmt: skip
     """Let a request leave its queue, to use the row that its ACT opens."""
-    bank, write = requests[at, BANK], requests[at, IS_WRITE]
+    bank = requests[at, BANK]
     count_activate(fixed, units, ranks, bank, edge)
     unchain(banks, requests, at)
-    channel[c, WAITING_READS + write] -= 1
+    _leave_queue(channel, requests, written, c, at)
     banks[bank, HOLDER] = at
     ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] += 1
     requests[at, ACTIVATED_AT] = edge
@@ -210,7 +219,7 @@ def _activate(
 
 @njit(cache=True, forceinline=True)
 def _issue(
-    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, log: Ints, c: int, at: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
@@ -224,7 +233,7 @@ def _issue(
     if command >= RD:
         counters[c, READS + write] += 1
         counters[c, HITS] += first
-        _serve(fixed, units, banks, ranks, channel, requests, counters, c, at, edge)
+        _serve(fixed, units, banks, ranks, channel, requests, written, counters, c, at, edge)
         return requests[at, TAG], write, requests[at, ARRIVED]
     if command == PRE:
         counters[c, PRECHARGES] += 1
@@ -233,7 +242,7 @@ def _issue(
     else:
         counters[c, ACTIVATES] += 1
         counters[c, MISSES] += first
-        _activate(fixed, units, banks, ranks, channel, requests, counters, c, at, edge)
+        _activate(fixed, units, banks, ranks, channel, requests, written, counters, c, at, edge)
     return NOTHING, write, edge
 
 
@@ -284,7 +293,7 @@ def _choose(
 
 @njit(cache=True, forceinline=True)
 def tick(
-    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
+    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
@@ -343,7 +352,7 @@ def tick(
             running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
             channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
         done, was_write, since = _issue(
-            fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, at, edge
+            fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at, edge
         )  # fmt: skip
         if done != NOTHING:
             tag, wrote, arrived = done, was_write, since
@@ -371,7 +380,7 @@ def _second_act(
 
 @njit(cache=True, forceinline=True)
 def admit(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, counters: Ints,
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
 ) -> int:  # fmt: skip
     """Offer channel c a request at `edge`, to be considered from the next on: REFUSED, QUEUED or SHORTCUT.
@@ -379,7 +388,7 @@ def admit(
     A read of a burst that the write queue holds, and a write to one, is SHORTCUT: over at edge + 1. A full queue
     refuses.
     """
-    if holds_write(banks, requests, bank, burst):
+    if holds_write(banks, requests, written, c, bank, burst):
         counters[c, FORWARDED + write] += 1
         return SHORTCUT
     if channel[c, WAITING_READS + write] == QUEUE_SLOTS:
@@ -391,9 +400,11 @@ def admit(
     requests[at, AGE], requests[at, TOUCHED] = channel[c, ADMITTED], 0
     channel[c, ADMITTED] += 1
     channel[c, WAITING_READS + write] += 1
+    if write:
+        written[c, place_of(burst)] += 1
     is_next = append(fixed, units, banks, requests, at)
     waiting = channel[c, WAITING_READS + write]
-    if (write == 0 and waiting == 1) or (write == 1 and waiting > WRITE_HIGH):
+    if (write == 0 and waiting == 1) or (write == 1 and waiting > WRITE_HIGH and channel[c, WRITE_MODE] == 0):
         channel[c, NEXT_TRY] = edge + 1  # the mode may change
         _forget(channel, c)
     elif is_next and write == channel[c, WRITE_MODE] and banks[bank, OPEN_ROW] != OPENING:

@@ -53,7 +53,8 @@ def replay(
         borrow(memory.ranks),
         borrow(memory.channel),
     )
-    requests, counters, log = borrow(memory.requests), borrow(memory.counters), borrow(memory.log)
+    requests, written = borrow(memory.requests), borrow(memory.written)
+    counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes = borrow(memory.pieces), borrow(memory.hashes)
     edge, at = scalars[EDGE], 0
     c, bank, row = 0, 0, 0
@@ -72,7 +73,7 @@ def replay(
                 located = at
             write = int(writes[at])
             answer = admit(
-                fixed, units, banks, channel, requests, counters, c, bank, row, write, at, bursts[at], edge
+                fixed, units, banks, channel, requests, written, counters, c, bank, row, write, at, bursts[at], edge
             )  # fmt: skip
             if answer == REFUSED:
                 break
@@ -96,7 +97,7 @@ def replay(
             if edge < channel[other, NEXT_TRY]:
                 continue
             tag, write, arrived = tick(
-                fixed, latencies, units, banks, ranks, channel, requests, counters, log, other, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, other, edge
             )  # fmt: skip
             if tag == NOTHING:
                 continue

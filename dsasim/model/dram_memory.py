@@ -75,6 +75,7 @@ def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> Mem
         ranks=last_acts,
         channel=channel,
         requests=requests,
+        written=np.zeros((use.channels, queue.WRITTEN), np.int64),
         counters=np.zeros((use.channels, controller.COUNTERS), np.int64),
         log=np.zeros((log_commands, 4), np.int64),
     )
