@@ -51,7 +51,7 @@ COLUMN_ONLY, PRE_ONLY, ACT_ONLY = 1 << RD | 1 << WR, 1 << PRE, 1 << ACT
 """Which commands may be issued, a bit each."""
 ROW_ONLY, NO_ACT, ANY = ACT_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY | ACT_ONLY
 NEVER = 1 << 60
-WRITTEN, GOLDEN = 256, 0x9E3779B9
+WRITTEN, GOLDEN = 256, -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 """Places in which the waiting writes of a channel are counted by their burst."""
 AGE_BITS = 40
 """Room for AGE beneath a number of edges in one int64: up to a million million requests a channel."""
@@ -149,7 +149,7 @@ def remove_hit(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -
 @njit(cache=True, forceinline=True)
 def place_of(burst: int) -> int:
     """Where WRITTEN counts a burst: a hash, for strides share low bits (Fibonacci hashing, Knuth, TAOCP 3, 6.4)."""
-    return (burst * GOLDEN) >> 40 & (WRITTEN - 1)
+    return (burst * GOLDEN) >> 56 & (WRITTEN - 1)
 
 
 @njit(cache=True, forceinline=True)
