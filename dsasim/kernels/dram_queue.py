@@ -14,6 +14,7 @@ second; the bank wants RD and no PRE, for the hit is older. Once the first is se
 older: the bank wants RD and PRE.
 """
 
+import numpy as np
 from numba import njit
 
 from dsasim.kernels.bits import lowest_bit
@@ -186,12 +187,13 @@ def first_ready(
             odd = half if command != PRE else 0
             who = (HIT if kind == RD else MISS) + write
             while bits:
-                bank = (unit << fixed[UNIT_SHIFT]) + lowest_bit(bits)
+                # unsigned indices spare the check for negative ones
+                bank = np.uintp((unit << fixed[UNIT_SHIFT]) + lowest_bit(bits))
                 bits &= bits - 1
-                ready = max(start, banks[bank, command]) | odd
-                at = banks[bank, who]
+                ready = max(start, banks[bank, np.uintp(command)]) | odd
+                at = banks[bank, np.uintp(who)]
                 # one number to compare, and selects in place of branches, which nobody could predict
-                order = ((ready - edge) << AGE_BITS) + requests[at, AGE]
+                order = ((ready - edge) << AGE_BITS) + requests[np.uintp(at), AGE]
                 found = at if order < first else found
                 first = min(first, order)
     return found, edge + (first >> AGE_BITS) if found != NOTHING else NEVER
