@@ -60,7 +60,9 @@ from dsasim.kernels.dram_timing import (
     CWL,
     HALF_TICKS,
     HELD_BANKS,
+    HIT,
     HOLDER,
+    MISS,
     NOTHING,
     OPEN_BANKS,
     OPEN_ROW,
@@ -145,15 +147,12 @@ def _forget(channel: Ints, c: int) -> None:
 
 
 @njit(cache=True, forceinline=True)
-def _set_mode(channel: Ints, c: int) -> int:
-    """Switch between reads and writes if it is time; 1 for writes."""
+def _mode_ends(channel: Ints, c: int) -> bool:
+    """Whether it is time to switch between reads and writes."""
     reads, writes = channel[c, WAITING_READS], channel[c, WAITING_WRITES]
     if channel[c, WRITE_MODE]:
-        if writes < WRITE_LOW and reads > 0:
-            channel[c, WRITE_MODE] = 0
-    elif writes > WRITE_HIGH or reads == 0:
-        channel[c, WRITE_MODE] = 1
-    return int(channel[c, WRITE_MODE])
+        return bool(writes < WRITE_LOW and reads > 0)
+    return bool(writes > WRITE_HIGH or reads == 0)
 
 
 @njit(cache=True, forceinline=True)
@@ -285,7 +284,9 @@ def _choose(
     if bus & COLUMN_ONLY:
         at, when = first_activated(fixed, units, banks, requests, c, edge, half)
     if when > edge and channel[c, REFRESH_DUE] == 0:
-        place, ready = first_ready(fixed, units, banks, requests, c, edge, half, bus, _set_mode(channel, c))
+        if _mode_ends(channel, c):
+            channel[c, WRITE_MODE] ^= 1
+        place, ready = first_ready(fixed, units, banks, requests, c, edge, half, bus, channel[c, WRITE_MODE])
         if ready < when:
             at, when = place, ready
     return at, when
@@ -299,8 +300,7 @@ def tick(
     """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
 
     The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue. What a
-    fruitless search found for later is kept (FOUND_AT), but for LPDDR5, until a command is issued; a column command of
-    an activated request makes no row command legal at its own edge, so that the row bus need not be searched then.
+    fruitless search found for later is kept (FOUND_AT), but for LPDDR5, until a command is issued on its bus.
 
     LPDDR5 activates in two steps: ACT-2 is legal at once after ACT-1, and until it is issued no other ACT-1 is. It
     takes an edge that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
@@ -339,8 +339,6 @@ def tick(
         issued = True
         channel[c, FOUND_AT + slot] = NOTHING
         bank, write = requests[at, BANK], requests[at, IS_WRITE]
-        if banks[bank, HOLDER] != at:
-            channel[c, ROW_FOUND_AT] = NOTHING  # a queue is shorter: the mode may change
         if split and banks[bank, OPEN_ROW] == requests[at, ROW]:
             if edge >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
                 act_2 = last_chance <= edge + 1
@@ -356,13 +354,40 @@ def tick(
         )  # fmt: skip
         if done != NOTHING:
             tag, wrote, arrived = done, was_write, since
+        if two_buses:
+            _keep_found(fixed, units, banks, channel, requests, c, bank, 1 - slot)
     if act_2 or (second != NOTHING and soonest > edge):
         _second_act(fixed, units, banks, ranks, channel, requests, counters, log, c, edge)
         soonest = edge
-    if issued:
+    if issued and not two_buses:
         _forget(channel, c)
     channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
     return tag, wrote, arrived
+
+
+@njit(cache=True, forceinline=True)
+def _keep_found(
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, bank: int, bus: int
+) -> None:
+    """After a command to `bank` on the other of two buses, forget what was found for this one if it may not hold.
+
+    Commands on one bus hold back those on the other only in their own bank (tests/model has it of all presets). So it
+    holds unless it is of this bank, or the bank may now come first, or the mode is to change.
+    """
+    when, found, mode = channel[c, FOUND_AT + bus], channel[c, FOUND + bus], channel[c, WRITE_MODE]
+    ready = NEVER
+    if bus == 0:
+        holder = banks[bank, HOLDER]
+        if holder != NOTHING:
+            ready = earliest(fixed, units, banks, bank, RD + requests[holder, IS_WRITE])
+        if banks[bank, HIT + mode] != NOTHING:
+            ready = min(ready, earliest(fixed, units, banks, bank, RD + mode))
+    elif banks[bank, MISS + mode] != NOTHING:
+        ready = earliest(fixed, units, banks, bank, ACT if banks[bank, OPEN_ROW] == CLOSED else PRE)
+    if ready <= when or (found != NOTHING and requests[found, BANK] == bank):
+        channel[c, FOUND_AT + bus] = NOTHING
+    if _mode_ends(channel, c):
+        _forget(channel, c)
 
 
 @njit(cache=True, forceinline=True)
