@@ -20,7 +20,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
-from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_commands import NEXT_TRY
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 
@@ -38,7 +39,7 @@ Ints = NDArray[np.int64]
 
 
 class MemoryState(NamedTuple):
-    """All channels, int64; see `dram_timing`, `dram_queue`, `dram_channel` and `dram_mapping` for the fields."""
+    """All channels, int64; see `dram_timing`, `dram_queue`, `dram_commands` and `dram_mapping` for the fields."""
 
     fixed: Ints  # [FIXED]
     latencies: Ints  # [COMMANDS, SCOPES, COMMANDS]

@@ -10,17 +10,33 @@ As Ramulator 2.1 decides (CMU-SAFARI/ramulator2, commit c5b1c3a478b6), at each e
        point is reached: write mode begins when writes > 0.8 * 32 or there are no reads, and ends when writes < 0.2 * 32
        and there are reads.
 
-An ACT moves its request to the activated list. HBM has a column bus and a row bus, each with a command an edge, in that
-order. LPDDR5 activates in two steps and wakes its data clock (`tick`). Each request counts once, at its first
-command: as a row hit, a miss (bank closed) or a conflict (another row open). A read of a burst in the write queue is
-forwarded and a write to one is merged: both are over one edge later.
-
-With a closed page every column command precharges its bank behind itself, unless an activated request is still to use
-the row.
+HBM has a column bus and a row bus, each with a command an edge, in that order. LPDDR5 activates in two steps and wakes
+its data clock (`tick`). A read of a burst in the write queue is forwarded and a write to one is merged: both are over
+one edge later. What commands do is in `dram_commands`.
 """
 
 from numba import njit
 
+from dsasim.kernels.dram_commands import (
+    ADMITTED,
+    AFTER_CAS,
+    FORWARDED,
+    FOUND,
+    FOUND_AT,
+    FREE,
+    HALF_ACTIVATED,
+    NEXT_TRY,
+    REFRESH_AT,
+    REFRESH_DUE,
+    ROW_FOUND_AT,
+    WAITING_READS,
+    WAITING_WRITES,
+    WCK_UNTIL,
+    WRITE_MODE,
+    activate_second,
+    issue,
+    refresh,
+)
 from dsasim.kernels.dram_queue import (
     ACTIVATED_AT,
     AGE,
@@ -44,99 +60,37 @@ from dsasim.kernels.dram_queue import (
     first_ready,
     holds_write,
     place_of,
-    remove_hit,
-    say_wanted,
-    sort_again,
-    unchain,
 )
 from dsasim.kernels.dram_timing import (
     AAD,
     ACT,
-    ACTIVATED,
     BL,
     CL,
     CLOSED,
-    CLOSED_PAGE,
     CWL,
     HALF_TICKS,
-    HELD_BANKS,
     HIT,
     HOLDER,
     MISS,
     NOTHING,
-    OPEN_BANKS,
     OPEN_ROW,
     OPENING,
     PRE,
-    PRE_ALL,
     RANKS,
     RD,
-    REF,
     REFI,
     ROW_AND_COLUMN,
     SLOTS,
     SPLIT_ACTIVATE,
-    STACK_SHIFT,
-    STACKS,
-    UNIT_SHIFT,
     WCK_EXTRA,
     Ints,
-    count_activate,
     earliest,
-    obey,
-    set_row,
 )
 
 WRITE_HIGH = 0.8 * QUEUE_SLOTS
 WRITE_LOW = 0.2 * QUEUE_SLOTS
-
-# fields of a channel: next edge worth a try; write mode; waiting reads and writes; next refresh, how many are due and
-# done; open banks, since when; LPDDR5: edge up to which the data clock runs, whether the request found has had its CAS,
-# and the request that waits for its ACT-2; for each bus the request that issues its command there at FOUND_AT, and none
-# does before, if nothing else happens (NOTHING: not known); first free slot for a request; requests so far
-(
-    NEXT_TRY, WRITE_MODE, WAITING_READS, WAITING_WRITES, REFRESH_AT, REFRESH_DUE, REFRESHED, OPEN, OPEN_SINCE,
-    WCK_UNTIL, AFTER_CAS, HALF_ACTIVATED, FOUND_AT, ROW_FOUND_AT, FOUND, ROW_FOUND, FREE, ADMITTED, CHANNEL_FIELDS,
-) = range(19)  # fmt: skip
-# counters of a channel; OPEN_EDGES are edges with a row open in any of its banks
-(
-    READS, WRITES, ACTIVATES, PRECHARGES, PRECHARGE_ALLS, REFRESHES, HITS, MISSES, CONFLICTS, FORWARDED, MERGED,
-    OPEN_EDGES, COUNTERS,
-) = range(13)  # fmt: skip
-LOG_ACT2 = 6
-"""Logged beside the commands of `dram_timing`."""
 REFUSED, QUEUED, SHORTCUT = 0, 1, 2
 """What becomes of a request that is offered."""
-
-
-@njit(cache=True, forceinline=True)
-def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
-    """Append to `log` [room, 4] while it has room; log[0, 0] counts."""
-    if len(log) > 0:
-        log[0, 0] += 1
-        at = log[0, 0]
-        if at < len(log):
-            log[at, 0], log[at, 1], log[at, 2], log[at, 3] = edge, command, bank, row
-
-
-@njit(cache=True, forceinline=True)
-def _change_row(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
-    c: int, bank: int, row: int, edge: int,
-) -> None:  # fmt: skip
-    """Open or close a row; keep count of the edges at which the channel has one open."""
-    opens = banks[bank, OPEN_ROW] == CLOSED and row != CLOSED
-    closes = banks[bank, OPEN_ROW] != CLOSED and row == CLOSED
-    set_row(fixed, banks, ranks, bank, row)
-    sort_again(fixed, units, banks, requests, bank)
-    if opens:
-        if channel[c, OPEN] == 0:
-            channel[c, OPEN_SINCE] = edge
-        channel[c, OPEN] += 1
-    elif closes:
-        channel[c, OPEN] -= 1
-        if channel[c, OPEN] == 0:
-            counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
 
 
 @njit(cache=True, forceinline=True)
@@ -156,126 +110,6 @@ def _mode_ends(channel: Ints, c: int) -> bool:
 
 
 @njit(cache=True, forceinline=True)
-def _set_activated(fixed: Ints, units: Ints, bank: int, there_is: int) -> None:
-    """Note whether a bank has an activated request whose column command may be searched for."""
-    unit = bank >> fixed[UNIT_SHIFT]
-    at = bank - (unit << fixed[UNIT_SHIFT])
-    units[unit, ACTIVATED] = (units[unit, ACTIVATED] & ~(1 << at)) | (there_is << at)
-
-
-@njit(cache=True, forceinline=True)
-def _leave_queue(channel: Ints, requests: Ints, written: Ints, c: int, at: int) -> None:
-    write = requests[at, IS_WRITE]
-    channel[c, WAITING_READS + write] -= 1
-    if write:
-        written[c, place_of(requests[at, BURST])] -= 1
-
-
-@njit(cache=True, forceinline=True)
-def _serve(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
-    c: int, at: int, edge: int,
-) -> None:  # fmt: skip
-    """Let a request go whose column command is issued; its row stays open, or not."""
-    bank = requests[at, BANK]
-    was_activated = banks[bank, HOLDER] == at
-    if was_activated:
-        banks[bank, HOLDER] = NOTHING
-        ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] -= 1
-        _set_activated(fixed, units, bank, 0)
-    else:
-        remove_hit(fixed, units, banks, requests, at)
-        _leave_queue(channel, requests, written, c, at)
-    requests[at, LATER] = channel[c, FREE]
-    channel[c, FREE] = at
-    if fixed[CLOSED_PAGE] and banks[bank, HOLDER] == NOTHING:
-        _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
-    elif was_activated:
-        say_wanted(fixed, units, banks, requests, bank)
-
-
-@njit(cache=True, forceinline=True)
-def _activate(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
-    c: int, at: int, edge: int,
-) -> None:  # fmt: skip
-    """Let a request leave its queue, to use the row that its ACT opens."""
-    bank = requests[at, BANK]
-    count_activate(fixed, units, ranks, bank, edge)
-    unchain(banks, requests, at)
-    _leave_queue(channel, requests, written, c, at)
-    banks[bank, HOLDER] = at
-    ranks[bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT], HELD_BANKS] += 1
-    requests[at, ACTIVATED_AT] = edge
-    row = requests[at, ROW]
-    if fixed[SLOTS] == SPLIT_ACTIVATE:
-        channel[c, HALF_ACTIVATED] = at
-        row = OPENING
-    else:
-        _set_activated(fixed, units, bank, 1)
-    _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
-
-
-@njit(cache=True, forceinline=True)
-def _issue(
-    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
-    counters: Ints, log: Ints, c: int, at: int, edge: int,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Issue a request's next command; (tag, is write, arrived) if that was its column command, else tag NOTHING."""
-    bank, row, write = requests[at, BANK], requests[at, ROW], requests[at, IS_WRITE]
-    is_open = banks[bank, OPEN_ROW]
-    command = RD + write if is_open == row else ACT if is_open == CLOSED else PRE
-    obey(fixed, latencies, units, banks, c, bank, command, edge)
-    _record(log, edge, command, bank, is_open if command == PRE else row)
-    first = 1 - requests[at, TOUCHED]
-    requests[at, TOUCHED] = 1
-    if command >= RD:
-        counters[c, READS + write] += 1
-        counters[c, HITS] += first
-        _serve(fixed, units, banks, ranks, channel, requests, written, counters, c, at, edge)
-        return requests[at, TAG], write, requests[at, ARRIVED]
-    if command == PRE:
-        counters[c, PRECHARGES] += 1
-        counters[c, CONFLICTS] += first
-        _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
-    else:
-        counters[c, ACTIVATES] += 1
-        counters[c, MISSES] += first
-        _activate(fixed, units, banks, ranks, channel, requests, written, counters, c, at, edge)
-    return NOTHING, write, edge
-
-
-@njit(cache=True, forceinline=True)
-def _refresh(
-    fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
-    counters: Ints, log: Ints, c: int, edge: int,
-) -> int:  # fmt: skip
-    """Rule b: issue the command that the oldest due refresh needs; `edge` if it was, else when it may be."""
-    rank = c * fixed[RANKS] + channel[c, REFRESHED] % fixed[RANKS]
-    if ranks[rank, HELD_BANKS] > 0:
-        return NEVER
-    unit = rank * fixed[STACKS]
-    command = PRE_ALL if ranks[rank, OPEN_BANKS] > 0 else REF
-    ready = units[unit, command]
-    if fixed[HALF_TICKS] and command == REF:
-        ready = max(ready, edge) | 1
-    if ready > edge:
-        return int(ready)
-    first, last = unit << fixed[UNIT_SHIFT], (unit + fixed[STACKS]) << fixed[UNIT_SHIFT]
-    obey(fixed, latencies, units, banks, c, first, command, edge)
-    _record(log, edge, command, first, NOTHING)
-    if command == PRE_ALL:
-        counters[c, PRECHARGE_ALLS] += 1
-        for bank in range(first, last):
-            _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, CLOSED, edge)
-    else:
-        counters[c, REFRESHES] += 1
-        channel[c, REFRESHED] += 1
-        channel[c, REFRESH_DUE] -= 1
-    return edge
-
-
-@njit(cache=True, forceinline=True)
 def _choose(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, edge: int, bus: int
 ) -> tuple[int, int]:
@@ -290,6 +124,31 @@ def _choose(
         if ready < when:
             at, when = place, ready
     return at, when
+
+
+@njit(cache=True, forceinline=True)
+def _keep_found(
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, bank: int, bus: int
+) -> None:
+    """After a command to `bank` on the other of two buses, forget what was found for this one if it may not hold.
+
+    Commands on one bus hold back those on the other only in their own bank (tests/model/test_dram_preset.py). So it
+    holds unless it is of this bank, or the bank may now come first, or the mode is to change.
+    """
+    when, found, mode = channel[c, FOUND_AT + bus], channel[c, FOUND + bus], channel[c, WRITE_MODE]
+    ready = NEVER
+    if bus == 0:
+        holder = banks[bank, HOLDER]
+        if holder != NOTHING:
+            ready = earliest(fixed, units, banks, bank, RD + requests[holder, IS_WRITE])
+        if banks[bank, HIT + mode] != NOTHING:
+            ready = min(ready, earliest(fixed, units, banks, bank, RD + mode))
+    elif banks[bank, MISS + mode] != NOTHING:
+        ready = earliest(fixed, units, banks, bank, ACT if banks[bank, OPEN_ROW] == CLOSED else PRE)
+    if ready <= when or (found != NOTHING and requests[found, BANK] == bank):
+        channel[c, FOUND_AT + bus] = NOTHING
+    if _mode_ends(channel, c):
+        _forget(channel, c)
 
 
 @njit(cache=True, forceinline=True)
@@ -329,7 +188,7 @@ def tick(
         if when > edge:
             if channel[c, REFRESH_DUE] > 0:
                 if bus & PRE_ONLY:
-                    ready = _refresh(
+                    ready = refresh(
                         fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, edge
                     )  # fmt: skip
                     soonest = min(soonest, ready)
@@ -349,7 +208,7 @@ def tick(
             channel[c, AFTER_CAS] = 0
             running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
             channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
-        done, was_write, since = _issue(
+        done, was_write, since = issue(
             fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at, edge
         )  # fmt: skip
         if done != NOTHING:
@@ -357,50 +216,12 @@ def tick(
         if two_buses:
             _keep_found(fixed, units, banks, channel, requests, c, bank, 1 - slot)
     if act_2 or (second != NOTHING and soonest > edge):
-        _second_act(fixed, units, banks, ranks, channel, requests, counters, log, c, edge)
+        activate_second(fixed, units, banks, ranks, channel, requests, counters, log, c, edge)
         soonest = edge
     if issued and not two_buses:
         _forget(channel, c)
     channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
     return tag, wrote, arrived
-
-
-@njit(cache=True, forceinline=True)
-def _keep_found(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, bank: int, bus: int
-) -> None:
-    """After a command to `bank` on the other of two buses, forget what was found for this one if it may not hold.
-
-    Commands on one bus hold back those on the other only in their own bank (tests/model has it of all presets). So it
-    holds unless it is of this bank, or the bank may now come first, or the mode is to change.
-    """
-    when, found, mode = channel[c, FOUND_AT + bus], channel[c, FOUND + bus], channel[c, WRITE_MODE]
-    ready = NEVER
-    if bus == 0:
-        holder = banks[bank, HOLDER]
-        if holder != NOTHING:
-            ready = earliest(fixed, units, banks, bank, RD + requests[holder, IS_WRITE])
-        if banks[bank, HIT + mode] != NOTHING:
-            ready = min(ready, earliest(fixed, units, banks, bank, RD + mode))
-    elif banks[bank, MISS + mode] != NOTHING:
-        ready = earliest(fixed, units, banks, bank, ACT if banks[bank, OPEN_ROW] == CLOSED else PRE)
-    if ready <= when or (found != NOTHING and requests[found, BANK] == bank):
-        channel[c, FOUND_AT + bus] = NOTHING
-    if _mode_ends(channel, c):
-        _forget(channel, c)
-
-
-@njit(cache=True, forceinline=True)
-def _second_act(
-    fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints, log: Ints,
-    c: int, edge: int,
-) -> None:  # fmt: skip
-    at = channel[c, HALF_ACTIVATED]
-    bank, row = requests[at, BANK], requests[at, ROW]
-    _record(log, edge, LOG_ACT2, bank, row)
-    channel[c, HALF_ACTIVATED] = NOTHING
-    _set_activated(fixed, units, bank, 1)
-    _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
 
 
 @njit(cache=True, forceinline=True)
@@ -450,12 +271,3 @@ def _look_at(
         channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
         if ready < channel[c, FOUND_AT + slot] and not channel[c, AFTER_CAS]:
             channel[c, FOUND_AT + slot] = NOTHING
-
-
-@njit(cache=True, forceinline=True)
-def close_books(channel: Ints, counters: Ints, edge: int) -> None:
-    """Count OPEN_EDGES up to `edge`."""
-    for c in range(len(channel)):
-        if channel[c, OPEN] > 0:
-            counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
-            channel[c, OPEN_SINCE] = edge

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
-from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_commands import NEXT_TRY
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_queue import NEVER
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING

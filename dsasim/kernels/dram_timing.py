@@ -1,7 +1,7 @@
 """When DRAM commands are legal: a table of JEDEC constraints, applied to the earliest edge of each command.
 
 A rule says: after `preceding` at edge m, `following` is legal from m + latency on, within a scope: the same bank, the
-same bank group, the rank (all its stacks), the channel, the channel's other ranks, or the rank's other stacks. "Rank"
+same bank group, the rank (all its stacks), the channel's other ranks, or the rank's other stacks. "Rank"
 stands for the pseudo-channel of HBM, "stack" for HBM3's stack identifier (SID); a stack of a rank is called a unit.
 Which rules a memory obeys is data (`model.dram_rules`). One rule has a window and is written here: at most four ACTs a
 rank in any nFAW.
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
 OF_BANK = 4
 """Commands, the first OF_BANK of them to a bank, PRE_ALL and REF to a whole rank; LPDDR5's ACT-1 counts as ACT."""
-IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS, SCOPES = 0, 1, 2, 3, 4, 5, 6
-"""Scopes of a rule."""
+IN_BANK, IN_GROUP, IN_RANK, IN_OTHER_RANKS, IN_OTHER_STACKS, SCOPES = 0, 1, 2, 3, 4, 5
+"""Scopes of a rule; what holds in the whole channel is written for the rank and for the others."""
 
 # fields of `units` after the commands: banks with an activated request, and whose waiting reads, then writes, want
 # ACT, PRE, or a column command (`dram_queue`)
@@ -78,16 +78,16 @@ def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: i
     rank = unit >> fixed[STACK_SHIFT] << fixed[STACK_SHIFT]
     group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
     size, stacks = fixed[RANKS] << fixed[STACK_SHIFT], fixed[STACKS]
-    first, last = c * size, (c + 1) * size
     _hold(banks, bank, bank + 1, OF_BANK, latencies, command, IN_BANK, edge)
     if command != PRE:
         _hold(banks, group, group + fixed[BANKS], OF_BANK, latencies, command, IN_GROUP, edge)
     _hold(units, rank, rank + stacks, COMMANDS, latencies, command, IN_RANK, edge)
-    _hold(units, first, last, COMMANDS, latencies, command, IN_CHANNEL, edge)
-    _hold(units, first, rank, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
-    _hold(units, rank + stacks, last, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
-    _hold(units, rank, unit, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
-    _hold(units, unit + 1, rank + stacks, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
+    if size > 1:
+        first, last = c * size, (c + 1) * size
+        _hold(units, first, rank, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+        _hold(units, rank + stacks, last, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+        _hold(units, rank, unit, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
+        _hold(units, unit + 1, rank + stacks, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
 
 
 @njit(cache=True, forceinline=True)

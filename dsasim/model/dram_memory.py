@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import DramConfig
 from dsasim.errors import ConfigError
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_timing as timing
 from dsasim.kernels.dram import MemoryState

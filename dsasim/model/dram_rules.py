@@ -28,7 +28,6 @@ from dsasim.kernels.dram_timing import (
     ACT,
     COMMANDS,
     IN_BANK,
-    IN_CHANNEL,
     IN_GROUP,
     IN_OTHER_RANKS,
     IN_OTHER_STACKS,
@@ -117,8 +116,10 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
             (IN_OTHER_RANKS, RD, RD, t["nBL"] + t["nCS"]),
             (IN_OTHER_RANKS, RD, WR, t["nBL"] + t["nCS"]),
             (IN_OTHER_RANKS, WR, RD, t["nCWL"] + t["nBL"] + t["nCS"] - t["nCL"]),
-            (IN_CHANNEL, RD, RD, t["nBL"]),
-            (IN_CHANNEL, WR, WR, t["nBL"]),
+            (IN_RANK, RD, RD, t["nBL"]),
+            (IN_OTHER_RANKS, RD, RD, t["nBL"]),
+            (IN_RANK, WR, WR, t["nBL"]),
+            (IN_OTHER_RANKS, WR, WR, t["nBL"]),
         ]
     if "nCCDR" in t:
         rules += [(IN_OTHER_STACKS, RD, RD, t["nCCDR"])]
@@ -127,7 +128,8 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
 
 def _buses(command_ticks: Mapping[int, int]) -> list[Rule]:
     return [
-        (IN_CHANNEL, first, then, ticks)
+        (scope, first, then, ticks)
+        for scope in (IN_RANK, IN_OTHER_RANKS)
         for first, ticks in command_ticks.items()
         for then in (ROW_COMMANDS if first in ROW_COMMANDS else COLUMN_COMMANDS)
     ]
