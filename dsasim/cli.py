@@ -153,6 +153,17 @@ app.command("report")(report_command)
 app.command()(validate)
 
 
+def _show_preset(name: str | None) -> None:
+    if name is None:
+        return
+    from dsasim.model.dram_preset import find_preset
+    from dsasim.report.dram import print_preset
+    from dsasim.report.style import new_console
+
+    print_preset(name, find_preset(name), new_console())
+    raise typer.Exit
+
+
 @app.command()
 def dram(
     trace: Annotated[str, typer.Argument(metavar="TRACE.csv", help="Requests op,addr,not_before, also .csv.gz.")],
@@ -169,6 +180,16 @@ def dram(
     page: Annotated[Page, typer.Option(help="Whether a row stays open after an access.")] = Page.OPEN,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="All banks every nREFI.")] = True,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+    _show: Annotated[
+        str | None,
+        typer.Option(
+            "--show",
+            metavar="PRESET",
+            callback=_show_preset,
+            is_eager=True,
+            help="Print a preset, the source of each value, and exit.",
+        ),
+    ] = None,
 ) -> None:
     """Replay a request trace on the memory model alone: cycles, bandwidth, row hits, commands, latencies."""
     from json import dumps
@@ -199,7 +220,8 @@ def dram(
             "inject": inject or channels,
         }
         head |= {"page": page.value, "refresh": refresh}
-        write_text(json, "--json", dumps(head | result.to_json(), indent=2) + "\n")
+        sources = {"dram_sources": [group.to_json() for group in memory.sources]}
+        write_text(json, "--json", dumps(head | result.to_json() | sources, indent=2) + "\n")
     if json != STDOUT:
         from dsasim.report.dram import print_replay
         from dsasim.report.style import new_console
