@@ -31,6 +31,10 @@ def print_replay(result: ReplayResult, name: str, preset: DramPreset, use: Memor
         f"{time_text(result.time_ns)} ({result.cycles_drained:,} {_ticks(preset)}), {result.bandwidth_gbps:.4g} GB/s, "
         f"{percent(result.bandwidth_gbps / peak_gbps)} of the peak of {peak_gbps:.4g} GB/s"
     )
+    if result.wrapped_requests:
+        capacity_mib = preset.channel_bytes * use.channels * use.ranks >> 20
+        past = f"{result.wrapped_requests:,} requests lie past the {capacity_mib:,} MiB and begin again at 0"
+        console.print(past, style="yellow")
     console.print(_requests(result))
     console.print(_commands(result))
     if result.latency_histogram:

@@ -100,6 +100,17 @@ def test_a_preset_to_show_that_is_none(dsasim: Callable) -> None:
     assert "did you mean DDR4_2400" in done.err
 
 
+def test_what_lies_past_the_capacity_wraps_and_is_told(dsasim: Callable, tmp_path: Path) -> None:
+    """DDR4-2400 has 8 GiB a rank: 2^33 is the first address past it, and again row 0 of bank 0."""
+    path = tmp_path / "t.csv"
+    path.write_text(f"R,0,0\nR,{(1 << 33) - 64},0\nR,{1 << 33},100\n")
+    assert "1 requests lie past the 8,192 MiB and begin again at 0" in dsasim("dram", str(path), *MATCHED).out
+    found = json.loads(dsasim("dram", str(path), *MATCHED, "--json", "-").out)
+    assert (found["wrapped_requests"], found["row_hits"]) == (1, 1)
+    twice = dsasim("dram", str(path), *MATCHED, "--ranks", "2", "--json", "-").out
+    assert json.loads(twice)["wrapped_requests"] == 0
+
+
 def test_options_reach_the_memory(dsasim: Callable, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("".join(f"R,{64 * at},0\n" for at in range(64)))
