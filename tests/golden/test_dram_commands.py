@@ -1,4 +1,4 @@
-"""Every command of Ramulator 2.1 on twelve micro traces, at its cycle (provenance: tests/golden/dram/README.md)."""
+"""Every command of Ramulator 2.1 on thirteen micro traces, at its cycle (provenance: tests/golden/dram/README.md)."""
 
 import csv
 import gzip
@@ -77,5 +77,5 @@ def test_commands_and_totals(name: str) -> None:
     assert counts[controller.CONFLICTS] == int(totals["row_conflicts"])
 
 
-def test_all_twelve_are_here() -> None:
-    assert [name[:3] for name in TRACES] == [f"m{number:02d}" for number in range(1, 13)]
+def test_all_thirteen_are_here() -> None:
+    assert [name[:3] for name in TRACES] == [f"m{number:02d}" for number in range(1, 14)]
