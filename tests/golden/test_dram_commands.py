@@ -55,6 +55,7 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 
     for request in requests:
         advance_to(int(request["not_before"]))
+        kernel.catch_up(dram.memory, dram.state, int(request["not_before"]))
         dram._enqueue(0, Transfer.run(request["op"] == "W", int(request["addr"]), 64))
     advance_to(queue.NEVER)
     return dram, ends
