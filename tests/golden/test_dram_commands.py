@@ -22,6 +22,7 @@ AS_RAMULATOR = (
     "clock_ghz=1",
     "dram.preset=DDR4_2400",
     "dram.channels=1",
+    "dram.refresh=false",
     "dram.mapping=row-bank-bankgroup-column-channel",
     "dma.open_transfers=64",
     "dma.outstanding_bursts=4096",
