@@ -7,9 +7,9 @@ pseudo-channel of HBM:
     same bank    ACT→ACT nRC, ACT→RD nRCDRD, ACT→WR nRCDWR, ACT→PRE nRAS, PRE→ACT nRP, RD→PRE nRTP,
                  WR→PRE nCWL + nBL + nWR; with a closed page RD→ACT nRTP + nRP, WR→ACT nCWL + nBL + nWR + nRP
     same group   ACT→ACT nRRDL, RD→RD and WR→WR nCCDL, WR→RD nCWL + nBL + nWTRL (LPDDR5: nBL_max)
-    same rank    ACT→ACT nRRDS, RD→RD and WR→WR nCCDS, WR→RD nCWL + nBL + nWTRS, RD→WR nRTW (nCL + nBL + 2 - nCWL where
-                 the standard names none); PRE_ALL as PRE of every bank, then ACT after nRPab; PRE→PRE nPPD;
-                 ACT→REF nRC, PRE→REF nRP, REF→ACT and REF→PRE_ALL nRFC
+    same rank    ACT→ACT nRRDS, RD→RD and WR→WR nCCDS, WR→RD nCWL + nBL + nWTRS, RD→WR nRTW;
+                 PRE_ALL as PRE of every bank, then ACT after nRPab; PRE→PRE nPPD; ACT→REF nRC, PRE→REF nRP,
+                 REF→ACT and REF→PRE_ALL nRFC
     other ranks  RD→RD and RD→WR nBL + nCS, WR→RD nCWL + nBL + nCS - nCL (one data bus);
     other stacks RD→RD nCCDR (HBM3)
     channel      RD→RD and WR→WR nBL (one data bus for all ranks, not of pseudo-channels); a command that occupies its
@@ -94,7 +94,7 @@ def _rank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
         (IN_RANK, RD, RD, t["nCCDS"]),
         (IN_RANK, WR, WR, t["nCCDS"]),
         (IN_RANK, WR, RD, written + t["nWTRS"]),
-        (IN_RANK, RD, WR, t.get("nRTW", t["nCL"] + t["nBL"] + 2 - t["nCWL"])),
+        (IN_RANK, RD, WR, t["nRTW"]),
         (IN_RANK, ACT, PRE_ALL, t["nRAS"]),
         (IN_RANK, PRE_ALL, ACT, t.get("nRPab", t["nRP"])),
         (IN_RANK, ACT, REF, t["nRC"]),
