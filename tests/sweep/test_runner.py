@@ -74,7 +74,7 @@ def test_equal_points_run_once_and_each_has_its_row(spec: Callable, sweep: Calla
     assert result.num_runs == 2
     rows = load_sweep(tmp_path / "out")
     assert [row["point"] for row in rows] == [0, 1, 2]
-    assert rows[2] | {"point": 0} == rows[0]
+    assert rows[2] | {"point": 0, "evaluation": 0} == rows[0]
 
 
 def test_refused_points_have_rows_too(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
