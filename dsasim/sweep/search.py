@@ -6,6 +6,7 @@ same points again and finds them in the results file. No other state is kept.
 
 import math
 import random
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -41,7 +42,9 @@ def search(spec: SweepSpec, lengths: Indices, strategy: Strategy) -> Search:
     if strategy.method == "nsga2":
         sampler: Any = optuna.samplers.NSGAIISampler(seed=strategy.seed, population_size=POPULATION)
     else:
-        sampler = optuna.samplers.TPESampler(seed=strategy.seed, n_startup_trials=POPULATION)
+        with warnings.catch_warnings():  # optuna 4 calls the liar experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=strategy.seed, n_startup_trials=POPULATION, constant_liar=True)
     directions = ["minimize" if metric.sense == "min" else "maximize" for metric in spec.objectives]
     study = optuna.create_study(directions=directions, sampler=sampler)
     axes = {str(at): optuna.distributions.IntDistribution(0, length - 1) for at, length in enumerate(lengths)}
@@ -81,12 +84,13 @@ def _model(study: Any, axes: Mapping[str, Any], lengths: Indices, wanted: int, s
 
     asked: set[int] = set()
     while len(asked) < wanted:
+        # all are asked for before any is told: the sampler keeps away from those that are under way
+        trials = [study.ask(axes) for _ in range(min(POPULATION, wanted - len(asked)))]
         points: list[Indices] = []
-        for _ in range(min(POPULATION, wanted - len(asked))):
-            trial = study.ask(axes)
-            study.tell(trial, state=_failed())  # what is run is told below
+        for trial in trials:
             points.append(_nearest_new(_indices(trial, lengths), lengths, asked, source))
             asked.add(_number(points[-1], lengths))
+            study.tell(trial, state=_failed())  # the point that is run is told below
         found = yield [_number(point, lengths) for point in points]
         for point in points:
             if (number := _number(point, lengths)) in found:

@@ -4,9 +4,10 @@ from statistics import median
 
 import numpy as np
 import pytest
-from hypervolume import SPEC, hypervolume, load_grid, shares
+from hypervolume import SPEC, load_grid, shares
 
 from dsasim.api import simulate
+from dsasim.sweep.hypervolume import hypervolume
 from dsasim.sweep.space import Space
 from dsasim.sweep.spec import load_sweep_spec
 from dsasim.trace.store import open_trace
