@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, for colour-blind readers
-HALO = 'stroke="#ffffff" stroke-width="3" paint-order="stroke"'
+HALO = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 84, 170, 76, 352
 
 

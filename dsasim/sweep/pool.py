@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,10 +58,18 @@ class LocalWorkers:
         self._others = set(multiprocessing.active_children())
 
     def start(self) -> Executor:
-        """Return a new pool."""
+        """Return a new pool, its processes under way."""
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
-        return ProcessPoolExecutor(self.num_workers, multiprocessing.get_context(self._start_method), begin_worker)
+        executor = ProcessPoolExecutor(self.num_workers, multiprocessing.get_context(self._start_method), begin_worker)
+        # a process takes over what is blocked: Ctrl-C in its first second, before it can ignore it, prints no traceback
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(self.num_workers):
+                executor.submit(os.getpid)  # a process starts with a job that finds none idle
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return executor
 
     def stop(self, executor: Executor) -> None:
         """Kill the processes."""
@@ -120,8 +129,8 @@ class JobRunner:
             elif isinstance(error, BrokenExecutor) or len(chunk) > 1:
                 broken |= isinstance(error, BrokenExecutor)
                 lost += chunk
-            else:  # a cluster tried it on several workers
-                yield chunk[0], Crash(f"{type(error).__name__}: {error}")
+            else:  # a cluster tried it on several workers; it says which, and rows hold no hosts
+                yield chunk[0], Crash(f"its workers died ({type(error).__name__})")
         if broken:
             self._discard_executor()
         yield from self._blame(lost)
