@@ -38,9 +38,13 @@ class Crash:
 
 
 class Workers(Protocol):
-    """Makes executors of `num_workers` workers, anew after a crash broke the last one, and ends one at once."""
+    """Makes executors of `num_workers` workers, anew after a crash broke the last one, and ends one at once.
+
+    `lost` is what a job's future raises if its worker died.
+    """
 
     num_workers: int
+    lost: type[Exception]
 
     def start(self) -> Executor:
         """Return a new executor."""
@@ -51,6 +55,8 @@ class Workers(Protocol):
 
 class LocalWorkers:
     """Processes of this machine, spawned unless told otherwise (a forked one inherits the parent's locks)."""
+
+    lost: type[Exception] = BrokenExecutor
 
     def __init__(self, num_workers: int, start_method: str = "spawn") -> None:
         self.num_workers = num_workers
@@ -82,8 +88,10 @@ class LocalWorkers:
 class JobRunner:
     """Runs jobs, some at a time, and blames the right one for a crash.
 
-    A dead worker breaks a process pool, and every job in flight is lost with it. Those jobs are suspects: each is run
-    again, alone, and only a job that crashed alone is blamed. After `MAX_CRASHES` of those it has failed.
+    A dead worker breaks a process pool, and every job in flight is lost with it. A cluster lives on and tries again,
+    but gives up whatever waited for a worker when it died. Those jobs are suspects: each is run again, alone, and only
+    a job that crashed alone is blamed. After `MAX_CRASHES` of those it has failed; after one on a cluster, which has
+    tried more often by then.
     """
 
     def __init__(self, workers: Workers, task: Task) -> None:
@@ -126,14 +134,15 @@ class JobRunner:
                 lines, seconds = future.result()
                 self._job_seconds = seconds / len(chunk)
                 yield from zip(chunk, lines, strict=True)
-            elif isinstance(error, BrokenExecutor) or len(chunk) > 1:
+            elif isinstance(error, self._workers.lost):
                 broken |= isinstance(error, BrokenExecutor)
                 lost += chunk
-            else:  # a cluster tried it on several workers; it says which, and rows hold no hosts
-                yield chunk[0], Crash(f"its workers died ({type(error).__name__})")
+            else:  # it never ran: a worker of another dsasim, say
+                yield from ((job, Crash(f"{type(error).__name__}: {error}")) for job in chunk)
         if broken:
             self._discard_executor()
-        yield from self._blame(lost)
+        alone = len(lost) == 1 and not self._flying
+        yield from self._blame(lost, alone * (1 if broken else MAX_CRASHES))
 
     def _launch(self, fresh: Iterator[Job], left: int) -> int:
         """Keep the workers busy, a suspect alone; return how many of the `left` fresh jobs were taken."""
@@ -168,9 +177,9 @@ class JobRunner:
                 return
         self._suspects.extend(chunk)
 
-    def _blame(self, lost: Sequence[Job]) -> Iterator[tuple[Job, Crash]]:
+    def _blame(self, lost: Sequence[Job], crashes: int) -> Iterator[tuple[Job, Crash]]:
         for job in sorted(lost, key=lambda job: job.number):
-            self._crashes[job.number] += len(lost) == 1
+            self._crashes[job.number] += crashes
             if self._crashes[job.number] < MAX_CRASHES:
                 self._suspects.append(job)
             else:
