@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, for colour-blind readers
+HALO = 'stroke="#ffffff" stroke-width="4" paint-order="stroke"'
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 84, 170, 76, 352
 
 
@@ -95,11 +96,14 @@ def axes(figure: Figure) -> Iterator[str]:
 
 
 def lines(figure: Figure, rows: list[dict]) -> Iterator[str]:
-    """A line for each name, named in a column on the right."""
+    """A line for each name, named in a column on the right; points are named below, on the side the line is not."""
     ordered = sorted(rows, key=lambda row: (figure.line(row), row["point"]))
-    for at, (name, members) in enumerate(groupby(ordered, key=figure.line)):
+    names = []
+    for at, (name, group) in enumerate(groupby(ordered, key=figure.line)):
         colour = COLOURS[at % len(COLOURS)]
         path = []
+        members = list(group)
+        last = [row for row in members if not figure.hollow(row)][-1]
         for row in members:
             x = place(figure.x(row), figure.x_ticks, LEFT, WIDTH - RIGHT)
             y = place(figure.y(row), figure.y_ticks, BOTTOM, TOP)
@@ -108,12 +112,14 @@ def lines(figure: Figure, rows: list[dict]) -> Iterator[str]:
             title = f"{name}: {figure.x(row):.4g}, {figure.y(row):.4g}"
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 if hollow else 3.5}" {fill}><title>{title}</title></circle>'
             if words := figure.point(row):
-                yield text(x + 7, y - 7, words, extra=f'font-size="11" fill="{colour}"')
+                side, anchor = (6, "start") if row is last else (-6, "end")
+                names.append(text(x + side, y + 13, words, anchor, f'font-size="11" fill="{colour}" {HALO}'))
             if not hollow:
                 path.append(f"{x:.1f} {y:.1f}")
         yield f'<path d="M{"L".join(path)}" fill="none" stroke="{colour}" stroke-width="2"/>'
         left, middle = WIDTH - RIGHT + 24, TOP + 8 + 22 * at
         yield f'<path d="M{left} {middle}h18" stroke="{colour}" stroke-width="3"/>' + text(left + 26, middle + 4, name)
+    yield from names  # over all lines
 
 
 def picture(figure: Figure, rows: list[dict]) -> str:

@@ -1,41 +1,18 @@
-"""How much of the objectives' space a set of points dominates, and the search space whose grid is on file."""
+"""The search space whose grid is on file, and how much of the grid's hypervolume a search of it reaches."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.sweep.metrics import Sense
-from dsasim.sweep.pareto import pareto_front
+from dsasim.sweep.hypervolume import hypervolume
 from dsasim.sweep.search import search
 from dsasim.sweep.spec import Strategy, SweepSpec, load_sweep_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "sweep_search.yaml"
 GRID = ROOT / "tests" / "golden" / "search" / "grid.csv"
-
-
-def hypervolume(points: NDArray[np.float64], reference: Sequence[float]) -> float:
-    """The volume that is dominated by `points` [n, dimensions], all minimised, up to `reference`: slice by slice.
-
-    Worked example: (0, 1) and (1, 0) up to (2, 2) dominate 2 + 2 - 1 = 3.
-    """
-    inside = points[(points < np.asarray(reference)).all(axis=1)]
-    if not len(inside):
-        return 0.0
-    if points.shape[1] == 1:
-        return float(reference[0] - inside.min())
-    senses: tuple[Sense, ...] = ("min",) * points.shape[1]
-    front = inside[pareto_front(dict(enumerate(inside.tolist())), senses)]  # the others add nothing
-    front = front[np.argsort(front[:, -1])]
-    heights = np.append(front[1:, -1], reference[-1]) - front[:, -1]
-    return sum(
-        float(height) * hypervolume(front[: at + 1, :-1], reference[:-1])
-        for at, height in enumerate(heights)
-        if height > 0
-    )
 
 
 def load_grid() -> NDArray[np.float64]:

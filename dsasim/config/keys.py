@@ -7,7 +7,7 @@ import difflib
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -24,12 +24,12 @@ class Key:
     limits: tuple[Any, ...]
     optional: bool
 
-    @property
+    @cached_property
     def section(self) -> type[Section] | None:
         """The section's class, or None for a key that holds a value."""
         return self.holds if isinstance(self.holds, type) and issubclass(self.holds, Section) else None
 
-    @property
+    @cached_property
     def choices(self) -> tuple[Any, ...]:
         """The values of a key that holds one of a few, else empty."""
         return get_args(self.holds) if get_origin(self.holds) is Literal else ()

@@ -66,7 +66,7 @@ class LateProgress:
         columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %")]
         if self._rate_unit:
             columns.append(_Rate(self._rate_unit))
-        bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+        bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, refresh_per_second=4)
         task = bar.add_task(self._label, total=total)
         # the task began when the work did, not when the bar appeared: the time left is right from the first frame
         bar.tasks[task].start_time = bar.get_time() - (time.monotonic() - self._begun)

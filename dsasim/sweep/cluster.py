@@ -17,13 +17,14 @@ class ClusterWorkers:
     def __init__(self, address: str) -> None:
         """Connect; ConfigError if the extra is not installed, or nobody answers."""
         try:
-            from distributed import Client
+            from distributed import Client, KilledWorker
         except ImportError:
             raise ConfigError("--scheduler needs the extra cluster: pip install 'dsasim[cluster]'") from None
         try:
             self._client = Client(address, timeout=TIMEOUT_SECONDS)
         except (OSError, ValueError) as error:
             raise ConfigError(f"--scheduler {address}: {error}") from None
+        self.lost: type[Exception] = KilledWorker
         self.num_workers = sum(self._client.nthreads().values())
         if not self.num_workers:
             raise ConfigError(f"--scheduler {address}: has no workers")

@@ -5,33 +5,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from platform import node
-from typing import Any
 
-import dsasim
 from dsasim.errors import ConfigError
 from dsasim.sweep import strategy
-from dsasim.sweep.metrics import first_broken
 from dsasim.sweep.pareto import pareto_front
-from dsasim.sweep.pool import JobRunner, Outcome, Task, Workers
+from dsasim.sweep.pool import Crash, JobRunner, Workers
+from dsasim.sweep.row import Form, Line, Seen, Simulation, run_to_line
 from dsasim.sweep.space import Point, Space
 from dsasim.sweep.spec import SEARCHES, SweepSpec
 from dsasim.sweep.store import ResultStore, Row
 from dsasim.sweep.worker import Job, run_job
 
 LOG = "run.log"
-SCHEMA_VERSION = 1
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is remembered of a row: `objectives` in the spec's order, of a point that ran."""
-
-    status: str
-    objectives: tuple[float, ...] | None
-    reason: str
 
 
 @dataclass
@@ -68,7 +57,7 @@ def run_sweep(
     *,
     resume: bool = False,
     progress: Progress | None = None,
-    task: Task = run_job,
+    simulation: Simulation = run_job,
 ) -> SweepResult:
     """Run a sweep into `folder`; the same spec ends with the same bytes for any workers, resumed or not.
 
@@ -81,8 +70,9 @@ def run_sweep(
     store = ResultStore(folder, spec.sha256, resume=resume)
     _log(folder, f"{spec.name} on {node()}, {workers.num_workers} workers, {len(store)} rows found")
     try:
-        with JobRunner(workers, task) as runner:
-            batches = _Batches(result, store, runner, progress)
+        form = Form.of(spec)
+        with JobRunner(workers, partial(run_to_line, simulation, form)) as runner:
+            batches = _Batches(result, form, store, runner, progress)
             search = strategy.start(spec, space)
             numbers = next(search, None)
             while numbers is not None:
@@ -112,13 +102,17 @@ def _next(search: strategy.Search, seen: Mapping[int, Seen], numbers: Sequence[i
 class _Batches:
     """Makes rows of point numbers: from the file, from an equal point's row, or by a run."""
 
-    def __init__(self, result: SweepResult, store: ResultStore, runner: JobRunner, progress: Progress | None) -> None:
+    def __init__(
+        self, result: SweepResult, form: Form, store: ResultStore, runner: JobRunner, progress: Progress | None
+    ) -> None:
         self._result = result
         self._space = result.space
         self._spec = result.spec
+        self._form = form
         self._store = store
         self._runner = runner
         self._progress = progress
+        self._asked: dict[int, int] = {}
         self._ran: dict[str, int] = {}
         self._ended = 0
 
@@ -127,9 +121,10 @@ class _Batches:
         groups: dict[str, list[int]] = {}
         refused = []
         for number in numbers:
+            self._asked.setdefault(number, len(self._asked))
             point = self._space.point(number)
             if number in self._store:
-                self._remember(self._store.row(number))
+                self._result.seen[number] = self._form.seen(self._store.row(number))
                 self._ran.setdefault(point.key, number)
             elif point.status == "ready":
                 groups.setdefault(point.key, []).append(number)
@@ -138,7 +133,7 @@ class _Batches:
         if not groups and not self._ran and self._spec.strategy.method not in SEARCHES:
             raise ConfigError("\n".join(("no point can be run", *sorted({point.reason for point in refused})[:10])))
         for point in refused:
-            self._add(self._refused_row(point))
+            self._add(self._form.without_result(self._head(point), point.status, point.reason))
         for key in [key for key in groups if key in self._ran]:
             self._copy(self._ran[key], groups.pop(key))
         self._run(groups)
@@ -146,9 +141,11 @@ class _Batches:
     def _run(self, groups: Mapping[str, list[int]]) -> None:
         total = max(self._ended + len(groups), self._spec.strategy.num_points or 0)
         key_of = {members[0]: key for key, members in groups.items()}
-        for job, outcome in self._runner.run(self._jobs(key_of)):
+        for job, ended in self._runner.run(self._jobs(key_of), len(key_of)):
             key = key_of[job.number]
-            self._add(self._row(self._space.point(job.number), outcome))
+            self._add(
+                self._form.without_result(job.head, "failed", ended.reason) if isinstance(ended, Crash) else ended
+            )
             self._copy(job.number, groups[key][1:])
             self._ran[key] = job.number
             self._result.num_runs += 1
@@ -162,46 +159,23 @@ class _Batches:
             point = self._space.point(number)
             assert point.arch is not None
             trace = point.trace
-            yield Job(number, point.arch, trace.path, trace.layers, trace.heads, quality, baselines)
+            yield Job(self._head(point), point.arch, trace.path, trace.layers, trace.heads, quality, baselines)
 
-    def _row(self, point: Point, outcome: Outcome) -> Row:
-        if outcome.result is None:
-            return self._head(point, outcome.status) | {"trace": _trace_facts(point), "reason": outcome.reason}
-        reason = first_broken(self._spec.constraints, outcome.result)
-        head = self._head(point, "infeasible" if reason else "ok")
-        objectives = {metric.name: metric.value(outcome.result) for metric in self._spec.objectives}
-        return head | {"reason": reason or None, "objectives": objectives} | outcome.result
-
-    def _refused_row(self, point: Point) -> Row:
-        return self._head(point, point.status) | {"trace": _trace_facts(point), "reason": point.reason}
-
-    def _head(self, point: Point, status: str) -> Row:
-        return {
-            "point": point.number,
-            "status": status,
-            "axes": dict(point.axes),
-            "schema_version": SCHEMA_VERSION,
-            "dsasim_version": dsasim.__version__,
-            "sweep_sha256": self._spec.sha256,
-        }
+    def _head(self, point: Point) -> Row:
+        return self._form.head(point.number, self._asked[point.number], point.axes, point.trace)
 
     def _copy(self, source: int, numbers: Sequence[int]) -> None:
         """Give points the row of an equal one."""
+        if not numbers:
+            return
+        row = self._store.row(source)
         for number in numbers:
-            self._add(self._store.row(source) | {"point": number, "axes": dict(self._space.point(number).axes)})
+            head = self._head(self._space.point(number))
+            self._add(self._form.line(row | {name: head[name] for name in ("point", "axes", "evaluation")}))
 
-    def _add(self, row: Row) -> None:
-        self._store.append(row)
-        self._remember(row)
-
-    def _remember(self, row: Row) -> None:
-        objectives = row.get("objectives")
-        values = None if objectives is None else tuple(objectives[metric.name] for metric in self._spec.objectives)
-        self._result.seen[row["point"]] = Seen(row["status"], values, row.get("reason") or "")
-
-
-def _trace_facts(point: Point) -> dict[str, Any]:
-    return {name: getattr(point.trace.meta, name) for name in ("name", "sha256", "kind", "model")}
+    def _add(self, line: Line) -> None:
+        self._store.append(line.number, line.text)
+        self._result.seen[line.number] = line.seen
 
 
 def _log(folder: Path, text: str) -> None:

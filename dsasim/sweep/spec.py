@@ -24,6 +24,9 @@ REQUIRED = KEYS[:4]
 SEARCHES = ("nsga2", "tpe")
 METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
+ROW_VERSION = 2
+"""Of what a row holds (`sweep.row`): one more when that changes, so that no file gets rows of two kinds."""
+
 MAX_SEED = (1 << 31) - 1
 
 Read = TypeVar("Read")
@@ -257,6 +260,7 @@ def _check_masks(document: Document, traces: tuple[TraceChoice, ...], metrics: t
 def _fingerprint(base: Document, traces: tuple[TraceChoice, ...], values: Mapping[str, Any], strategy: Strategy) -> str:
     facts = {
         "dsasim_version": dsasim.__version__,
+        "row_version": ROW_VERSION,
         "base": base.values,
         "traces": [(choice.meta.sha256, choice.layers, choice.heads) for choice in traces],
         "strategy": (strategy.method, strategy.num_points, strategy.seed),

@@ -6,7 +6,7 @@ is one line with one write, so all lines before it are whole.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,8 @@ class ResultStore:
         """Return the row of a point."""
         return json.loads(self._line(number))  # type: ignore[no-any-return]
 
-    def append(self, row: Row) -> None:
-        """Add a row; if the disk is full, what was there stays whole and DsasimError says so."""
-        line = _line(row)
+    def append(self, number: int, line: bytes) -> None:
+        """Add a row, as one line; if the disk is full, what was there stays whole and DsasimError says so."""
         try:
             self._write(line)
         except OSError as error:
@@ -54,7 +53,7 @@ class ResultStore:
                 f"{self._path}: {(error.strerror or str(error)).lower()}; its {len(self)} rows are whole: "
                 "make room and go on with --resume"
             ) from None
-        self._places[row["point"]] = (self._end, len(line))
+        self._places[number] = (self._end, len(line))
         self._end += len(line)
 
     def finish(self) -> None:
@@ -127,10 +126,6 @@ def _rows(path: Path) -> Iterator[Row]:
                     raise ConfigError(f"{path}:{number}: is not a row of a sweep")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return (json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _parsed(line: bytes) -> Row | None:

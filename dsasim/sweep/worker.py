@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, parent_process
@@ -24,15 +24,23 @@ MEMORY_BYTES = 128 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a design, a trace file, and what of the trace and beside the machine is wanted."""
+    """One run: a design, a trace file, and what of the trace and beside the machine is wanted.
 
-    number: int
+    `head` is what is known of the point's row (`sweep.row`).
+    """
+
+    head: Mapping[str, Any]
     arch: ArchConfig
     trace: Path
     layers: Sequence[int] | None
     heads: Sequence[int] | None
     quality: bool
     baselines: bool
+
+    @property
+    def number(self) -> int:
+        """The point's number."""
+        return int(self.head["point"])
 
 
 def run_job(job: Job) -> dict[str, Any]:

@@ -55,8 +55,9 @@ class DiskCache:
                 path.unlink()
                 return None
             os.utime(path)  # used just now: among the last to go
-            # writable copies: to Numba a read-only array is another type, and every kernel would be compiled anew
-            return {name: array.copy() for name, array in load(content[DIGEST_BYTES:]).items()}
+            # writable: to Numba a read-only array is another type, and every kernel would be compiled anew
+            arrays = load(content[DIGEST_BYTES:])
+            return {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
         except (OSError, SafetensorError):
             return None
 

@@ -145,6 +145,18 @@ def test_ctrl_c_stops_and_resume_ends_with_the_same_bytes(whole: tuple[str, byte
     assert resumed(spec) == whole[1]
 
 
+def test_ctrl_c_while_workers_begin_says_one_line(spec: Path) -> None:
+    """A worker that still imports would print its traceback."""
+    process = start(spec, "--workers", "2")
+    until = time.monotonic() + 120
+    while len(workers_of(process)) < 2:
+        assert time.monotonic() < until, "no workers"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (130, "", 1), err
+
+
 def test_a_killed_sweep_leaves_no_workers_and_resumes(whole: tuple[str, bytes], spec: Path) -> None:
     process = start(spec, "--workers", "2")
     await_rows(spec, 4)

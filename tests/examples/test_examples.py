@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,22 @@ def test_the_figures_of_sweeps_are_drawn_from_their_results(name: str, tmp_path:
     assert shown.count("<circle") == len(rows)
     for words in [line for line in drawn.read_text().split("\n") if 'stroke-width="3"' in line]:
         assert words in shown
+
+
+def test_numbers_at_points_are_clear_of_marks_and_each_other() -> None:
+    """Boxes by rule of thumb: a digit is 7 wide, and 8 high."""
+    drawn = (EXAMPLES / "sweep_array_split.svg").read_text()
+    marks = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"', drawn)
+    boxes = [(float(x) - float(r), float(y) - float(r), float(x) + float(r), float(y) + float(r)) for x, y, r in marks]
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)" font-size="11"[^>]*>(\d+)<', drawn)
+    names = []
+    for x, y, anchor, words in found:
+        left = float(x) - (7 * len(words) if anchor == "end" else 0)
+        names.append((left, float(y) - 8, left + 7 * len(words), float(y)))
+    assert (len(boxes), len(names)) == (18, 15)
+    for at, (left, top, right, bottom) in enumerate(names):
+        for other in (*boxes, *names[at + 1 :]):
+            assert right < other[0] or left > other[2] or bottom < other[1] or top > other[3], found[at]
 
 
 needs_amaranth = pytest.mark.skipif(importlib.util.find_spec("amaranth") is None, reason="amaranth is not installed")

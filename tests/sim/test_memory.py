@@ -70,6 +70,37 @@ def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPa
     assert planned == [("reordered", 4), ("in_order", 4), ("reordered", 2)]
 
 
+def _planned(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, *overrides: str) -> tuple[int, dict]:
+    """How many plans two processes made that ran one head after the other, and what the second one found."""
+    made = []
+    make = bundle.make_plan
+    with monkeypatch.context() as patched:
+        patched.setattr(bundle, "make_plan", lambda *args: made.append(args[1:]) or make(*args))
+        for _ in range(2):
+            trace = load_trace(name).remembering(Memory(1 << 26, DiskCache(folder, 1 << 30, name)))
+            layer = trace.layer_numbers[-1]
+            result = simulate(load_arch("dsa-decoupled", overrides), trace, [layer], [0], baselines=False)
+    return len(made), result.to_json()
+
+
+def test_plans_that_are_read_sooner_than_made_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head of 512 tokens reordered; not in order, and not one of 128 tokens."""
+    once, read = _planned(tmp_path / "a", monkeypatch, "smollm2-l512")
+    assert once == 1
+    assert (
+        read == simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [24], [0], baselines=False).to_json()
+    )
+    assert _planned(tmp_path / "b", monkeypatch, "smollm2-l512", "scheduler.order=in_order")[0] == 2
+    assert _planned(tmp_path / "c", monkeypatch, "minilm-l128")[0] == 2
+
+
+def test_a_damaged_plan_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole = _planned(tmp_path, monkeypatch, "smollm2-l512")
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-8])
+    assert _planned(tmp_path, monkeypatch, "smollm2-l512") == (1, whole)
+
+
 def _cache(folder: Path) -> DiskCache:
     return DiskCache(folder, 1 << 30, "minilm-l128")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dsasim.sweep.pool import LocalWorkers, Task
+from dsasim.sweep.pool import LocalWorkers
+from dsasim.sweep.row import Simulation
 from dsasim.sweep.runner import SweepResult, run_sweep
 from dsasim.sweep.spec import SweepSpec, load_sweep_spec
 
@@ -37,7 +38,9 @@ def spec(tmp_path: Path) -> Callable[..., SweepSpec]:
 def sweep(tmp_path: Path) -> Callable[..., SweepResult]:
     """Run a spec with a task into a folder under tmp_path."""
 
-    def run(spec: SweepSpec, task: Task, folder: str = "out", workers: int = 2, *, resume: bool = False) -> SweepResult:
-        return run_sweep(spec, tmp_path / folder, LocalWorkers(workers, "fork"), resume=resume, task=task)
+    def run(
+        spec: SweepSpec, simulation: Simulation, folder: str = "out", workers: int = 2, *, resume: bool = False
+    ) -> SweepResult:
+        return run_sweep(spec, tmp_path / folder, LocalWorkers(workers, "fork"), resume=resume, simulation=simulation)
 
     return run

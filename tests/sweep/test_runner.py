@@ -8,7 +8,8 @@ import pytest
 import sweep_tasks as tasks
 
 from dsasim.errors import ConfigError
-from dsasim.sweep import load_sweep
+from dsasim.sweep import load_sweep, strategy
+from dsasim.sweep.pool import JobRunner, LocalWorkers
 from dsasim.sweep.store import RESULTS
 
 
@@ -74,7 +75,7 @@ def test_equal_points_run_once_and_each_has_its_row(spec: Callable, sweep: Calla
     assert result.num_runs == 2
     rows = load_sweep(tmp_path / "out")
     assert [row["point"] for row in rows] == [0, 1, 2]
-    assert rows[2] | {"point": 0} == rows[0]
+    assert rows[2] | {"point": 0, "evaluation": 0} == rows[0]
 
 
 def test_refused_points_have_rows_too(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
@@ -105,3 +106,35 @@ def test_random_points_are_chosen_by_the_seed_alone(spec: Callable, sweep: Calla
         assert len(result.with_status("ok")) == result.num_runs == 5
         chosen.append(sorted(result.seen))
     assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_rows_say_which_way_objectives_go_and_in_what_order_points_were_asked_for(
+    spec: Callable, sweep: Callable, tmp_path: Path
+) -> None:
+    wide = "{pe_array.lanes: {from: 1, to: 40}, scheduler.tile_rows: [30, 32]}"
+    asking = spec(axes=wide, objectives="{cycles: max, area_mm2: min}", strategy="{method: random, points: 9, seed: 4}")
+    result = sweep(asking, tasks.unordered)
+    rows = load_sweep(tmp_path / "out")
+    assert {row["strategy"] for row in rows} == {"random"}
+    assert all(row["senses"] == {"cycles": "max", "area_mm2": "min"} for row in rows)
+    asked = [row["point"] for row in sorted(rows, key=lambda row: row["evaluation"])]
+    assert asked == next(strategy.start(asking, result.space))
+    assert sorted(row["evaluation"] for row in rows) == list(range(len(rows)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "chunk"),
+    [(0.02, 1000, 12), (0.02, 80, 10), (0.02, 7, 1), (0.3, 1000, 1), (0.0, 1000, 125)],
+    ids=["a quarter of a second", "an eighth of what is left", "the last ones", "slow", "no time at all"],
+)
+def test_jobs_go_out_in_chunks(seconds: float, left: int, chunk: int) -> None:
+    """Two workers: 0.25 s of jobs, and at most a fourth of a worker's share of what is left."""
+    runner = JobRunner(LocalWorkers(2, "fork"), tasks.quick)
+    runner._job_seconds = seconds
+    assert runner._chunk_size(left) == chunk
+
+
+def test_a_chunk_that_dies_costs_its_poisonous_job_alone(spec: Callable, sweep: Callable) -> None:
+    result = sweep(spec(axes="{pe_array.lanes: {from: 1, to: 90}}"), partial(tasks.poisoned, lanes=70))
+    assert result.with_status("failed") == [69]
+    assert len(result.with_status("ok")) == 89

@@ -1,12 +1,16 @@
 """Search: a function of the seed and the results, whatever runs them."""
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sweep_tasks as tasks
 
 from dsasim.errors import ConfigError
+from dsasim.sweep.search import _nearest_new, search
+from dsasim.sweep.spec import Strategy
 from dsasim.sweep.store import RESULTS
 
 pytest.importorskip("optuna", reason="the extra sweep is not installed")
@@ -49,3 +53,26 @@ def test_a_small_space_is_exhausted_and_the_search_ends(spec: Callable, sweep: C
 def test_points_on_several_traces_cannot_be_compared(spec: Callable) -> None:
     with pytest.raises(ConfigError, match="name one trace"):
         spec(traces="[minilm-l128, smollm2-l512]", strategy="{method: tpe, points: 4}")
+
+
+def test_a_repeat_of_tpe_becomes_the_nearest_new_point() -> None:
+    """On a board of 3 by 3, from a corner: asked for with one neighbour, then with all but the far corner."""
+    source = random.Random(0)
+    board = (3, 3)
+    assert _nearest_new((1, 1), board, set(), source) == (1, 1)
+    assert _nearest_new((0, 0), board, {0, 1}, source) == (1, 0)
+    assert _nearest_new((0, 0), board, set(range(8)), source) == (2, 2)
+    steps = {sum(_nearest_new((0, 0), board, {0}, source)) for _ in range(20)}
+    assert steps == {1}
+
+
+def test_tpe_asks_for_no_point_twice_and_for_all_in_the_end(spec: Callable) -> None:
+    searching = spec(axes="{pe_array.lanes: [1, 2, 4, 8], softmax.exp_per_cycle: [4, 8, 16]}")
+    asked: list[int] = []
+    search_ = search(searching, (4, 3), Strategy("tpe", 50, 1))
+    with suppress(StopIteration):
+        numbers = next(search_)
+        while True:
+            asked += numbers
+            numbers = search_.send({number: (1.0 + number, 12.0 - number) for number in numbers})
+    assert sorted(asked) == list(range(12))

@@ -15,6 +15,10 @@ def row(number: int, sweep: str = "a", text: str = "") -> dict:
     return {"point": number, "sweep_sha256": sweep, "text": text}
 
 
+def append(store: ResultStore, row: dict) -> None:
+    store.append(row["point"], (json.dumps(row, ensure_ascii=False) + "\n").encode())
+
+
 def numbers(folder: Path) -> list[int]:
     return [found["point"] for found in load_sweep(folder)]
 
@@ -22,7 +26,7 @@ def numbers(folder: Path) -> list[int]:
 def filled(folder: Path, *points: int) -> ResultStore:
     store = ResultStore(folder, "a", resume=False)
     for number in points:
-        store.append(row(number, text="µ" * number))
+        append(store, row(number, text="µ" * number))
     return store
 
 
@@ -43,7 +47,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
     store = ResultStore(tmp_path, "a", resume=True)
     assert (1 in store, 2 in store) == (True, False)
-    store.append(row(2))
+    append(store, row(2))
     store.finish()
     assert numbers(tmp_path) == [1, 2]
 
@@ -78,7 +82,7 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 FULL = """
-import resource, signal, sys
+import json, resource, signal, sys
 from pathlib import Path
 from dsasim.errors import DsasimError
 from dsasim.sweep.store import ResultStore
@@ -87,7 +91,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 store = ResultStore(Path(sys.argv[1]), "a", resume=False)
 try:
     for number in range(10):
-        store.append({"point": number, "sweep_sha256": "a", "text": "x" * 250})
+        row = {"point": number, "sweep_sha256": "a", "text": "x" * 250}
+        store.append(number, f"{json.dumps(row)}\\n".encode())
 except DsasimError as error:
     print(error)
 """

@@ -5,9 +5,11 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from dsasim.config.resolved import arch_to_yaml
+from dsasim.config.schema import ArchConfig
 from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
-from dsasim.report.html.parts import Table
-from dsasim.report.html.points import Group, Row, overrides_yaml
+from dsasim.report.html.parts import Folded, Table
+from dsasim.report.html.points import Axis, Group, Row, overrides_line, overrides_yaml
 from dsasim.report.html.quantities import quantity
 from dsasim.report.style import number
 from dsasim.sweep.metrics import Metric
@@ -34,15 +36,15 @@ def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
     return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x, group), yaxis=_axis(y, group))
 
 
-def front_table(group: Group, most: int = 50) -> Table:
-    """One row a point of the front: its number, its objectives, and what it changes in the base design."""
+def front_table(group: Group, axes: Sequence[Axis], most: int = 50) -> Table:
+    """One row a point of the front: its number, its objectives, what sets it apart and, folded, its whole design."""
     shown = [quantity(metric.name) for metric in group.metrics]
     heads = [f"{each.words} {each.unit}" for each in shown]
-    rows = [
+    rows: list[list[str | Folded]] = [
         [
             str(row["point"]),
             *(f"{number(value / each.size)}" for each, value in zip(shown, group.values(row), strict=True)),
-            overrides_yaml(row),
+            Folded(overrides_line(row, axes), arch_to_yaml(ArchConfig.model_validate(row["arch"]))),
         ]
         for row in group.front[:most]
     ]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -81,10 +81,6 @@ class _Run(TypedDict):
     invariants: dict[str, bool]
 
 
-class _Design(TypedDict):
-    name: str
-
-
 class _Row(TypedDict):
     """The parts of every row of a sweep."""
 
@@ -100,7 +96,10 @@ class _Measured(_Row):
     """What a row of a point that ran has besides."""
 
     objectives: dict[str, float | None]
-    arch: _Design
+    senses: NotRequired[dict[str, Literal["min", "max"]]]
+    strategy: NotRequired[str]
+    evaluation: NotRequired[NonNegativeInt]
+    arch: ArchConfig
     layers: list[LayerReport]
     predictor_free: bool
 

@@ -99,10 +99,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts; columns named in `text` are words, the others numbers."""
+    """Rows of texts, or of folded ones; columns named in `text` are words, the others numbers."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence["str | Folded"]]
     text: Sequence[str] = ()
 
     def html(self) -> str:
@@ -153,5 +153,7 @@ class Section:
         return f"<section><h2>{escape(self.title)}</h2>{words}{''.join(part.html() for part in self.parts)}</section>"
 
 
-def _cell(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>" if "\n" in text else escape(text)
+def _cell(cell: str | Folded) -> str:
+    if isinstance(cell, Folded):
+        return cell.html()
+    return f"<pre>{escape(cell)}</pre>" if "\n" in cell else escape(cell)

@@ -61,7 +61,7 @@ class Group:
 def groups(rows: Sequence[Row]) -> list[Group]:
     """Return the points that ran, by what they ran on; ConfigError if an objective is not one that dsasim knows.
 
-    A row does not say which way an objective was to go: it is the usual way (`sweep.metrics`).
+    Which way an objective was to go the rows say; those of an older sweep do not, and it is the usual way.
     """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -75,7 +75,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
         Group(
             trace if names.count(trace) == 1 else f"{trace}, {selection}",
             members,
-            [find_metric(name) for name in members[0]["objectives"]],
+            [find_metric(name, members[0].get("senses", {}).get(name)) for name in members[0]["objectives"]],
         )
         for (trace, selection), members in found.items()
     ]
@@ -100,6 +100,11 @@ def axes_of(rows: Sequence[Row]) -> list[Axis]:
         )
         for together in partitions.values()
     ]
+
+
+def overrides_line(row: Row, axes: Sequence[Axis]) -> str:
+    """Return the values of the axes that vary, in one line."""
+    return ", ".join(f"{' and '.join(axis.short_keys)} {axis.label(row)}" for axis in axes)
 
 
 def overrides_yaml(row: Row) -> str:

@@ -83,7 +83,7 @@ def _macs_per_position(result: Mapping[str, Any]) -> float:
 def _points(kind: str, points: list[Point]) -> dict[str, Any]:
     names, intensities, rates = zip(*points, strict=True)
     look = {
-        "run": {"color": VERMILION, "symbol": "star", "size": 16},
+        "run": {"color": VERMILION, "symbol": "star-open", "size": 16, "line": {"width": 2}},
         "layer": {"color": BLUE, "symbol": "diamond", "size": 11},
         "head": {"color": GREEN, "symbol": "circle-open", "size": 8},
     }

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from dsasim.report.html.front import BETTER, front_figure, front_table, pairs
 from dsasim.report.html.page import Page
-from dsasim.report.html.parts import Card, Cards, Chart, Choice, Heading, Notes, Part, Section, Table
-from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrides_yaml
+from dsasim.report.html.parts import Card, Cards, Chart, Choice, Folded, Heading, Notes, Part, Section, Table
+from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrides_line, overrides_yaml
+from dsasim.report.html.progress import progress_charts
 from dsasim.report.html.quantities import quantity
 from dsasim.report.html.sensitivity import effects, over_axis
 from dsasim.report.html.summary import ERROR_NOTE, KINDS
@@ -33,9 +34,10 @@ def sweep_page(rows: Sequence[Row]) -> Page:
                 f"{len(rows):,} points; axes: {'; '.join(axis.name for axis in axes)}.",
                 _summary(rows, found),
             ),
-            *(_front(at, group) for at, group in enumerate(found)),
+            *(_front(at, group, axes) for at, group in enumerate(found)),
+            *(_progress(at, group) for at, group in enumerate(found) if _searched(group)),
             *(_sensitivity(at, group, axes) for at, group in enumerate(found) if axes),
-            *_refused(rows),
+            *_refused(rows, axes),
         ],
     )
 
@@ -61,9 +63,9 @@ def _best(group: Group) -> Iterator[Card]:
             yield Card(f"best {shown.words}", value, f"point {best['point']} on {group.name}, {BETTER[metric.sense]}")
 
 
-def _front(at: int, group: Group) -> Section:
+def _front(at: int, group: Group, axes: Sequence[Axis]) -> Section:
     count = f"{len(group.front)} of {len(group.rows)} points"
-    words = f"{count} are beaten by no other in every objective. Point at one for its YAML."
+    words = f"{count} are beaten by no other in every objective. Point at one for its YAML; open a row for its design."
     charts = [
         Chart(
             f"front-{at}-{number}", front_figure(group, x, y), f"{quantity(x.name).words} and {quantity(y.name).words}"
@@ -71,7 +73,25 @@ def _front(at: int, group: Group) -> Section:
         for number, (x, y) in enumerate(pairs(group.metrics))
     ]
     parts: list[Part] = [Choice("Objectives", charts)] if charts else []
-    return Section(f"Pareto front on {group.name}", words, [*parts, front_table(group)])
+    return Section(f"Pareto front on {group.name}", words, [*parts, front_table(group, axes)])
+
+
+def _searched(group: Group) -> bool:
+    """Whether points were asked for in an order that means something, and one of them is a design to have."""
+    return group.rows[0].get("strategy", "grid") != "grid" and any(row["status"] == "ok" for row in group.rows)
+
+
+def _progress(at: int, group: Group) -> Section:
+    strategy = group.rows[0]["strategy"]
+    words = (
+        f"What {strategy} had found after so many points, in the order in which it asked for them. The hypervolume is "
+        "what the points dominate of the space of the objectives' logarithms, up to the worst of each."
+    )
+    charts = [
+        Chart(f"progress-{at}-{number}", drawn, label)
+        for number, (label, drawn) in enumerate(progress_charts(group).items())
+    ]
+    return Section(f"Progress of the search on {group.name}", words, [Choice("Show", charts)])
 
 
 def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
@@ -91,11 +111,16 @@ def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
     return Section(f"What each axis does on {group.name}", words, parts)
 
 
-def _refused(rows: Sequence[Row]) -> Iterator[Section]:
+def _refused(rows: Sequence[Row], axes: Sequence[Axis]) -> Iterator[Section]:
     refused = [row for row in rows if row["status"] != "ok"]
     if refused:
         shown = [
-            [str(row["point"]), row["status"], row["reason"] or "", overrides_yaml(row)]
+            [
+                str(row["point"]),
+                row["status"],
+                row["reason"] or "",
+                Folded(overrides_line(row, axes), overrides_yaml(row)),
+            ]
             for row in refused[:MAX_REFUSED]
         ]
         words = f"{len(refused):,} points" + (

@@ -61,6 +61,16 @@ class Rows:
         rows.append(self.refused(7, axes, "failed", "its process died twice"))
         return rows
 
+    def search(self) -> list[dict[str, Any]]:
+        """Four points that a search asked for in the order 2, 0, 3, 1; the third broke a constraint. Mass is wanted."""
+        found = []
+        for at, (evaluation, cycles, mass) in enumerate([(1, 400, 0.5), (3, 100, 0.8), (0, 200, 0.4), (2, 100, 0.9)]):
+            row = self.ran(at, {"pe_array.lanes": at + 1}, {"cycles": float(cycles), "captured_mass_ratio": mass})
+            senses = {"cycles": "min", "captured_mass_ratio": "max"}
+            found.append(row | {"strategy": "nsga2", "evaluation": evaluation, "senses": senses})
+        found[3]["status"], found[3]["reason"] = "infeasible", "constraint area_mm2 < 1: it is 2"
+        return found
+
 
 @pytest.fixture(scope="session")
 def rows(seen: Seen) -> Rows:

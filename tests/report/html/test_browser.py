@@ -34,6 +34,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, seen: Any, rows: Any) -> dic
     made = {
         "run": run_page(seen.result, seen.over_time, mask_pictures(seen.result, "smollm2-l512", "13:0")),
         "sweep": sweep_page(rows.grid()),
+        "search": sweep_page(rows.search()),
     }
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page.html(), encoding="utf-8")
@@ -41,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, seen: Any, rows: Any) -> dic
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
-@pytest.mark.parametrize("name", ["run", "sweep"])
+@pytest.mark.parametrize("name", ["run", "sweep", "search"])
 def test_pages_look_right(tab: Tab, pages: dict[str, Path], name: str, width: int, dark: bool) -> None:
     tab.open(pages[name], width, dark=dark)
     found = tab.value(CHECKS)

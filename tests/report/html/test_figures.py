@@ -16,6 +16,7 @@ from dsasim.report.html import beside, costs, front, heads, masks, quantities, r
 from dsasim.report.html.figure import Figure, log_axis, templates
 from dsasim.report.html.parts import Chart, Choice
 from dsasim.report.html.points import axes_of, groups, overrides_yaml
+from dsasim.report.html.progress import hypervolume_shares, progress_charts
 from dsasim.report.html.run import run_page
 from dsasim.report.html.sweep import sweep_page
 from dsasim.report.style import COLOURS
@@ -249,3 +250,28 @@ def test_objectives_that_span_much_are_shown_in_logarithms(rows: Any) -> None:
     assert layout["xaxis"]["type"] == "log"
     assert layout["xaxis"]["ticktext"] == ["100", "200", "500", "1k"]
     assert "type" not in layout["yaxis"]
+
+
+def test_a_search_s_progress_is_in_the_order_asked(rows: Any) -> None:
+    """By hand, in base 2: asked for were (200, 0.4), (400, 0.5), one that breaks a constraint, and (100, 0.8).
+
+    The worst are 400 and 0.4, so the first two dominate nothing and the last one log 4 by log 2.
+    """
+    (group,) = groups(rows.search())
+    assert hypervolume_shares(group) == ([1, 2, 4], [0.0, 0.0, 1.0])
+    charts = progress_charts(group)
+    assert list(charts) == ["hypervolume", "best time", "best captured mass"]
+    assert charts["hypervolume"]["data"][0]["y"] == [0.0, 0.0, 100.0]
+    each, best = charts["best captured mass"]["data"]
+    assert (each["x"], each["y"]) == ([1, 2, 3, 4], [0.4, 0.5, 0.9, 0.8])
+    assert (best["x"], best["y"]) == ([1, 2, 4], [0.4, 0.5, 0.8])
+    assert charts["best time"]["data"][1]["y"] == [200.0, 200.0, 100.0]
+
+
+def test_the_way_an_objective_goes_is_the_spec_s(rows: Any) -> None:
+    found = [row | {"senses": {"cycles": "max", "captured_mass_ratio": "max"}} for row in rows.search()]
+    (group,) = groups(found)
+    assert [metric.sense for metric in group.metrics] == ["max", "max"]
+    assert [row["point"] for row in group.front] == [0, 1]
+    (usual,) = groups(rows.search())
+    assert [row["point"] for row in usual.front] == [1]

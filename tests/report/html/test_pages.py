@@ -60,6 +60,20 @@ def test_a_sweep_s_page_lists_points_without_a_place(rows: Any) -> None:
     assert page.count("<td>") > 0
 
 
+def test_designs_are_folded_and_can_be_run(rows: Any) -> None:
+    page = sweep_page(rows.grid()).html()
+    (design,) = re.findall(r"<summary>lanes 8, order reordered</summary><pre>(.*?)</pre>", page, re.DOTALL)
+    assert "name: dsa-decoupled" in design
+    assert "<summary>lanes 3, order in_order</summary><pre>pe_array:\n  lanes: 3\n" in page
+
+
+def test_only_a_search_has_progress(rows: Any) -> None:
+    assert "Progress of the search" not in sweep_page(rows.grid()).html()
+    page = sweep_page(rows.search()).html()
+    assert "Progress of the search on smollm2-l512" in page
+    assert [label in page for label in (">hypervolume<", ">best time<", ">best captured mass<")] == [True] * 3
+
+
 def test_text_is_escaped() -> None:
     parts = [Card("<a>", "<b>", "<c>"), Notes(["<d>"]), Table(["<e>"], [["<f>\n<g>"]]), Folded("<h>", "<i>")]
     html = "".join(part.html() for part in parts) + Section("<j>", "<k>").html()
