@@ -12,7 +12,14 @@ from dsasim.validate.check import Cell, Check, Table
 from dsasim.validate.result import Validation
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "measured": "cyan"}
-FIGURES = {"max_abs": "max abs", "max_rel": "max rel", "rel_l2": "rel L2", "cosine": "1-cos"}
+FIGURES = {
+    "max_abs": "max abs",
+    "max_rel": "max rel",
+    "rmse": "RMSE",
+    "rel_l1": "rel L1",
+    "rel_l2": "rel L2",
+    "cosine": "1-cos",
+}
 
 
 def validation_json(result: Validation) -> str:
@@ -69,8 +76,14 @@ def cell_text(cell: Cell) -> str:
     if cell is None:
         return "not finite"
     if isinstance(cell, float):
-        return f"{cell:.3f}" if 0.001 <= abs(cell) < 1000 or cell == 0 else f"{cell:.1e}"
+        return f"{cell:.3f}" if 0.001 <= abs(cell) < 1000 or cell == 0 else _with_exponent(cell)
     return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def _with_exponent(value: float) -> str:
+    """Two digits and a power of ten, the exponent without zeros in front: 2.8e-7."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
 
 
 def figure_text(check: Check, name: str) -> str:
