@@ -30,7 +30,11 @@ GATES = {torch.float32: FP32_GATE, torch.float16: FP16_GATE, torch.bfloat16: FP1
 
 
 class UnavailableError(Exception):
-    """A kernel does not run here; the message says why."""
+    """A kernel does not run here, or with `this_shape` not on this shape; the message says why."""
+
+    def __init__(self, message: str, *, this_shape: bool = False) -> None:
+        super().__init__(message)
+        self.this_shape = this_shape
 
 
 def first_line(error: Exception) -> str:
@@ -48,6 +52,8 @@ def sdpa(backend: SDPBackend, case: Case) -> Call:
 
     try:
         call()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise UnavailableError(f"PyTorch has no {backend.name} here") from error
     return call
@@ -67,6 +73,8 @@ def flex_blocks(case: Case) -> Call:
     try:
         with many_shapes(), as_timed(case.device):
             call()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise UnavailableError(f"FlexAttention does not compile: {first_line(error)}") from error
     return call
@@ -159,7 +167,7 @@ class Kernel:
             call = self.build(case)
             self._check(call, case)
         except RuntimeError as error:
-            raise UnavailableError(f"PyTorch refuses: {first_line(error)}") from error
+            raise UnavailableError(f"PyTorch refuses: {first_line(error)}", this_shape=True) from error
         return call
 
     def _check(self, call: Call, case: Case) -> None:
@@ -169,7 +177,8 @@ class Kernel:
             expected = _exact(case, rows, self.kept(case, rows))
             error = float(torch.linalg.norm(found - expected) / torch.linalg.norm(expected))
             if not error <= GATES[case.dtype]:
-                raise UnavailableError(f"wrong: rel. L2 {error:.3g} of head 0, gate {GATES[case.dtype]:g}")
+                words = f"wrong: rel. L2 {error:.3g} of head 0, gate {GATES[case.dtype]:g}"
+                raise UnavailableError(words, this_shape=True)
 
 
 def _exact(case: Case, rows: Any, kept: Any) -> Any:

@@ -5,7 +5,7 @@ there are not measured twice. The longest shapes come first, so that none later 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -47,6 +47,8 @@ GRIDS: Mapping[str, Grid] = {
 }
 DTYPES: Mapping[str, Literal["float16", "float32"]] = {"cuda": "float16", "cpu": "float32"}
 
+REJECTED = "rejected"
+
 Key = tuple[str, int, int, bool, float]
 """Kernel, L, d_head, causal, density asked for: what a row is of."""
 
@@ -80,8 +82,8 @@ def measure_profile(
 ) -> Measured:
     """Measure every kernel that runs here on every shape of a grid (that of the device by default).
 
-    `known` is what was measured before; `save` is handed the profile after every shape. With `minutes`, no shape but the
-    first is begun that would end later, if it took as long as the longest so far.
+    `known` is what was measured before; `save` is handed the profile after every shape. With `minutes`, no shape but
+    the first is begun that would end later, if it took as long as the longest so far.
     ConfigError: `known` is of another device or other versions.
     """
     grid, sensors, began = GRIDS[device] if grid is None else grid, open_sensors(device), clock()
@@ -94,7 +96,7 @@ def measure_profile(
     for done, shape in enumerate(shapes):
         if progress is not None:
             progress(done, len(shapes))
-        missing = {key: kernel for key, kernel in _keys(grid, shape) if key not in _measured(profile)}
+        missing = {key: kernel for key, kernel in _keys(grid, shape) if not _settled(key, profile)}
         if not missing:
             continue
         if minutes is not None and longest and clock() - began + longest > 60 * minutes:
@@ -103,7 +105,7 @@ def measure_profile(
         rows, unavailable, taken = _measure_shape(grid, shape, missing, device, sensors, idle_mw)
         samples += taken
         profile = profile.model_copy(
-            update={"rows": (*profile.rows, *rows), "unavailable": profile.unavailable | unavailable}
+            update={"rows": (*profile.rows, *rows), "unavailable": _without(profile.unavailable, missing) | unavailable}
         )
         save(profile)
         longest = max(longest, clock() - started)
@@ -157,7 +159,7 @@ def _measure_shape(
         try:
             calls[key], cases[key] = kernel.checked(case), case
         except UnavailableError as error:
-            unavailable[key[0]] = str(error)
+            unavailable[_words(key) if error.this_shape else key[0]] = str(error)
     names = {str(key): key for key in calls}
     timings = measure_in_turns(
         {name: calls[key] for name, key in names.items()}, device, grid.samples, grid.trials, sensors
@@ -167,7 +169,7 @@ def _measure_shape(
         case, timing = cases[key], timings[name]
         samples += samples_of(key[0], case, timing)
         if not timing.steady:
-            unavailable[_words(key)] = f"rejected: the SM clock moved by {timing.drift_ratio:.1%}"
+            unavailable[_words(key)] = f"{REJECTED}: the SM clock moved by {timing.drift_ratio:.1%}"
             continue
         energy = None
         if sensors is not None and _has_energy(grid, key):
@@ -221,16 +223,26 @@ def _keys(grid: Grid, shape: Shape) -> Iterator[tuple[Key, Kernel]]:
             yield (name, *of_shape, density), kernel
 
 
-def _measured(profile: GpuProfile) -> set[Key]:
-    """The rows that are there."""
-    return {(row.kernel, row.L, row.d_head, row.causal, row.asked_density or row.density) for row in profile.rows}
+def _without(unavailable: Mapping[str, str], tried: Iterable[Key]) -> dict[str, str]:
+    """What is unavailable, without rejections that were tried again."""
+    again = {_words(key) for key in tried}
+    return {name: reason for name, reason in unavailable.items() if name not in again}
+
+
+def _settled(key: Key, profile: GpuProfile) -> bool:
+    """Whether a row is there, or known not to be had; one that was rejected is worth another try."""
+    name, L, d_head, causal, density = key
+    shape = L, d_head, causal, density
+    rows = (row for row in profile.rows if row.kernel == name)
+    if any((row.L, row.d_head, row.causal, row.asked_density or row.density) == shape for row in rows):
+        return True
+    reason = profile.unavailable.get(_words(key), "")
+    return name in profile.unavailable or (reason != "" and not reason.startswith(REJECTED))
 
 
 def _missing(grid: Grid, profile: GpuProfile) -> int:
-    """Rows of the grid that are not there, those of kernels that do not run here not counted."""
-    found = _measured(profile)
-    keys = [key for shape in _shapes(grid) for key, _ in _keys(grid, shape)]
-    return sum(key not in found and key[0] not in profile.unavailable for key in keys)
+    """Rows of the grid that could still be had."""
+    return sum(not _settled(key, profile) for shape in _shapes(grid) for key, _ in _keys(grid, shape))
 
 
 def _has_energy(grid: Grid, key: Key) -> bool:
