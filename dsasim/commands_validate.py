@@ -11,6 +11,7 @@ from dsasim.errors import ConfigError, DsasimError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dsasim.baseline.gpu_profile import GpuProfile
     from dsasim.cli_inputs import TraceSelection
     from dsasim.config.schema import ArchConfig
     from dsasim.validate.gpu.samples import Sample
@@ -56,6 +57,7 @@ def validate(
         raise ConfigError("--csv writes the times of --trend and --profile; neither was asked for")
     _check_outputs({"--json": json, "--report": report, "--profile": profile, "--csv": csv})
     needs_torch()
+    known = _known_profile(profile)
 
     from dsasim.config.loader import load_arch
 
@@ -74,7 +76,7 @@ def validate(
         result, taken = _with_trend(result, design, chosen)
         samples += taken
     if profile is not None:
-        samples += _grown_profile(profile, result.device, minutes)
+        samples += _grown_profile(profile, known, result.device, minutes)
     if csv is not None:
         from dsasim.validate.gpu.samples import samples_csv
 
@@ -119,20 +121,25 @@ def _with_trend(
     return replace(result, checks=(*result.checks, trend.check, shorter)), trend.samples
 
 
-def _grown_profile(path: str, device: str, minutes: float | None) -> "Sequence[Sample]":
-    """Measure what the profile lacks, writing it after every shape; the raw times of what is new."""
+def _known_profile(path: str | None) -> "GpuProfile | None":
+    """The profile to go on with, if there is one."""
     from pathlib import Path
 
-    from dsasim.baseline.gpu_profile import GpuProfile, read_profile
+    from dsasim.baseline.gpu_profile import read_profile
+
+    return read_profile(path, complete=False) if path is not None and Path(path).exists() else None
+
+
+def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: float | None) -> "Sequence[Sample]":
+    """Measure what the profile lacks, writing it after every shape; the raw times of what is new."""
     from dsasim.report.files import write_text
     from dsasim.report.progress import LateProgress
     from dsasim.report.style import new_console
     from dsasim.validate.gpu.profile import measure_profile
 
-    def save(grown: GpuProfile) -> None:
+    def save(grown: "GpuProfile") -> None:
         write_text(path, "--profile", grown.model_dump_json(indent=1) + "\n")
 
-    known = read_profile(path) if Path(path).exists() else None
     with LateProgress(f"measuring a profile on {device}") as progress:
         measured = measure_profile(device, progress, known=known, minutes=minutes, save=save)
     if measured.missing:

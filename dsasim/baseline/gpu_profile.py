@@ -91,8 +91,11 @@ class GpuProfile(Strict):
     rows: tuple[MeasuredRow, ...]
 
 
-def read_profile(path: str | Path) -> GpuProfile:
-    """Read a profile; ConfigError names the file and the first thing that is wrong."""
+def read_profile(path: str | Path, *, complete: bool = True) -> GpuProfile:
+    """Read a profile; ConfigError names the file and the first thing that is wrong.
+
+    A `complete` one can stand for its GPU: it has a row of a dense kernel.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -104,7 +107,7 @@ def read_profile(path: str | Path) -> GpuProfile:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise ConfigError(f"{path}: not a GPU profile: {where}: {first['msg']}") from error
-    if not any(row.kernel in KERNEL_OF for row in profile.rows):
+    if complete and not any(row.kernel in KERNEL_OF for row in profile.rows):
         raise ConfigError(f"{path}: the GPU profile has no row of a dense kernel ({', '.join(KERNEL_OF)})")
     return profile
 

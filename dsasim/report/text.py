@@ -22,6 +22,12 @@ WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 
 
+GPU_WORDS = (
+    "rooflines: published efficiencies, the time of a launch assumed; other shape: published of another length, head"
+    " size or mask; assumed: from memory or of another GPU"
+)
+
+
 def print_result(result: RunResult, console: Console) -> None:
     """Print `result` on `console`, at most 100 columns wide."""
     console.print(_title(result), style="bold")
@@ -33,9 +39,9 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
     if result.baseline is not None:
-        console.print("dense attention on GPUs, batch 1; rooflines assume the time of a launch", style="bold")
+        console.print("dense attention on GPUs, batch 1", style="bold")
         console.print(_gpu_table(result.baseline.gpu))
-        console.print(peak_text(result.baseline.peak))
+        console.print(f"{GPU_WORDS}; {peak_text(result.baseline.peak)}")
     console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
 
@@ -180,8 +186,10 @@ def _gpu_table(baselines: Iterable[GpuBaseline]) -> Table:
 
 
 def gpu_basis(basis: str, assumed: bool, same_shape: bool) -> str:
-    """What a GPU's time rests on, the weakest of it: assumed figures, an efficiency of another shape, or neither."""
-    return "assumed" if assumed else basis if same_shape else f"{basis}, other shape"
+    """What a GPU's time rests on, the weakest of it: assumed figures, figures of another shape, or its basis."""
+    if assumed:
+        return "assumed"
+    return basis if same_shape else {"roofline": "other shape", "measured": "extrapolated"}[basis]
 
 
 def peak_text(peak: Peak) -> str:

@@ -33,7 +33,10 @@ def print_validation(result: Validation, console: Console) -> None:
     for note in result.notes:
         console.print(note, style=STYLES["skipped"])
     console.print(", ".join(f"{name} {version}" for name, version in result.versions.items()))
-    console.print(f"trace sha256 {result.trace.sha256[:16]}, design sha256 {result.arch_sha256[:16]}")
+    digests = {"trace": result.trace.sha256, "design": result.arch_sha256, "source": result.source_sha256}
+    console.print("sha256: " + ", ".join(f"{name} {digest[:16]}" for name, digest in digests.items()))
+    for words in machine_lines(result):
+        console.print(words)
     console.print(_summary(result))
     for check in result.failures:
         console.print(f"failed: {check.name}: {check.detail}", style=STYLES["failed"])
@@ -43,7 +46,7 @@ def print_validation(result: Validation, console: Console) -> None:
     for check in result.checks:
         for table in check.tables:
             if not table.detail:
-                _print_table(table, console)
+                _print_table(table, heading(table, result), console)
         if check.detail and check in open_checks(result):
             console.print(check.detail)
     console.print(verdict(result), style=STYLES["failed" if result.failures else "passed"])
@@ -62,6 +65,19 @@ def title(result: Validation) -> str:
     counted = "1 head" if heads == 1 else f"{heads} heads"
     about = f"{result.trace.kind}, {model}" if model else result.trace.kind
     return f"{result.arch_name} on {result.trace.name} ({about}; layers {layers}; {counted}; {result.device})"
+
+
+def heading(table: Table, result: Validation) -> str:
+    """A table's title, and whether its rows are of real data: the trace's, or what the table says."""
+    return f"{table.title} ({table.data or result.trace.kind})"
+
+
+def machine_lines(result: Validation) -> list[str]:
+    """The device with its driver, and the shapes of the layers, alike ones once."""
+    driver = f", driver {result.machine['driver']}" if "driver" in result.machine else ""
+    device = f"{result.device}: {result.machine['name']}{driver}" if result.machine else result.device
+    shapes = dict.fromkeys(map(str, result.shapes.values()))
+    return [device, *(f"layers of {shape}" for shape in shapes)]
 
 
 def verdict(result: Validation) -> str:
@@ -104,8 +120,8 @@ def _summary(result: Validation) -> RichTable:
     return table
 
 
-def _print_table(table: Table, console: Console) -> None:
-    console.print(f"\n{table.title}", style="bold")
+def _print_table(table: Table, words: str, console: Console) -> None:
+    console.print(f"\n{words}", style="bold")
     drawn = new_table(*table.columns)
     for row in table.rows:
         drawn.add_row(*map(cell_text, row))

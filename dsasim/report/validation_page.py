@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
-from dsasim.report.validation import FIGURES, cell_text, figure_text, open_checks, title, verdict
+from dsasim.report.validation import FIGURES, cell_text, figure_text, heading, open_checks, title, verdict
 from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
@@ -124,14 +124,14 @@ def _tables(result: Validation) -> Iterator[str]:
             yield f"<h2>{escape(check.title)}</h2>"
         for table in check.tables:
             if not table.detail:
-                yield f"<p>{escape(table.title)}</p>{_table(table)}"
+                yield f"<p>{escape(heading(table, result))}</p>{_table(table)}"
         if check.detail and check in open_checks(result):
             yield f"<p>{escape(check.detail)}</p>"
     yield "<h2>In detail</h2>"
     for check in result.checks:
         for table in check.tables:
             if table.detail:
-                words = f"{check.title}: {table.title} ({len(table.rows)})"
+                words = f"{check.title}: {heading(table, result)}, {len(table.rows)} rows"
                 yield f"<details><summary>{escape(words)}</summary>{_table(table)}</details>"
 
 
@@ -148,13 +148,30 @@ def _provenance(result: Validation) -> str:
         "design": f"{result.arch_name}, sha256 {result.arch_sha256}",
         "trace": f"{trace.name} ({trace.kind}), sha256 {trace.sha256}",
         "model": trace.model,
-        "layers, heads": "; ".join(f"{layer}: {len(heads)}" for layer, heads in result.selection.items()),
+        "heads of layer": "; ".join(
+            f"{layer}: {', '.join(map(str, heads))}" for layer, heads in result.selection.items()
+        ),
+        **{f"layer {number}": str(shape) for number, shape in result.shapes.items()},
+        "source of dsasim": f"sha256 {result.source_sha256}",
         "device": result.device,
+        **{f"device {key.replace('_', ' ')}": str(value) for key, value in result.machine.items()},
         **result.versions,
-        **{key: value for key, value in trace.provenance.items() if isinstance(value, str)},
+        "trace: weights": _weights(trace.provenance),
+        **{f"trace: {key.replace('_', ' ')}": _words(value) for key, value in trace.provenance.items()},
     }
     body = "".join(
         f'<tr><td class="text soft">{escape(key)}</td><td class="text"><code>{escape(value)}</code></td></tr>'
         for key, value in rows.items()
     )
     return f'<div class="wide"><table>{body}</table></div>'
+
+
+def _words(value: object) -> str:
+    """A value of the trace's provenance: a mapping as its pairs."""
+    return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _weights(provenance: Mapping[str, object]) -> str:
+    """The digest of the model's weights, or that the trace has none: its package and version name them then."""
+    named = [str(value) for key, value in provenance.items() if "weights" in key and "sha256" in key]
+    return ", ".join(named) or "no sha256 in the trace"

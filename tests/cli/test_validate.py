@@ -42,7 +42,10 @@ def test_a_shipped_trace_passes(dsasim: Callable, tmp_path: Path) -> None:
     assert max(map(len, done.out.splitlines())) <= 100
     said = json.loads(figures.read_text())
     assert said["status"] == "passed"
-    assert said["layers"] == [{"layer": 0, "heads": [0, 1]}, {"layer": 5, "heads": [0, 1]}]
+    sizes = {"num_heads": 12, "num_kv_heads": 12, "L_q": 128, "L_k": 128, "d_head": 32, "causal": False}
+    assert said["layers"] == [{"layer": number, "heads": [0, 1], "stored": "float16"} | sizes for number in (0, 5)]
+    assert said["machine"]["name"]
+    assert re.fullmatch("[0-9a-f]{64}", said["source_sha256"])
     assert {"dsasim", "python", "torch", "numpy", "numba"} <= set(said["versions"])
     assert str(tmp_path) not in figures.read_text() + page.read_text()
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", figures.read_text() + page.read_text())

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -87,9 +87,7 @@ def measure_profile(
     ConfigError: `known` is of another device or other versions.
     """
     grid, sensors, began = GRIDS[device] if grid is None else grid, open_sensors(device), clock()
-    profile = empty_profile(device, sensors)
-    if known is not None:
-        profile = resumed(known, profile)
+    profile = empty_profile(device, sensors) if known is None else resumed(known, identity(device, sensors))
     idle_mw = idle_power_mw(sensors) if sensors is not None and grid.energy_lengths else 0.0
     samples, longest = list[Sample](), 0.0
     shapes = list(_shapes(grid))
@@ -112,6 +110,16 @@ def measure_profile(
     return Measured(profile, tuple(samples), _missing(grid, profile))
 
 
+def identity(device: str, sensors: Nvml | None) -> dict[str, Any]:
+    """What must be alike for rows to stand in one profile."""
+    return {
+        "device": machine.device_name(device),
+        "dtype": DTYPES[device],
+        "driver": None if sensors is None else sensors.driver(),
+        "versions": machine.versions(),
+    }
+
+
 def empty_profile(device: str, sensors: Nvml | None) -> GpuProfile:
     """What the device is and reaches, without rows."""
     dtype = getattr(torch, DTYPES[device])
@@ -130,19 +138,19 @@ def empty_profile(device: str, sensors: Nvml | None) -> GpuProfile:
     )
 
 
-def resumed(known: GpuProfile, now: GpuProfile) -> GpuProfile:
-    """The known profile, if it is of this device, driver and these versions: what it says is kept.
+def resumed(known: GpuProfile, here: Mapping[str, Any]) -> GpuProfile:
+    """The known profile, if it is of this device, driver and these versions (`identity`): what it says is kept.
 
     ConfigError names the first thing that is another.
     """
-    pairs = {
-        "device": (known.device, now.device),
-        "dtype": (known.dtype, now.dtype),
-        "driver": (known.clocks.get("driver"), now.clocks.get("driver")),
-        "versions": (known.versions, now.versions),
+    theirs_of = {
+        "device": known.device,
+        "dtype": known.dtype,
+        "driver": known.clocks.get("driver"),
+        "versions": known.versions,
     }
-    for name, (theirs, ours) in pairs.items():
-        if theirs != ours:
+    for name, theirs in theirs_of.items():
+        if theirs != (ours := here[name]):
             raise ConfigError(f"the profile there is of another {name}: {theirs}, here {ours}; write to another file")
     return known
 

@@ -87,10 +87,10 @@ def test_a_call_always_gets_somewhere():
     ],
 )
 def test_a_profile_of_another_machine_is_not_gone_on_with(change, word):
-    here = profiles.empty_profile("cpu", None)
-    assert resumed(here, here) is here
+    known, here = profiles.empty_profile("cpu", None), profiles.identity("cpu", None)
+    assert resumed(known, here) is known
     with pytest.raises(ConfigError, match=f"of another {word}: "):
-        resumed(here.model_copy(update=change), here)
+        resumed(known.model_copy(update=change), here)
 
 
 def test_a_row_whose_clock_moved_is_rejected_and_said(monkeypatch):
