@@ -22,6 +22,13 @@ FIGURES = {
 }
 
 
+LIMITS = (
+    "What this validates: results, the work that a mask leaves and, with --trend, the order and slope of times. What no"
+    " CPU or GPU can validate is the accelerator's cycles, of which it has no part: those rest on cases worked out by"
+    " hand, a cycle-stepped twin, the RTL, bounds checked in every run, and other simulators (README)."
+)
+
+
 def validation_json(result: Validation) -> str:
     """The text that `--json` writes."""
     return dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -49,6 +56,7 @@ def print_validation(result: Validation, console: Console) -> None:
                 _print_table(table, heading(table, result), console)
         if check.detail and check in open_checks(result):
             console.print(check.detail)
+    console.print(LIMITS)
     console.print(verdict(result), style=STYLES["failed" if result.failures else "passed"])
 
 
@@ -110,11 +118,18 @@ def figure_text(check: Check, name: str) -> str:
     return cell_text(max(0.0, 1.0 - value) if name == "cosine" and isinstance(value, float) else value)
 
 
+def gate_text(check: Check) -> str:
+    """The gate; exact where nothing may differ."""
+    if "different" in check.figures:
+        return "exact"
+    return "" if check.gate is None else f"{check.gate:g}".replace("e-0", "e-")
+
+
 def _summary(result: Validation) -> RichTable:
     table = new_table("check", "", *FIGURES.values(), "gate")
     table.columns[1].justify = "left"
     for check in result.checks:
-        gate = "exact" if "different" in check.figures else "" if check.gate is None else f"{check.gate:g}"
+        gate = gate_text(check)
         figures = (figure_text(check, name) for name in FIGURES)
         table.add_row(check.title, check.status, *figures, gate, style=STYLES[check.status])
     return table

@@ -6,7 +6,17 @@ import math
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from dsasim.report.validation import FIGURES, cell_text, figure_text, heading, open_checks, title, verdict
+from dsasim.report.validation import (
+    FIGURES,
+    LIMITS,
+    cell_text,
+    figure_text,
+    gate_text,
+    heading,
+    open_checks,
+    title,
+    verdict,
+)
 from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
@@ -32,9 +42,11 @@ svg .passed { fill: var(--passed) } svg .failed { fill: var(--failed) } svg .mea
 """
 
 WORDS = """max abs: largest difference. max rel: largest difference over the reference, whose magnitude counts as at
-least a thousandth of its largest. rel L2: norm of the difference over that of the reference, the worst head's. 1-cos:
-one minus the cosine of the angle between both. Gates hold for every head (model's output and float64: for every row
-too). Exact: nothing may differ. NaN never passes, and skipped is not passed."""
+least a thousandth of its largest. RMSE: root of the mean squared difference. rel L1: sum of the differences over that
+of the reference's magnitudes. rel L2: norm of the difference over that of the reference. 1-cos: one minus the cosine of
+the angle between both. Each is the worst head's. Gates are of rel. L2 and hold for every head (model's output and
+float64: for every row too); of 16-bit stores and arithmetic no value may be off by more than both 0.01 and 1 % either.
+Exact: nothing may differ. NaN never passes, and skipped is not passed."""
 
 AXIS_LOW, AXIS_HIGH = -9, 0
 """Powers of ten that the axis of errors spans."""
@@ -47,6 +59,7 @@ def validation_page(result: Validation) -> str:
         f"<h1>{escape(title(result))}</h1>",
         f'<p><span class="verdict {status}">{escape(verdict(result))}</span></p>',
         *_complaints(result),
+        f"<p>{escape(LIMITS)}</p>",
         "<h2>Every step against PyTorch</h2>",
         _summary(result),
         f'<p class="soft">{WORDS}</p>',
@@ -81,7 +94,7 @@ def _complaints(result: Validation) -> Iterator[str]:
 def _summary(result: Validation) -> str:
     rows = []
     for check in result.checks:
-        gate = "exact" if "different" in check.figures else "" if check.gate is None else f"{check.gate:g}"
+        gate = gate_text(check)
         status = f'<td class="text {check.status}">{check.status}</td>'
         figures = "".join(f"<td>{escape(figure_text(check, name))}</td>" for name in FIGURES)
         rows.append(f'<tr><td class="text">{escape(check.title)}</td>{status}{figures}<td>{gate}</td></tr>')

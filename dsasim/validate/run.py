@@ -97,7 +97,7 @@ def _checks(subject: Subject) -> list[Check]:
     first, *others = STEPS
     checks = first(subject)
     if any(check.status == "failed" for check in checks):
-        return [*checks, skipped("other_checks", "all other checks", "the trace holds what is not a number")]
+        return [*checks, skipped("other_checks", "all other checks", "the trace holds a value that is not valid")]
     for step in others:
         checks += step(subject)
     return checks

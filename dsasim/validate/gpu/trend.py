@@ -80,7 +80,7 @@ def check_trend(
         return Trend(skipped(NAME, TITLE, f"{words} {MAX_DRIFT_RATIO:.0%}"), samples)
     points = list(_points(arch, timed))
     points = beside_roofline(points, roofline_gpu(device, points[0]), arch)
-    return Trend(judged(points, (_times_table(timed),)), samples)
+    return Trend(judged(points, (_times_table(timed),), on_cpu=device == "cpu"), samples)
 
 
 def timed_kernels(L: int, device: str) -> list[Timed]:
