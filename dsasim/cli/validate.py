@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dsasim.baseline.gpu_profile import GpuProfile
-    from dsasim.cli_inputs import TraceSelection
+    from dsasim.cli.inputs import TraceSelection
     from dsasim.config.schema import ArchConfig
     from dsasim.validate.gpu.samples import Sample
     from dsasim.validate.result import Validation

@@ -18,9 +18,7 @@ WORDS = (
     " the array's)^2 each. Block masks are given to the accelerator, so both are compared without prediction; with it,"
     " the accelerator is in the check of its break-even length."
 )
-ON_CPU = (
-    "No GPU was measured: the device is one thread of a CPU, which shows that time follows the work, not a GPU's speed."
-)
+ON_CPU = "No GPU was measured: one thread of a CPU shows that time follows the work, not a GPU's speed. "
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def judged(points: Sequence[Point], raw: Sequence[Table] = (), *, on_cpu: bool =
         NAME,
         TITLE,
         "passed" if all(rank >= GATE for rank in ranks.values()) else "failed",
-        f"least rank correlation {ranks[worst]:.3f} ({words}), at least {GATE:g}. {ON_CPU + ' ' if on_cpu else ''}{WORDS}",
+        f"least rank correlation {ranks[worst]:.3f} ({words}), at least {GATE:g}. {ON_CPU * on_cpu}{WORDS}",
         gate=GATE,
         figures=figures,
         tables=(

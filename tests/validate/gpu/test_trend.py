@@ -71,7 +71,7 @@ def test_break_even_counts_the_prediction_density_by_density():
 
 
 def test_ratios_for_the_same_peak_and_bandwidth():
-    """60 us of sparse attention over 5 us of 5,000 cycles: 12; 10 times the peak and twice the bandwidth: 120 and 24."""
+    """60 us of sparse attention over 5 us of 5,000 cycles: 12; 10 times the peak, twice the bandwidth: 120, 24."""
     point = scaled(0.5, peak_ratio=10.0, bandwidth_ratio=2.0)
     table = judged([POINT, point]).tables[2]
     row = dict(zip(table.columns, table.rows[1], strict=True))
