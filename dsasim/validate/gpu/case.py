@@ -91,7 +91,7 @@ class Case:
     def _highest(self, scores: Any, last: Any) -> Any:
         """The highest scores of each row [heads, rows, n], of the `last` + 1 it sees max(1, ceil(density x seen))."""
         seen = last + 1
-        counts = (self.density * seen - 1e-9).ceil().clamp_min(1)
+        counts = (self.density * seen.double() - 1e-9).ceil().clamp_min(1)
         scores = scores.masked_fill(torch.arange(scores.shape[2], device=self.device) > last[:, None], -1.0)
         threshold = scores.sort(dim=2, descending=True).values.gather(
             2, (counts.long() - 1)[None, :, None].expand(len(scores), -1, 1)

@@ -14,7 +14,7 @@ from dsasim.report.validation import print_validation
 from dsasim.report.validation_page import validation_page
 from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention, kept_blocks, no_compiler
 from dsasim.validate.gpu.case import Case
-from dsasim.validate.gpu.kernels import UnavailableError, flex_blocks
+from dsasim.validate.gpu.kernels import SPARSE, Kernel, UnavailableError, flex_blocks
 from dsasim.validate.gpu.timing import measure
 from dsasim.validate.gpu.trend import beside_roofline, simulated
 from dsasim.validate.gpu.trend_report import Point, break_even_lengths, judged
@@ -147,6 +147,18 @@ def test_block_density_is_rounded_up_and_a_row_keeps_its_own_block():
     case = Case(512, 2, 64, 0.3, "cpu", torch.float32)
     assert case.block_density == 0.5
     assert case.blocks.diagonal(dim1=1, dim2=2).all()
+
+
+def test_causal_flex_attention_passes_the_check_before_timing(monkeypatch):
+    """Blocks on the diagonal are computed in part, and the last of 300 tokens is short; a wrong mask does not pass."""
+    monkeypatch.undo()  # the compiler that conftest hides
+    if no_compiler("cpu"):
+        pytest.skip("no C++ compiler")
+    case = Case(300, 2, 16, 0.5, "cpu", torch.float32, causal=True)
+    flex = SPARSE["flex_blocks"]
+    flex.checked(case)
+    with pytest.raises(UnavailableError, match="wrong: rel"):
+        Kernel(flex.build, lambda case, rows: case.sees(rows)).checked(case)
 
 
 def test_flex_attention_computes_the_kept_blocks_only(monkeypatch):
