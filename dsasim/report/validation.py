@@ -26,6 +26,7 @@ LIMITS = (
     "What this validates: results, the work that a mask leaves and, with --trend, the order and slope of times. What no"
     " CPU or GPU can validate is the accelerator's cycles, of which it has no part: those rest on cases worked out by"
     " hand, a cycle-stepped twin, the RTL, bounds checked in every run, and other simulators (README)."
+    " What the masks do to a model's perplexity: `dsasim trace evaluate`."
 )
 
 
