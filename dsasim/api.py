@@ -15,6 +15,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
+from dsasim.model.dram_preset import load_presets
 from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.dense_phase import Scope
@@ -67,6 +68,7 @@ class RunResult:
             "energy_pj": self.cost.energy_pj,
             "area_mm2": self.cost.area_mm2,
             "cost_sources": self.cost.sources,
+            "dram_sources": [group.to_json() for group in load_presets()[self.arch.dram.preset].sources],
             "quality": None if self.quality is None else _quality_json(self.quality),
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "invariants": dict(machine.invariants),

@@ -120,8 +120,8 @@ class SlowDram:
         self.commands: list[tuple[int, str, Place, int | None]] = []
         self.ends: dict[object, int] = {}
         self.counts: Counter[str] = Counter()
-        self.open_edges = 0
-        """Edges at which a channel has a row open after its commands, summed over channels."""
+        self.open_edges: Counter[int] = Counter()
+        """Of each channel: edges at which it has a row open after its commands."""
         self._latest: dict[object, int] = {}
 
     # ------------------------------------------------------------------------------------------ the machine's side
@@ -194,13 +194,13 @@ class SlowDram:
             {"one": self._one, "row_and_column": self._two, "split_activate": self._split}[self.chips.bus](
                 number, channel, edge
             )
-        self.open_edges += self.open_channels
+        self.open_edges.update(self.open_channels)
 
     @property
-    def open_channels(self) -> int:
+    def open_channels(self) -> set[int]:
         """Channels with a row open, or opening, in any bank."""
         opening = {burst.place[0] for channel in self.channels for burst, _ in channel.opening}
-        return len(opening | {place[0] for place in self.open_rows})
+        return opening | {place[0] for place in self.open_rows}
 
     def _one(self, number: int, channel: Channel, edge: int) -> None:
         if self._activated(channel, edge):

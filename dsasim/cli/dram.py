@@ -15,6 +15,18 @@ class Page(StrEnum):
     CLOSED = "closed"
 
 
+def _show_preset(name: str | None) -> None:
+    """Print a preset and exit, if one is named."""
+    if name is None:
+        return
+    from dsasim.model.dram_preset import find_preset
+    from dsasim.report.dram import print_preset
+    from dsasim.report.style import new_console
+
+    print_preset(name, find_preset(name), new_console())
+    raise typer.Exit
+
+
 def dram(
     trace: Annotated[str, typer.Argument(metavar="TRACE.csv", help="Requests op,addr,not_before, also .csv.gz.")],
     preset: Annotated[str, typer.Option(help="Such as DDR4_2400, DDR4_3200, LPDDR5_6400, GDDR6, HBM2, HBM3.")],
@@ -30,6 +42,16 @@ def dram(
     page: Annotated[Page, typer.Option(help="Whether a row stays open after an access.")] = Page.OPEN,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="All banks every nREFI.")] = True,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+    _show: Annotated[
+        str | None,
+        typer.Option(
+            "--show",
+            metavar="PRESET",
+            callback=_show_preset,
+            is_eager=True,
+            help="Print a preset, the source of each value, and exit.",
+        ),
+    ] = None,
 ) -> None:
     """Replay a request trace on the memory model alone: cycles, bandwidth, row hits, commands, latencies."""
     from json import dumps
@@ -60,7 +82,8 @@ def dram(
             "inject": inject or channels,
         }
         head |= {"page": page.value, "refresh": refresh}
-        write_text(json, "--json", dumps(head | result.to_json(), indent=2) + "\n")
+        sources = {"dram_sources": [group.to_json() for group in memory.sources]}
+        write_text(json, "--json", dumps(head | result.to_json() | sources, indent=2) + "\n")
     if json != STDOUT:
         from dsasim.report.dram import print_replay
         from dsasim.report.style import new_console

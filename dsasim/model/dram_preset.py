@@ -1,44 +1,68 @@
 """DRAM presets: the organisation of one channel and its timings, with their sources (dram_presets.yaml)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.dram_timing import ACT, ONE_SLOT, RD, ROW_AND_COLUMN, SPLIT_ACTIVATE, WR
+from dsasim.model.dram_sources import PresetFile, SourcedValues
 
 BUSES = {"one": ONE_SLOT, "row_and_column": ROW_AND_COLUMN, "split_activate": SPLIT_ACTIVATE}
 COMMANDS = {"ACT": ACT, "RD": RD, "WR": WR}
 
+Count = Annotated[int, Field(ge=1)]
+ALWAYS = frozenset({
+    "nBL", "nCL", "nCWL", "nRP", "nRAS", "nRC", "nWR", "nRTP", "nCCDS", "nCCDL", "nRRDS", "nRRDL", "nFAW", "nWTRS",
+    "nWTRL", "nRTW", "nRFC", "nREFI",
+})  # fmt: skip
+"""Timings of every memory; beside them nRCD, or nRCDRD and nRCDWR."""
+TIMINGS = ALWAYS | {"nRCD", "nRCDRD", "nRCDWR", "nBL_max", "nRPab", "nPPD", "nCS", "nCCDR", "nAAD", "nWCKPST"}
+"""All that a rule of `model.dram_rules` or the controller knows; another would be without effect, so it is refused."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class DramPreset:
-    """One channel; timings in memory clock cycles.
+    """One channel; timings in memory clock cycles. A ValidationError names what is missing or not known.
 
     The controller counts ticks, which it calls edges: `ticks_per_cycle` a clock cycle (2 for HBM3, whose row commands
     may start at half cycles).
     """
 
     standard: str
-    source: str
-    tck_ps: int
-    data_width_bits: int
-    burst_length: int
-    bank_groups: int
-    banks_per_group: int
-    rows: int
-    columns: int
-    timing_cycles: dict[str, int]
-    pseudo_channels: int = 1
-    stacks: int = 1
-    bus: str = "one"
-    ticks_per_cycle: int = 1
-    command_ticks: dict[str, int] = field(default_factory=dict)
+    channel: str
+    sources: tuple[SourcedValues, ...]
+    tck_ps: Count
+    data_width_bits: Count
+    burst_length: Count
+    bank_groups: Count
+    banks_per_group: Count
+    rows: Count
+    columns: Count
+    bus: Literal["one", "row_and_column", "split_activate"]
+    timing_cycles: dict[str, Count]
+    pseudo_channels: Count = 1
+    stacks: Count = 1
+    ticks_per_cycle: Count = 1
+    command_ticks: dict[Literal["ACT", "RD", "WR"], Count] = field(default_factory=dict)
+
+    @field_validator("timing_cycles")
+    @classmethod
+    def _complete(cls, cycles: dict[str, int]) -> dict[str, int]:
+        missing = sorted(ALWAYS - cycles.keys())
+        if "nRCD" not in cycles and not {"nRCDRD", "nRCDWR"} <= cycles.keys():
+            missing.append("nRCD")
+        if missing:
+            raise ValueError(f"no {', '.join(missing)}")
+        return cycles
 
     @property
     def access_bytes(self) -> int:
@@ -75,8 +99,20 @@ class DramPreset:
 @cache
 def load_presets() -> dict[str, DramPreset]:
     """All presets by name."""
-    text = (files("dsasim.model") / "dram_presets.yaml").read_text(encoding="utf-8")
-    return {name: DramPreset(**values) for name, values in yaml.safe_load(text).items()}
+    return read_presets((files("dsasim.model") / "dram_presets.yaml").read_text(encoding="utf-8"))
+
+
+def read_presets(text: str) -> dict[str, DramPreset]:
+    """The presets of a file, aliases last; ValidationError if a value has no source, or is none that a preset has."""
+    file = PresetFile.model_validate(yaml.safe_load(text))
+    presets = {name: _preset(entry.standard, entry.channel, file.sourced(name)) for name, entry in file.presets.items()}
+    return presets | {alias: presets[name] for alias, name in file.aliases.items()}
+
+
+def _preset(standard: str, channel: str, sources: tuple[SourcedValues, ...]) -> DramPreset:
+    values: dict[str, Any] = {name: value for group in sources for name, value in group.values.items()}
+    timings = {name: values.pop(name) for name in list(values) if name in TIMINGS}
+    return DramPreset(standard=standard, channel=channel, sources=sources, timing_cycles=timings, **values)
 
 
 def find_preset(name: str) -> DramPreset:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_replay as kernel
 from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import DramPreset
@@ -32,6 +32,8 @@ class ReplayResult:
     commands: dict[str, int]
     channels: list[dict[str, int]]
     """Commands of each channel, its cycles with a row open in any bank (active) and with none (idle)."""
+    wrapped_requests: int
+    """Requests past the memory's capacity: their addresses begin again at 0."""
     latency_histogram: list[tuple[int, int]]
     """(from, reads): reads that took `from` to 2 * from - 1 cycles, ascending, without empty ends."""
 
@@ -52,6 +54,7 @@ class ReplayResult:
             "commands": self.commands,
             "open_cycles": [channel["active_cycles"] for channel in self.channels],
             "channels": self.channels,
+            "wrapped_requests": self.wrapped_requests,
             "latency_histogram": [{"from_cycles": first, "reads": reads} for first, reads in self.latency_histogram],
         }
 
@@ -60,27 +63,29 @@ def replay_trace(preset: DramPreset, use: MemoryUse, parts: Iterable[Requests], 
     """Replay all parts, offering up to `per_edge` requests a cycle; ConfigError as `new_memory`."""
     memory = new_memory(preset, use)
     scalars, histogram = np.zeros(kernel.SCALARS, np.int64), np.zeros(kernel.BINS, np.int64)
-    requests = writes = 0
+    capacity_bursts = preset.channel_bytes * use.channels * use.ranks // preset.access_bytes
+    requests = writes = wrapped = 0
     for part in parts:
         kernel.replay(memory, scalars, histogram, part.bursts, part.writes, part.not_before, per_edge, False)
         requests += len(part.bursts)
         writes += int(part.writes.sum())
+        wrapped += int(np.count_nonzero(part.bursts >= capacity_bursts))
     nothing = np.empty(0, np.int64)
     kernel.replay(memory, scalars, histogram, nothing, nothing.astype(np.uint8), nothing, per_edge, True)
     drained = int(max(scalars[kernel.LAST_READ], scalars[kernel.LAST_DATA]))
     controller.close_books(memory.channel, memory.counters, drained)
-    return _result(preset, requests, requests - writes, scalars, drained, histogram, memory.counters)
+    return _result(preset, (requests, requests - writes, wrapped), scalars, drained, histogram, memory.counters)
 
 
 def _result(
     preset: DramPreset,
-    requests: int,
-    reads: int,
+    sizes: tuple[int, int, int],
     scalars: "np.ndarray[Any, np.dtype[np.int64]]",
     drained: int,
     histogram: "np.ndarray[Any, np.dtype[np.int64]]",
     counters: "np.ndarray[Any, np.dtype[np.int64]]",
 ) -> ReplayResult:
+    requests, reads, wrapped = sizes
     counts = counters.sum(axis=0).tolist()
     time_ns = float(drained * preset.tick_ps / 1000)
     bins = [(1 << at, int(histogram[at])) for at in np.flatnonzero(histogram).tolist()]
@@ -98,6 +103,7 @@ def _result(
         commands=_commands(counts)
         | {"forwarded_reads": counts[controller.FORWARDED], "merged_writes": counts[controller.MERGED]},
         channels=[_channel(one, drained) for one in counters.tolist()],
+        wrapped_requests=wrapped,
         latency_histogram=bins,
     )
 

@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from dsasim.model.dram_preset import load_presets
 
 MATCHED = ("--preset", "DDR4_2400", "--mapping", "row-bank-bankgroup-rank-column", "--no-refresh")
 
@@ -33,6 +36,9 @@ def test_json_holds_what_is_promised(dsasim: Callable, conflict: str) -> None:
     active = 40 - 1 + 92 - 56
     assert found["open_cycles"] == [active]
     assert found["channels"] == [commands | {"active_cycles": active, "idle_cycles": 92 - active}]
+    values = {name: value for group in found["dram_sources"] for name, value in group["values"].items()}
+    assert (values["nRCD"], values["tck_ps"]) == (16, 833)
+    assert all(group["kind"] in ("table", "computed", "assumed") and group["source"] for group in found["dram_sources"])
 
 
 def test_the_table_says_the_same(dsasim: Callable, conflict: str, tmp_path: Path) -> None:
@@ -41,6 +47,68 @@ def test_the_table_says_the_same(dsasim: Callable, conflict: str, tmp_path: Path
         assert words in done.out
     assert max(map(len, done.out.split("\n"))) <= 100
     assert json.loads((tmp_path / "r.json").read_text())["cycles_drained"] == 92
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The numbers of each table row, by its label."""
+    rows = (re.split(r" {2,}", line.strip()) for line in text.splitlines())
+    return {label: numbers for label, *numbers in rows}
+
+
+def test_only_commands_are_called_commands(dsasim: Callable, tmp_path: Path) -> None:
+    """Two channels, burst by burst. Channel 0: 0 is read, then 128; 1: 64 is written, merged and forwarded."""
+    path = tmp_path / "t.csv"
+    path.write_text("R,0,0\nW,64,0\nW,64,0\nR,64,0\nR,128,0\n")
+    out = dsasim("dram", str(path), *MATCHED, "--channels", "2", "--inject", "8").out
+    rows = rows_of(out)
+    assert rows["requests"] == ["count", "share"]
+    assert rows["reads forwarded from the write queue"] == ["1", "20.0 %"]
+    assert rows["writes merged into the write queue"] == ["1", "20.0 %"]
+    assert rows["commands"] == ["ACT", "PRE", "RD", "WR", "REF", "a row open"]
+    assert rows["channel 0"][:5] == ["1", "0", "2", "0", "0"]
+    assert rows["channel 1"][:5] == ["1", "0", "0", "1", "0"]
+    assert rows["all"][:5] == ["2", "0", "2", "1", "0"]
+
+
+def test_one_channel_is_told_once_and_half_cycles_are_called_so(dsasim: Callable, conflict: str) -> None:
+    assert "channel 0" not in dsasim("dram", conflict, *MATCHED).out
+    out = dsasim("dram", conflict, "--preset", "HBM3", "--mapping", "mop4").out
+    assert "half cycles)" in out
+    assert rows_of(out)["half cycles"] == ["reads"]
+
+
+@pytest.mark.parametrize("preset", ["DDR4_2400", "LPDDR5_6400", "GDDR6", "HBM2", "HBM3"])
+def test_a_preset_is_shown_with_the_source_of_each_value(dsasim: Callable, preset: str) -> None:
+    done = dsasim("dram", "--show", preset)
+    assert (done.status, done.err) == (0, "")
+    assert max(map(len, done.out.split("\n"))) <= 100
+    rows, values = rows_of(done.out), load_presets()[preset]
+    for name, cycles in values.timing_cycles.items():
+        ns = f"{cycles * values.tck_ps / 1000:,.2f}"
+        assert rows[name][:2] == [f"{cycles:,}", ns]
+        assert f"\n{rows[name][2]} " in done.out  # its source is among those below
+
+
+def test_what_is_assumed_is_called_so(dsasim: Callable) -> None:
+    out = dsasim("dram", "--show", "HBM2").out
+    assert f"{rows_of(out)['nFAW'][2]} assumed: " in out
+
+
+def test_a_preset_to_show_that_is_none(dsasim: Callable) -> None:
+    done = dsasim("dram", "--show", "DDR4_2401")
+    assert (done.status, done.out) == (2, "")
+    assert "did you mean DDR4_2400" in done.err
+
+
+def test_what_lies_past_the_capacity_wraps_and_is_told(dsasim: Callable, tmp_path: Path) -> None:
+    """DDR4-2400 has 8 GiB a rank: 2^33 is the first address past it, and again row 0 of bank 0."""
+    path = tmp_path / "t.csv"
+    path.write_text(f"R,0,0\nR,{(1 << 33) - 64},0\nR,{1 << 33},100\n")
+    assert "1 requests lie past the 8,192 MiB and begin again at 0" in dsasim("dram", str(path), *MATCHED).out
+    found = json.loads(dsasim("dram", str(path), *MATCHED, "--json", "-").out)
+    assert (found["wrapped_requests"], found["row_hits"]) == (1, 1)
+    twice = dsasim("dram", str(path), *MATCHED, "--ranks", "2", "--json", "-").out
+    assert json.loads(twice)["wrapped_requests"] == 0
 
 
 def test_options_reach_the_memory(dsasim: Callable, tmp_path: Path) -> None:

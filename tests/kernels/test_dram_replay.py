@@ -42,7 +42,7 @@ def by_twin(name: str, use: MemoryUse, requests: list[Request], per_edge: int) -
     return {
         "last_read": max(reads.values(), default=0),
         "drained": drained,
-        "active": twin.open_edges + max(0, drained - edge) * twin.open_channels,
+        "active": twin.open_edges.total() + max(0, drained - edge) * len(twin.open_channels),
         "latency": sum(end - accepted[number] for number, end in reads.items()),
         "histogram": sorted(bins.items()),
         "counts": [twin.counts[name] for name in ("hits", "misses", "conflicts", "ACT", "RD", "WR", "REF")],

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 
+import numpy as np
 import pytest
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_preset import load_presets
+from dsasim.model.memory_map import MemoryMap
 
 ONE_CHANNEL = ("dram.preset=DDR4_2400", "dram.channels=1", "dram.mapping=row-bank-bankgroup-column-channel")
 
@@ -71,6 +73,39 @@ def test_channels_work_side_by_side(make_arch: Callable[..., ArchConfig]) -> Non
     )
     ready, _ = ready_times(arch, [(0, 0, Transfer.run(False, 0, 128))])
     assert ready == [ceil(37 * Fraction(833, 1000))]
+
+
+def test_a_short_transfer_does_not_wait_for_a_long_one(make_arch: Callable[..., ArchConfig]) -> None:
+    """512 bursts are on their way; four of another stream, to another bank, take turns with them."""
+    arch = make_arch(*ONE_CHANNEL, "clock_ghz=1", "dma.outstanding_bursts=16", "dram.refresh=false")
+    long, short = Transfer.run(False, 0, 512 * 64), Transfer.run(False, 1 << 15, 4 * 64)
+    (alone,), _ = ready_times(arch, [(0, 0, long)])
+    (together, four), _ = ready_times(arch, [(0, 0, long), (100, 1, short)])
+    assert four - 100 < 0.1 * alone
+    assert alone <= together <= 1.1 * alone
+
+
+@pytest.mark.parametrize(
+    ("memory", "ratio"),
+    [
+        (("dram.preset=HBM2", "dram.channels=8"), 3),
+        (("dram.preset=LPDDR5_6400", "dram.channels=4"), 3),
+        (("dram.preset=DDR4_2400", "dram.channels=1"), 1.3),
+    ],
+    ids=["HBM2", "LPDDR5", "DDR4"],
+)
+def test_vectors_of_a_head_are_gathered_faster_where_they_lie_together(
+    make_arch: Callable[..., ArchConfig], memory: tuple[str, ...], ratio: float
+) -> None:
+    """A tenth of 4096 vectors of 128 bytes, of one of 32 heads: 4 KiB apart they meet few channels and new rows."""
+    rows = np.sort(np.random.default_rng(0).choice(4096, 410, replace=False))
+    cycles = []
+    for layout in ("head_contiguous", "token_interleaved"):
+        arch = make_arch(*memory, f"dram.layout={layout}", "dram.mapping=mop4", "dram.refresh=false", "clock_ghz=1")
+        keys = MemoryMap(arch).place(32, 4096, 128)
+        (ready,), _ = ready_times(arch, [(0, 0, keys.gather(3, rows))])
+        cycles.append(ready)
+    assert cycles[1] > ratio * cycles[0]
 
 
 PACKAGE_BYTES = {

@@ -33,7 +33,8 @@ def outcome_of(result: MachineResult, counters: Any) -> Outcome:
     for layer in result.layers:
         dense = [[cycles] for cycles in layer.dense_cycles.values()]
         heads += [*dense[:1], [head.cycles for head in layer.heads], *dense[1:]]
-    return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters})
+    channels = [dict(channel) for channel in result.dram_channels]
+    return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters}, channels)
 
 
 def differences(case: Case, disturbed: Random | None = None) -> list[str] | None:
@@ -51,7 +52,7 @@ def differences(case: Case, disturbed: Random | None = None) -> list[str] | None
     fast = outcome_of(theirs, twin.counts)
     found = [
         f"{field}: dsasim {getattr(fast, field)}, twin {getattr(twin, field)}"
-        for field in ("cycles", "heads", "counts")
+        for field in ("cycles", "heads", "counts", "channels")
         if getattr(fast, field) != getattr(twin, field)
     ]
     units = sorted(fast.books | twin.books)

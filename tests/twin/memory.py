@@ -102,6 +102,10 @@ class Memory:
         """Core cycles that meet a memory cycle in which a data bus moves."""
         self.finished: list[Moving] = []
         self.counts: Counter[str] = Counter()
+        self.commands_of: Counter[tuple[int, str]] = Counter()
+        """By channel and command."""
+        self.open_edges: Counter[int] = Counter()
+        """Of each channel: edges at which it has a row open after its command."""
 
     # ------------------------------------------------------------------------------------------ the machine's side
     def post(self, owner: Any, stream: int, bursts: Iterable[int], *, is_write: bool) -> None:
@@ -124,6 +128,7 @@ class Memory:
             if self.use.refresh and edge > 0 and edge % self.t["nREFI"] == 0:
                 channel.ranks_due += range(self.use.ranks)
             self._command(number, channel, edge)
+        self.open_edges.update({place.channel for place in self.open_rows})
         for _ in self.channels:
             self._admit(edge)
 
@@ -279,6 +284,7 @@ class Memory:
     def _record(self, command: str, place: tuple[int, ...], edge: int) -> None:
         """Remember the command for its bank, group, rank and channel."""
         self.counts[command] += 1
+        self.commands_of[place[0], command] += 1
         for depth in range(1, len(place) + 1):
             self.last[command, place[:depth]] = edge
 

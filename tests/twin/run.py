@@ -27,6 +27,8 @@ class Outcome:
     books: dict[str, dict[str, int]]
     """Cycles of each unit by owner, without zeros."""
     counts: dict[str, int]
+    channels: list[dict[str, int]]
+    """Of each channel of the memory: commands, and edges with a row open and without."""
 
 
 def run_twin(
@@ -87,7 +89,21 @@ def run_twin(
     }
     books = {unit: {owner: n for owner, n in owners.items() if n} for unit, owners in machine.books().items()}
     reads = {name: counts[name] for name in ("k_vector_reads", "v_vector_reads")}
-    return Outcome(cycles, _spent(works), books, reads | memory_counts)
+    channels = [_channel(memory, number) for number in range(dram.channels)]
+    return Outcome(cycles, _spent(works), books, reads | memory_counts, channels)
+
+
+def _channel(memory: Any, number: int) -> dict[str, int]:
+    commands = memory.commands_of
+    return {
+        "activates": commands[number, "ACT"],
+        "precharges": commands[number, "PRE"] + commands[number, "PREA"],
+        "read_bursts": commands[number, "RD"],
+        "write_bursts": commands[number, "WR"],
+        "refreshes": commands[number, "REF"],
+        "active_edges": memory.open_edges[number],
+        "idle_edges": memory.next_edge - memory.open_edges[number],
+    }
 
 
 def _spent(works: list[LayerJobs | DensePhase]) -> list[list[int]]:

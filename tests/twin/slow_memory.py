@@ -28,6 +28,16 @@ class SlowMemory:
         """Commands and what became of requests."""
         return self.dram.counts
 
+    @property
+    def commands_of(self) -> Counter[tuple[int, str]]:
+        """By channel and command."""
+        return Counter((place[0], command) for _, command, place, _ in self.dram.commands)
+
+    @property
+    def open_edges(self) -> Counter[int]:
+        """Of each channel: edges at which it has a row open after its commands."""
+        return self.dram.open_edges
+
     def post(self, owner: Any, stream: int, bursts: list[int], *, is_write: bool) -> None:
         """Take a transfer of aligned bursts."""
         size = self.dram.chips.access_bytes

@@ -32,7 +32,7 @@ class Rows:
     """Makes rows of a sweep from a result."""
 
     def __init__(self, result: dict[str, Any]) -> None:
-        self._result = {name: result[name] for name in result if name != "cost_sources"}
+        self._result = {name: result[name] for name in result if name not in ("cost_sources", "dram_sources")}
 
     def ran(self, point: int, axes: dict[str, Any], objectives: dict[str, float], status: str = "ok") -> dict[str, Any]:
         """A point with these objectives."""
