@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
 from dsasim.baseline.gpu_table import Gpu
+from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.dense_phase import Scope
@@ -59,6 +60,8 @@ class Baseline:
     energy_vs_dense_ratio: float
     iso_area: IsoArea | None
     gpu: tuple[GpuBaseline, ...]
+    peak: Peak
+    """The design's own, which the normalised ratios of `gpu` divide by."""
 
 
 def dense_baseline(
@@ -89,6 +92,7 @@ def dense_baseline(
         energy_vs_dense_ratio=dense_cost.energy_pj["total"] / cost.energy_pj["total"],
         iso_area=widened,
         gpu=gpu_baselines(arch, trace, selection, machine.attention_cycles, compared_gpus() if gpus is None else gpus),
+        peak=peak_of(arch),
     )
 
 

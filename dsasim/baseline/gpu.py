@@ -2,26 +2,26 @@
 
 A layer's attention on one GPU takes max(FLOPs / (peak * efficiency * occupancy), bytes / bandwidth) + launches.
 FLOPs count 4 * d_head a position; the fused kernel leaves out those beyond the diagonal of a causal layer. Bytes are
-Q, K, V and O in fp16, and for the unfused kernels four passes over the scores too. Efficiencies are measured ones
-(tables/gpus.yaml).
+Q, K, V and O in fp16 (a profile's own type), and for the unfused kernels four passes over the scores too. Efficiencies
+are measured ones (tables/gpus.yaml).
 Occupancy: a kernel's blocks of 128 query rows of a head are dealt out to the SMs in waves, so a batch of one, which is
 what a trace holds, leaves most of a big GPU idle (grid of FlashAttention-2, Dao, arXiv 2307.08691, section 3.2).
 
 A GPU has hundreds of times the peak and bandwidth of a small accelerator, so the raw ratio alone compares sizes. The
-peak-normalised ratio is the raw one times the GPU's peak over ours, as if so many of our machines worked at once that
-they made the GPU's peak; the bandwidth-normalised ratio does the same with memory bandwidth.
+peak-normalised ratio is the raw one times the GPU's peak over ours (all our MACs, those of the prediction too:
+`baseline.peak`), as if so many of our machines worked at once that they made the GPU's peak; the bandwidth-normalised
+ratio does the same with memory bandwidth.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
+from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.sourced import FROM_MEMORY, provenance
-from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.trace.attention import AttentionTrace
 
-FP16_BYTES = 2
 BLOCK_ROWS = 128
 """Query rows, and in unfused products keys too, of one thread block: a usual tile of tensor-core kernels, assumed."""
 
@@ -63,13 +63,15 @@ class GpuBaseline:
     """Dense attention of a run on one GPU; ratios are GPU time over ours, so above 1 we are faster.
 
     `launch_ns` is the part of `time_ns` that kernel launches take: on short inputs most of it. It is assumed, unless
-    `basis` is measured (a profile). `assumed` says that the peak, the bandwidth or the efficiency is, too.
+    `basis` is measured (a profile). `assumed` says that the peak, the bandwidth or the efficiency is, too;
+    `same_shape` that the efficiency was measured at shapes like the run's, not at another length, head size or mask.
     """
 
     gpu: str
     kernel: str
     basis: str
     assumed: bool
+    same_shape: bool
     time_ns: float
     launch_ns: float
     speedup_ratio: float
@@ -88,30 +90,26 @@ def gpu_baselines(
     """Each GPU with each kernel that it has an efficiency of, on the layers and heads of a run."""
     shapes = attention_shapes(trace, selection)
     ours_ns = attention_cycles / float(arch.clock_ghz)
-    ours_tflops = 2 * arch.macs * float(arch.clock_ghz) / 1e3
-    ours_gbps = float(peak_bytes_per_cycle(arch)) * float(arch.clock_ghz)
-    return tuple(
-        _beside(gpu, kernel, shapes, ours_ns, ours_tflops, ours_gbps) for gpu in gpus for kernel in gpu.efficiencies
-    )
+    peak = peak_of(arch)
+    return tuple(_beside(gpu, kernel, shapes, ours_ns, peak) for gpu in gpus for kernel in gpu.efficiencies)
 
 
-def _beside(
-    gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: float, ours_tflops: float, ours_gbps: float
-) -> GpuBaseline:
+def _beside(gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: float, peak: Peak) -> GpuBaseline:
     time_ns = sum(attention_ns(gpu, kernel, shape) for shape in shapes)
     ratio = time_ns / ours_ns
-    reached = _reached(gpu, kernel, shapes[0])
+    reached = [_reached(gpu, kernel, shape) for shape in shapes]
     return GpuBaseline(
         gpu=gpu.name,
         kernel=kernel,
         basis="measured" if gpu.measured else "roofline",
-        assumed=gpu.assumed or reached.trust == FROM_MEMORY,
+        assumed=gpu.assumed or reached[0].trust == FROM_MEMORY,
+        same_shape=all(each.same_shape for each in reached),
         time_ns=time_ns,
         launch_ns=len(shapes) * LAUNCHES[kernel] * gpu.launch_ns,
         speedup_ratio=ratio,
-        peak_normalised_ratio=ratio * gpu.peak_fp16_tflops.value / ours_tflops,
-        bandwidth_normalised_ratio=ratio * gpu.memory_gbps.value / ours_gbps,
-        efficiency_source=provenance(reached.source, reached.trust),
+        peak_normalised_ratio=ratio * gpu.peak_fp16_tflops.value / peak.tflops,
+        bandwidth_normalised_ratio=ratio * gpu.memory_gbps.value / peak.memory_gbps,
+        efficiency_source=provenance(reached[0].source, reached[0].trust),
     )
 
 
@@ -141,15 +139,15 @@ def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape, density: float = 
         shape = replace(shape, causal=False)
     tflops = gpu.peak_fp16_tflops.value * _reached(gpu, kernel, shape).ratio * occupancy(gpu.sms, kernel, shape)
     compute_ns = density * shape.flops / (1e3 * tflops)
-    memory_ns = attention_bytes(kernel, shape) / gpu.memory_gbps.value
+    memory_ns = attention_bytes(kernel, shape, gpu.element_bytes) / gpu.memory_gbps.value
     return max(compute_ns, memory_ns) + LAUNCHES[kernel] * gpu.launch_ns
 
 
-def attention_bytes(kernel: str, shape: AttentionShape) -> int:
+def attention_bytes(kernel: str, shape: AttentionShape, element_bytes: int) -> int:
     """Bytes that a kernel must move: Q and O a head, K and V a kv head, and the passes over unfused scores."""
     vectors = 2 * shape.num_heads * shape.L_q + 2 * shape.num_kv_heads * shape.L_k
     scores = SCORE_PASSES[kernel] * shape.num_heads * shape.L_q * shape.L_k
-    return FP16_BYTES * (vectors * shape.d_head + scores)
+    return element_bytes * (vectors * shape.d_head + scores)
 
 
 def occupancy(sms: int, kernel: str, shape: AttentionShape) -> float:

@@ -28,6 +28,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
+ELEMENT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+
 LEAST_BUSY_SHARE = 0.05
 """Of a call's time, where launches alone would take longer than all of it: they overlap in a stream."""
 
@@ -39,7 +41,16 @@ class Strict(BaseModel):
 
 
 class MeasuredRow(Strict):
-    """One kernel on one shape; `density` is the share of positions it computes, prediction not included."""
+    """One kernel on one shape, and the GPU while it ran.
+
+    density             share of the positions seen that it computes, prediction not included
+    asked_density       the density that its mask was made for; blocks round it up
+    samples, trials     times taken of it: `samples` in each of `trials`
+    rejected            trials taken again because the SM clock moved
+    sm_mhz .. power_mw  medians over its trials; drift_ratio: how far the SM clock moved in them, of its highest
+    energy_uj           of one call, the whole board's; energy_above_idle_uj: without idle power over the same time
+    energy_basis        counter: NVML's energy counter; power: it did not move, power readings x time
+    """
 
     kernel: str
     L: Count
@@ -47,10 +58,21 @@ class MeasuredRow(Strict):
     d_head: Count
     causal: bool
     density: Annotated[float, Field(gt=0, le=1)]
+    asked_density: Annotated[float, Field(gt=0, le=1)] | None = None
     median_us: Positive
     p20_us: Positive
     p80_us: Positive
+    samples: Count | None = None
+    trials: Count | None = None
+    rejected: Annotated[int, Field(ge=0)] = 0
+    sm_mhz: float | None = None
+    memory_mhz: float | None = None
+    temperature_c: float | None = None
+    power_mw: float | None = None
+    drift_ratio: float | None = None
     energy_uj: Positive | None = None
+    energy_above_idle_uj: float | None = None
+    energy_basis: Literal["counter", "power"] | None = None
 
 
 class GpuProfile(Strict):
@@ -69,8 +91,11 @@ class GpuProfile(Strict):
     rows: tuple[MeasuredRow, ...]
 
 
-def read_profile(path: str | Path) -> GpuProfile:
-    """Read a profile; ConfigError names the file and the first thing that is wrong."""
+def read_profile(path: str | Path, *, complete: bool = True) -> GpuProfile:
+    """Read a profile; ConfigError names the file and the first thing that is wrong.
+
+    A `complete` one can stand for its GPU: it has a row of a dense kernel.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,7 +107,7 @@ def read_profile(path: str | Path) -> GpuProfile:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise ConfigError(f"{path}: not a GPU profile: {where}: {first['msg']}") from error
-    if not any(row.kernel in KERNEL_OF for row in profile.rows):
+    if complete and not any(row.kernel in KERNEL_OF for row in profile.rows):
         raise ConfigError(f"{path}: the GPU profile has no row of a dense kernel ({', '.join(KERNEL_OF)})")
     return profile
 
@@ -124,6 +149,7 @@ def measured_gpu(profile: GpuProfile, known: Gpu | None = None) -> Gpu:
         peak_fp16_tflops=SourcedNumber(profile.matmul_tflops, device, MEASURED),
         memory_gbps=SourcedNumber(profile.copy_gbps, device, MEASURED),
         launch_ns=1e3 * profile.launch_us,
+        element_bytes=ELEMENT_BYTES[profile.dtype],
         measured=True,
     )
     rows = {kernel: _fastest(gpu, profile, kernel, device) for kernel in LAUNCHES}

@@ -29,7 +29,10 @@ class Efficiency:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; `efficiencies` has a row a measurement of each of KERNELS, `measured` says they come from a profile."""
+    """One GPU; `efficiencies` has a row a measurement of each of KERNELS, `measured` says they come from a profile.
+
+    `element_bytes` are those of the type that its peak and efficiencies are of: fp16, but for a CPU's profile.
+    """
 
     name: str
     device_names: tuple[str, ...]
@@ -40,6 +43,7 @@ class Gpu:
     causal_factor: float
     efficiencies: dict[str, tuple[Efficiency, ...]]
     measured: bool = False
+    element_bytes: int = 2
 
     @property
     def assumed(self) -> bool:
@@ -49,11 +53,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Reached:
-    """An efficiency for one shape, and the measurement it comes from."""
+    """An efficiency for one shape, and the measurement it comes from.
+
+    `same_shape`: it was measured at this head size, causal or not as here, and at lengths on both sides of this one.
+    """
 
     ratio: float
     source: str
     trust: str
+    same_shape: bool
 
 
 def efficiency(gpu: Gpu, kernel: str, L: int, d_head: int, causal: bool) -> Reached:
@@ -70,7 +78,13 @@ def efficiency(gpu: Gpu, kernel: str, L: int, d_head: int, causal: bool) -> Reac
     near = sorted(
         (row for row in alike if abs((row.d_head or d_head) - d_head) == distance), key=lambda row: row.L or L
     )
-    return Reached(factor * _at_length(near, L), near[0].source, near[0].trust)
+    lengths = [row.L for row in near if row.L is not None]
+    same_shape = (
+        all((row.d_head, row.causal) == (d_head, causal) for row in near)
+        and bool(lengths)
+        and min(lengths) <= L <= max(lengths)
+    )
+    return Reached(factor * _at_length(near, L), near[0].source, near[0].trust, same_shape)
 
 
 def _at_length(rows: Sequence[Efficiency], L: int) -> float:

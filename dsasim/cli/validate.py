@@ -1,5 +1,6 @@
 """`dsasim validate`."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,7 +9,12 @@ from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trac
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dsasim.baseline.gpu_profile import GpuProfile
+    from dsasim.cli.inputs import TraceSelection
     from dsasim.config.schema import ArchConfig
+    from dsasim.validate.gpu.samples import Sample
     from dsasim.validate.result import Validation
 
 
@@ -29,20 +35,29 @@ def validate(
         bool, typer.Option("--trend", help="Time attention on the device too: does it follow density and length?")
     ] = False,
     profile: Annotated[
-        str | None, typer.Option(metavar="F.json", help="Time the device, write its profile for `run --gpu-profile`.")
+        str | None,
+        typer.Option(
+            metavar="F.json",
+            help="Time the device, write its profile for `run --gpu-profile`; one that is there is gone on with.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin nothing of the profile that would end later than this.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="F.csv", help="Write every time taken by --trend and --profile.")
     ] = None,
 ) -> None:
     """Compare every step of a run with PyTorch (extra `torch`); exit status 1 when one is off."""
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import STDOUT, write_text
 
-    if report == STDOUT:
-        raise ConfigError("--report -: a page is written to a file, not to stdout")
-    if profile == STDOUT:
-        raise ConfigError("--profile -: a profile is written to a file, not to stdout")
-    for path, flag in ((json, "--json"), (report, "--report"), (profile, "--profile")):
-        if path is not None:
-            check_writable(path, flag)
+    if minutes is not None and profile is None:
+        raise ConfigError("--minutes is for --profile, which was not asked for")
+    if csv is not None and not trend and profile is None:
+        raise ConfigError("--csv writes the times of --trend and --profile; neither was asked for")
+    _check_outputs({"--json": json, "--report": report, "--profile": profile, "--csv": csv})
     needs_torch()
+    known = _known_profile(profile)
 
     from dsasim.config.loader import load_arch
 
@@ -56,10 +71,16 @@ def validate(
 
     with LateProgress(f"validating {design.name} on {chosen.trace.meta.name}") as progress:
         result = run_checks(design, chosen.trace, chosen.layers, chosen.heads, device, progress)
+    samples = list["Sample"]()
     if trend:
-        result = _with_trend(result, design)
+        result, taken = _with_trend(result, design, chosen)
+        samples += taken
     if profile is not None:
-        write_text(profile, "--profile", _profile_json(result.device))
+        samples += _grown_profile(profile, known, result.device, minutes)
+    if csv is not None:
+        from dsasim.validate.gpu.samples import samples_csv
+
+        write_text(csv, "--csv", samples_csv(samples))
     if json is not None:
         write_text(json, "--json", validation_json(result))
     if report is not None:
@@ -72,24 +93,59 @@ def validate(
         raise DsasimError("\n".join(f"{check.name}: {check.detail}" for check in result.failures))
 
 
-def _with_trend(result: "Validation", design: "ArchConfig") -> "Validation":
-    """The checks, and after them the trend of measured times."""
+def _check_outputs(paths: "Mapping[str, str | None]") -> None:
+    """ConfigError for a file that cannot be written, and for anything but JSON on stdout."""
+    from dsasim.report.files import STDOUT, check_writable
+
+    for flag, path in paths.items():
+        if path == STDOUT and flag != "--json":
+            raise ConfigError(f"{flag} -: it is written to a file, not to stdout")
+        if path is not None:
+            check_writable(path, flag)
+
+
+def _with_trend(
+    result: "Validation", design: "ArchConfig", chosen: "TraceSelection"
+) -> "tuple[Validation, Sequence[Sample]]":
+    """The checks, after them the trend of measured times and the accelerator's break-even; and the raw times."""
     from dataclasses import replace
 
     from dsasim.report.progress import LateProgress
+    from dsasim.validate.break_even import check_break_even
     from dsasim.validate.gpu.trend import check_trend
 
     with LateProgress(f"timing attention on {result.device}") as progress:
-        return replace(result, checks=(*result.checks, check_trend(design, result.device, progress)))
+        trend = check_trend(design, result.device, progress)
+    with LateProgress("simulating shorter inputs") as progress:
+        shorter = check_break_even(design, chosen.trace, result.selection, progress)
+    return replace(result, checks=(*result.checks, trend.check, shorter)), trend.samples
 
 
-def _profile_json(device: str) -> str:
-    """A measured profile of the device."""
+def _known_profile(path: str | None) -> "GpuProfile | None":
+    """The profile to go on with, if there is one."""
+    from pathlib import Path
+
+    from dsasim.baseline.gpu_profile import read_profile
+
+    return read_profile(path, complete=False) if path is not None and Path(path).exists() else None
+
+
+def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: float | None) -> "Sequence[Sample]":
+    """Measure what the profile lacks, writing it after every shape; the raw times of what is new."""
+    from dsasim.report.files import write_text
     from dsasim.report.progress import LateProgress
+    from dsasim.report.style import new_console
     from dsasim.validate.gpu.profile import measure_profile
 
+    def save(grown: "GpuProfile") -> None:
+        write_text(path, "--profile", grown.model_dump_json(indent=1) + "\n")
+
     with LateProgress(f"measuring a profile on {device}") as progress:
-        return measure_profile(device, progress).model_dump_json(indent=1) + "\n"
+        measured = measure_profile(device, progress, known=known, minutes=minutes, save=save)
+    if measured.missing:
+        rows = f"{measured.missing} of {measured.missing + len(measured.profile.rows)} rows"
+        new_console(sys.stderr).print(f"{path} lacks {rows} still: run the command again to go on")
+    return measured.samples
 
 
 def needs_torch() -> None:

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from dsasim.api import RunResult
     from dsasim.baseline.dense import Baseline
     from dsasim.baseline.gpu import GpuBaseline
+    from dsasim.baseline.peak import Peak
     from dsasim.quality.measure import Quality
     from dsasim.sim.result import LayerReport, MachineResult
 
 WITH_MACS = ("predictor", "pe_array")
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
+
+
+GPU_WORDS = (
+    "rooflines: published efficiencies, the time of a launch assumed; other shape: published of another length, head"
+    " size or mask; assumed: from memory or of another GPU"
+)
 
 
 def print_result(result: RunResult, console: Console) -> None:
@@ -32,8 +39,9 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))
     if result.baseline is not None:
-        console.print("dense attention on GPUs, batch 1; rooflines assume the time of a launch", style="bold")
+        console.print("dense attention on GPUs, batch 1", style="bold")
         console.print(_gpu_table(result.baseline.gpu))
+        console.print(f"{GPU_WORDS}; {peak_text(result.baseline.peak)}")
     console.print("each layer", style="bold")
     console.print(_layers_table(result.machine.layers))
 
@@ -171,9 +179,26 @@ def _gpu_table(baselines: Iterable[GpuBaseline]) -> Table:
     for entry in baselines:
         ratios = (entry.speedup_ratio, entry.peak_normalised_ratio, entry.bandwidth_normalised_ratio)
         took = (time_text(entry.time_ns), percent(entry.launch_ns / entry.time_ns))
-        basis = "assumed" if entry.assumed else entry.basis
-        table.add_row(entry.gpu, entry.kernel, *took, *map(times, ratios), basis)
+        table.add_row(
+            entry.gpu, entry.kernel, *took, *map(times, ratios), gpu_basis(entry.basis, entry.assumed, entry.same_shape)
+        )
     return table
+
+
+def gpu_basis(basis: str, assumed: bool, same_shape: bool) -> str:
+    """What a GPU's time rests on, the weakest of it: assumed figures, figures of another shape, or its basis."""
+    if assumed:
+        return "assumed"
+    return basis if same_shape else {"roofline": "other shape", "measured": "extrapolated"}[basis]
+
+
+def peak_text(peak: Peak) -> str:
+    """What the normalised ratios divide by: which MACs count, each as how much of one of the PE array."""
+    own = f"{peak.array_macs:,} MACs of {peak.array_bits} bits"
+    if peak.predictor_macs and peak.predictor_bits is not None:
+        worth = (peak.array_bits / peak.predictor_bits) ** 2
+        own += f" and {peak.predictor_macs:,} of {peak.predictor_bits} for the prediction, {worth:g} to one"
+    return f"our peak: {own}: {peak.tflops:.3g} TFLOP/s; our DRAM: {peak.memory_gbps:.3g} GB/s"
 
 
 def _layers_table(layers: tuple[LayerReport, ...]) -> Table:

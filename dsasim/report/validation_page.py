@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
-from dsasim.report.validation import FIGURES, cell_text, figure_text, open_checks, title, verdict
+from dsasim.report.validation import (
+    FIGURES,
+    LIMITS,
+    cell_text,
+    figure_text,
+    gate_text,
+    heading,
+    open_checks,
+    title,
+    verdict,
+)
 from dsasim.validate.check import Table
 from dsasim.validate.result import Validation
 
@@ -32,9 +42,11 @@ svg .passed { fill: var(--passed) } svg .failed { fill: var(--failed) } svg .mea
 """
 
 WORDS = """max abs: largest difference. max rel: largest difference over the reference, whose magnitude counts as at
-least a thousandth of its largest. rel L2: norm of the difference over that of the reference, the worst head's. 1-cos:
-one minus the cosine of the angle between both. Gates hold for every head (model's output and float64: for every row
-too). Exact: nothing may differ. NaN never passes, and skipped is not passed."""
+least a thousandth of its largest. RMSE: root of the mean squared difference. rel L1: sum of the differences over that
+of the reference's magnitudes. rel L2: norm of the difference over that of the reference. 1-cos: one minus the cosine of
+the angle between both. Each is the worst head's. Gates are of rel. L2 and hold for every head (model's output and
+float64: for every row too); of 16-bit stores and arithmetic no value may be off by more than both 0.01 and 1 % either.
+Exact: nothing may differ. NaN never passes, and skipped is not passed."""
 
 AXIS_LOW, AXIS_HIGH = -9, 0
 """Powers of ten that the axis of errors spans."""
@@ -47,6 +59,7 @@ def validation_page(result: Validation) -> str:
         f"<h1>{escape(title(result))}</h1>",
         f'<p><span class="verdict {status}">{escape(verdict(result))}</span></p>',
         *_complaints(result),
+        f"<p>{escape(LIMITS)}</p>",
         "<h2>Every step against PyTorch</h2>",
         _summary(result),
         f'<p class="soft">{WORDS}</p>',
@@ -81,7 +94,7 @@ def _complaints(result: Validation) -> Iterator[str]:
 def _summary(result: Validation) -> str:
     rows = []
     for check in result.checks:
-        gate = "exact" if "different" in check.figures else "" if check.gate is None else f"{check.gate:g}"
+        gate = gate_text(check)
         status = f'<td class="text {check.status}">{check.status}</td>'
         figures = "".join(f"<td>{escape(figure_text(check, name))}</td>" for name in FIGURES)
         rows.append(f'<tr><td class="text">{escape(check.title)}</td>{status}{figures}<td>{gate}</td></tr>')
@@ -124,14 +137,14 @@ def _tables(result: Validation) -> Iterator[str]:
             yield f"<h2>{escape(check.title)}</h2>"
         for table in check.tables:
             if not table.detail:
-                yield f"<p>{escape(table.title)}</p>{_table(table)}"
+                yield f"<p>{escape(heading(table, result))}</p>{_table(table)}"
         if check.detail and check in open_checks(result):
             yield f"<p>{escape(check.detail)}</p>"
     yield "<h2>In detail</h2>"
     for check in result.checks:
         for table in check.tables:
             if table.detail:
-                words = f"{check.title}: {table.title} ({len(table.rows)})"
+                words = f"{check.title}: {heading(table, result)}, {len(table.rows)} rows"
                 yield f"<details><summary>{escape(words)}</summary>{_table(table)}</details>"
 
 
@@ -148,13 +161,30 @@ def _provenance(result: Validation) -> str:
         "design": f"{result.arch_name}, sha256 {result.arch_sha256}",
         "trace": f"{trace.name} ({trace.kind}), sha256 {trace.sha256}",
         "model": trace.model,
-        "layers, heads": "; ".join(f"{layer}: {len(heads)}" for layer, heads in result.selection.items()),
+        "heads of layer": "; ".join(
+            f"{layer}: {', '.join(map(str, heads))}" for layer, heads in result.selection.items()
+        ),
+        **{f"layer {number}": str(shape) for number, shape in result.shapes.items()},
+        "source of dsasim": f"sha256 {result.source_sha256}",
         "device": result.device,
+        **{f"device {key.replace('_', ' ')}": str(value) for key, value in result.machine.items()},
         **result.versions,
-        **{key: value for key, value in trace.provenance.items() if isinstance(value, str)},
+        "trace: weights": _weights(trace.provenance),
+        **{f"trace: {key.replace('_', ' ')}": _words(value) for key, value in trace.provenance.items()},
     }
     body = "".join(
         f'<tr><td class="text soft">{escape(key)}</td><td class="text"><code>{escape(value)}</code></td></tr>'
         for key, value in rows.items()
     )
     return f'<div class="wide"><table>{body}</table></div>'
+
+
+def _words(value: object) -> str:
+    """A value of the trace's provenance: a mapping as its pairs."""
+    return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _weights(provenance: Mapping[str, object]) -> str:
+    """The digest of the model's weights, or that the trace has none: its package and version name them then."""
+    named = [str(value) for key, value in provenance.items() if "weights" in key and "sha256" in key]
+    return ", ".join(named) or "no sha256 in the trace"

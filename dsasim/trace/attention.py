@@ -206,18 +206,22 @@ class LayerTrace:
     def given_bits(self, head: int) -> NDArray[np.uint8] | None:
         """The stored keep mask of a head as packed bits uint8 [L_q, ceil(L_k / 8)], bits beyond L_k cleared.
 
-        TraceError when it keeps a position that is not allowed.
+        TraceError when it keeps a position that is not allowed; the first is named.
         """
         if self._name("keep") not in self.source:
             return None
         keep = clear_padding(self.source.read(self._name("keep"), head), self.L_k)
-        forbidden = 0
+        forbidden, place = 0, ""
         for first, num_rows, _ in self.row_blocks():
             outside = keep[first : first + num_rows] & ~pack_bits(self.allowed(first, num_rows))
+            if outside.any() and not place:
+                row, key = np.argwhere(np.unpackbits(outside, axis=1))[0]
+                place = f"row {first + row} key {key}"
             forbidden += int(np.bitwise_count(outside).sum(dtype=np.int64))
         if forbidden:
             where = f"{self.source.path}: layer {self.number} head {head}"
-            raise TraceError(f"{where}: the keep mask keeps {forbidden} positions that are not allowed")
+            counted = "1 position that is" if forbidden == 1 else f"{forbidden} positions that are"
+            raise TraceError(f"{where}: the keep mask keeps {counted} not allowed, the first {place}")
         return keep
 
     def predictor(self, sigma: Decimal) -> FittedPredictor | None:

@@ -14,17 +14,20 @@ Cell = str | int | float | None
 class Table:
     """Rows under named columns; the first columns say what a row is about.
 
-    A `detail` is too long for a terminal: it is in the JSON and on the page only.
+    A `detail` is too long for a terminal: it is in the JSON and on the page only. `data` says what the rows are of
+    where that is not the trace: real and synthetic data are told apart beside every table.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     detail: bool = False
+    data: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The rows as objects keyed by column."""
-        return {"title": self.title, "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"title": self.title} | ({"data": self.data} if self.data else {}) | {"rows": rows}
 
 
 @dataclass(frozen=True)

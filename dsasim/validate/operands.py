@@ -1,4 +1,4 @@
-"""Is every number that the chosen heads are made of finite?"""
+"""Is every number that the chosen heads are made of finite, and every key that a stored mask keeps allowed?"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,11 +8,11 @@ from dsasim.trace.attention import LayerTrace
 from dsasim.validate.check import Check
 from dsasim.validate.subject import Subject
 
-NAME, TITLE = "operands", "every stored number is finite"
+NAME, TITLE = "operands", "every stored value is valid"
 
 
 def check_operands(subject: Subject) -> list[Check]:
-    """Read all that the other checks read; NaN or Inf anywhere fails, naming the tensor, the head and the place."""
+    """Read all that the other checks read; what is wrong fails, naming the tensor or layer, the head and the place."""
     values = 0
     for layer, head in subject.heads():
         try:
@@ -23,6 +23,8 @@ def check_operands(subject: Subject) -> list[Check]:
 
 
 def _arrays(subject: Subject, layer: LayerTrace, head: int) -> Iterator[Any]:
+    if not layer.has_qkv or subject.arch.predictor.method == "given":
+        yield from (bits for bits in (layer.given_bits(head),) if bits is not None)
     if not layer.has_qkv:
         return
     yield layer.q(head)

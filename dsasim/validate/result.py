@@ -1,7 +1,7 @@
 """The outcome of a validation: what was validated with what, and every check."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsasim.trace.attention import TraceMeta
@@ -11,9 +11,30 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Sizes of a layer, and the type its Q, K and V are stored in (bits: a trace of masks)."""
+
+    num_heads: int
+    num_kv_heads: int
+    L_q: int
+    L_k: int
+    d_head: int
+    causal: bool
+    stored: str
+
+    def __str__(self) -> str:
+        length = f"{self.L_q}" if self.L_q == self.L_k else f"{self.L_q} x {self.L_k}"
+        kind = "causal" if self.causal else "bidirectional"
+        heads = f"{self.num_heads} heads ({self.num_kv_heads} kv)"
+        return f"L {length}, {heads}, d_head {self.d_head}, {kind}, {self.stored}"
+
+
+@dataclass(frozen=True)
 class Validation:
     """`selection` is layer number -> query heads; `versions` name dsasim, Python and the libraries that computed.
 
+    `machine` is the device's name and, of a GPU, its driver and clocks; `source_sha256` stands for the commit; `shapes`
+    are those of the chosen layers.
     `notes` must stand beside the figures (`trace.notes`).
     """
 
@@ -24,6 +45,9 @@ class Validation:
     device: str
     versions: Mapping[str, str]
     checks: tuple[Check, ...]
+    machine: Mapping[str, str | int] = field(default_factory=dict)
+    source_sha256: str = ""
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,14 +70,21 @@ class Validation:
         return {
             "schema_version": SCHEMA_VERSION,
             "dsasim_version": self.versions["dsasim"],
+            "source_sha256": self.source_sha256,
             "status": "failed" if self.failures else "passed",
             "arch": self.arch_name,
             "arch_sha256": self.arch_sha256,
             "trace": {key: getattr(self.trace, key) for key in ("name", "sha256", "kind", "model")}
             | {"provenance": dict(self.trace.provenance)},
-            "layers": [{"layer": number, "heads": list(heads)} for number, heads in self.selection.items()],
+            "layers": [
+                {"layer": number, "heads": list(heads)} | asdict(self.shapes[number])
+                if number in self.shapes
+                else {"layer": number, "heads": list(heads)}
+                for number, heads in self.selection.items()
+            ],
             "notes": list(self.notes),
             "device": self.device,
+            "machine": dict(self.machine),
             "versions": dict(self.versions),
             "checks": [check.to_json() for check in self.checks],
         }

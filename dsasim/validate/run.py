@@ -1,27 +1,27 @@
 """All checks of a design on a trace, one after the other."""
 
-import platform
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 
 import torch
 
-import dsasim
 from dsasim.api import chosen_heads, effective_arch
 from dsasim.config.resolved import arch_sha256
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.sim.engine import Progress
-from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.notes import trace_notes
 from dsasim.validate.check import Check, skipped
+from dsasim.validate.gpu.machine import device_name, driver_and_clocks
+from dsasim.validate.gpu.sensors import open_sensors
 from dsasim.validate.keep_mask import check_keep_mask
 from dsasim.validate.mask_quality import check_mask_quality
 from dsasim.validate.model_output import check_model_output
 from dsasim.validate.operands import check_operands
 from dsasim.validate.predictor_scores import check_predictor_scores
 from dsasim.validate.predictor_weights import check_predictor_weights
-from dsasim.validate.result import Validation
+from dsasim.validate.provenance import source_sha256, versions
+from dsasim.validate.result import Shape, Validation
 from dsasim.validate.sparse_output import check_sparse_output
 from dsasim.validate.subject import Subject
 
@@ -37,8 +37,6 @@ STEPS: tuple[Step, ...] = (
     check_mask_quality,
 )
 """In the order of the report; the first must pass for the others to be made."""
-
-LIBRARIES = ("torch", "numpy", "numba")
 
 
 def validate(
@@ -72,11 +70,19 @@ def validate(
         trace=trace.meta,
         selection=selection,
         device=subject.device,
-        versions={"dsasim": dsasim.__version__, "python": platform.python_version()}
-        | {library: version(library) for library in LIBRARIES},
+        machine={"name": device_name(subject.device)} | driver_and_clocks(open_sensors(subject.device)),
+        source_sha256=source_sha256(),
+        versions=versions(),
+        shapes={layer.number: shape_of(layer) for layer in subject.layers},
         checks=tuple(_checks(subject)),
         notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
     )
+
+
+def shape_of(layer: LayerTrace) -> Shape:
+    """The sizes of a layer, and the type that its operands are stored in."""
+    stored = layer.source.read(f"layer.{layer.number}.q", 0).dtype.name if layer.has_qkv else "bits"
+    return Shape(layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.causal, stored)
 
 
 def chosen_device(device: str) -> str:
@@ -91,7 +97,7 @@ def _checks(subject: Subject) -> list[Check]:
     first, *others = STEPS
     checks = first(subject)
     if any(check.status == "failed" for check in checks):
-        return [*checks, skipped("other_checks", "all other checks", "the trace holds what is not a number")]
+        return [*checks, skipped("other_checks", "all other checks", "the trace holds a value that is not valid")]
     for step in others:
         checks += step(subject)
     return checks

@@ -47,12 +47,18 @@ def test_scores_through_memory_bound_the_unfused_kernels(gpu: Gpu) -> None:
     """4 passes over 2 x 1024 x 1024 scores of 2 bytes and 8 matrices of 1024 x 64: 17.8 MB, at 1 GB/s 17.8 ms."""
     slow = replace(gpu, memory_gbps=SourcedNumber(1.0, "here", "B"))
     moved = 2 * (4 * 2 * 1024**2 + 8 * 1024 * 64)
-    assert attention_bytes("unfused", SHAPE) == moved
+    assert attention_bytes("unfused", SHAPE, 2) == moved
     assert attention_ns(slow, "unfused", SHAPE) == moved + 3 * 5000
 
 
 def test_keys_of_a_group_are_read_once() -> None:
-    assert attention_bytes("fused", replace(SHAPE, num_kv_heads=1)) == 2 * (4 + 2) * 1024 * 64
+    assert attention_bytes("fused", replace(SHAPE, num_kv_heads=1), 2) == 2 * (4 + 2) * 1024 * 64
+
+
+def test_numbers_of_four_bytes_are_twice_as_much_traffic(gpu: Gpu) -> None:
+    slow = replace(gpu, memory_gbps=SourcedNumber(1.0, "here", "B"))
+    half, single = (attention_ns(replace(slow, element_bytes=size), "unfused", SHAPE) - 3 * 5000 for size in (2, 4))
+    assert single == pytest.approx(2 * half)
 
 
 def test_only_the_fused_kernel_leaves_out_what_lies_beyond_the_diagonal(gpu: Gpu) -> None:
@@ -102,7 +108,7 @@ def test_a_run_has_every_gpu_with_both_kernels() -> None:
     ours_ns = result.machine.cycles / float(arch.clock_ghz)
     for entry, known in zip(entries[::2], load_gpus(), strict=True):
         assert entry["speedup_ratio"] == pytest.approx(entry["time_ns"] / ours_ns)
-        peak = known.peak_fp16_tflops.value / (2e-3 * arch.macs * float(arch.clock_ghz))
+        peak = known.peak_fp16_tflops.value / 1.088  # 256 MACs of 16 bits, 4608 of 4 bits
         assert entry["peak_normalised_ratio"] == pytest.approx(entry["speedup_ratio"] * peak)
         assert entry["basis"] == "roofline"
         assert entry["launch_ns"] == 5000
@@ -127,6 +133,19 @@ def test_every_efficiency_says_where_it_is_from() -> None:
             assert all(0 < row.ratio < 1.1 and row.source and row.trust in "ABCD" for row in rows)
     orin = load_gpus()[-1]
     assert orin.assumed
+
+
+def test_an_efficiency_of_another_shape_says_so(gpu: Gpu) -> None:
+    """Measured at 512 and 2048, head size 64, not causal; one whose source names no shape fits none."""
+    measured = replace(gpu, efficiencies={"fused": (reached(512, 0.4), reached(2048, 0.6))})
+    of = {
+        (L, d_head, causal): efficiency(measured, "fused", L, d_head, causal).same_shape
+        for L, d_head, causal in [(512, 64, False), (1024, 64, False), (511, 64, False), (2049, 64, False)]
+        + [(1024, 128, False), (1024, 64, True)]
+    }
+    assert list(of.values()) == [True, True, False, False, False, False]
+    best = replace(gpu, efficiencies={"fused": (reached(None, 0.7, causal=None, d_head=None),)})
+    assert not efficiency(best, "fused", 1024, 64, causal=False).same_shape
 
 
 def test_what_is_assumed_says_so() -> None:

@@ -93,3 +93,10 @@ def test_a_user_s_profile_is_compared(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(profile()))
     assert [gpu.name for gpu in compared_gpus([path]) if gpu.measured] == ["H100"]
+
+
+def test_a_cpu_s_numbers_have_four_bytes() -> None:
+    sizes = [
+        measured_gpu(GpuProfile.model_validate(profile(dtype=dtype))).element_bytes for dtype in ("float16", "float32")
+    ]
+    assert sizes == [2, 4]

@@ -12,7 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 torch = pytest.importorskip("torch")
 
+from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.digest import content_digest
+from dsasim.trace.packing import pack_bits
+from dsasim.trace.store import write_trace
 from dsasim.trace.tensors import MappedTensors, MemoryTensors
 
 SELECTED = ("dsa-decoupled", "minilm-l128", "--device", "cpu", "--layers", "0,5", "--heads", "0-1")
@@ -42,7 +45,10 @@ def test_a_shipped_trace_passes(dsasim: Callable, tmp_path: Path) -> None:
     assert max(map(len, done.out.splitlines())) <= 100
     said = json.loads(figures.read_text())
     assert said["status"] == "passed"
-    assert said["layers"] == [{"layer": 0, "heads": [0, 1]}, {"layer": 5, "heads": [0, 1]}]
+    sizes = {"num_heads": 12, "num_kv_heads": 12, "L_q": 128, "L_k": 128, "d_head": 32, "causal": False}
+    assert said["layers"] == [{"layer": number, "heads": [0, 1], "stored": "float16"} | sizes for number in (0, 5)]
+    assert said["machine"]["name"]
+    assert re.fullmatch("[0-9a-f]{64}", said["source_sha256"])
     assert {"dsasim", "python", "torch", "numpy", "numba"} <= set(said["versions"])
     assert str(tmp_path) not in figures.read_text() + page.read_text()
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", figures.read_text() + page.read_text())
@@ -115,3 +121,23 @@ def test_without_torch_one_line_names_the_command(dsasim: Callable, monkeypatch:
     assert done.status == 2
     assert done.err.count("\n") == 1
     assert 'pip install "dsasim[torch]"' in done.err
+
+
+def test_a_mask_that_keeps_what_is_not_allowed_ends_with_1(dsasim: Callable, tmp_path: Path) -> None:
+    """One bit above the diagonal of a causal layer: named by layer, head, row and key."""
+    keep = np.tril(np.ones((2, 50, 50), dtype=bool))
+    keep[1, 7, 30] = True
+    path = tmp_path / "masks.safetensors"
+    layer = MaskArrays(4, pack_bits(keep), 50, 16, 2, causal=True)
+    write_trace(path, [layer], kind="mask", model="m", provenance={})
+    done = dsasim("validate", "dsa-decoupled", str(path))
+    assert done.status == 1
+    words = "layer 4 head 1: the keep mask keeps 1 position that is not allowed, the first row 7 key 30"
+    assert f"operands: {words}" in done.err.replace(f"{path}: ", "")
+
+
+def test_every_report_says_what_it_cannot_validate(dsasim: Callable, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    done = dsasim("validate", *SELECTED, "--report", str(page))
+    for text in (done.out, page.read_text()):
+        assert "can validate is the accelerator" in " ".join(text.split())

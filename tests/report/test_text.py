@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dsasim.baseline.peak import peak_of
 from dsasim.config.loader import load_arch
 from dsasim.cost.model import Cost
 from dsasim.report.style import energy_text, new_console, time_text, times
-from dsasim.report.text import density, print_result
+from dsasim.report.text import density, gpu_basis, print_result
 from dsasim.sim.result import HeadReport, LayerReport, MachineResult, UnitReport
 
 
@@ -65,6 +66,7 @@ def result(**changes: Any) -> Any:
             energy_vs_dense_ratio=3.0,
             iso_area=SimpleNamespace(lanes=5, cycles=2000, speedup_ratio=2.0),
             gpu=(),
+            peak=peak_of(load_arch("dsa-decoupled")),
         ),
         "scope": "attention",
         "notes": (),
@@ -176,3 +178,11 @@ def test_notes_stand_under_the_title() -> None:
     lines = printed(result(notes=("synthetic: made by a rule",))).split("\n")
     assert lines[1] == "synthetic: made by a rule"
     assert "synthetic" not in printed(result())
+
+
+def test_what_a_gpu_s_time_rests_on_is_said_by_its_weakest_part() -> None:
+    assert gpu_basis("roofline", assumed=False, same_shape=True) == "roofline"
+    assert gpu_basis("roofline", assumed=False, same_shape=False) == "other shape"
+    assert gpu_basis("roofline", assumed=True, same_shape=True) == "assumed"
+    assert gpu_basis("measured", assumed=False, same_shape=True) == "measured"
+    assert gpu_basis("measured", assumed=False, same_shape=False) == "extrapolated"

@@ -77,7 +77,10 @@ def test_a_keep_mask_may_stand_beside_real_tensors(make_layer, write):
 
 def test_a_keep_mask_that_keeps_forbidden_positions_is_refused(make_layer, write):
     layer = open_trace(write(make_layer(L_q=4, L_k=4, causal=True, keep=np.ones((4, 4, 4), dtype=bool)))).layer(3)
-    with pytest.raises(TraceError, match=r"small\.safetensors: layer 3 head 1: .* keeps 6 positions .* not allowed$"):
+    with pytest.raises(
+        TraceError,
+        match=r"small\.safetensors: layer 3 head 1: .* keeps 6 positions .* not allowed, the first row 0 key 1$",
+    ):
         layer.given_bits(1)
 
 

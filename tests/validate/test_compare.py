@@ -12,7 +12,11 @@ def test_figures_by_hand() -> None:
     error = HeadError.of(3, 1, np.array([[3.0, 4.1], [0.0, 1.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
     assert error.max_abs == pytest.approx(0.1)
     assert error.max_rel == pytest.approx(0.025)
+    assert error.rmse == pytest.approx(0.05)
+    assert error.rel_l1 == pytest.approx(0.1 / 8)
     assert error.rel_l2 == pytest.approx(0.1 / math.sqrt(26))
+    assert error.values_off == 1
+    assert str(error.worst_value) == "row 0 column 1 is 4.1, reference 4"
     assert (error.worst_row, error.worst_row_rel_l2) == (0, pytest.approx(0.02))
     assert error.cosine == pytest.approx((25.4 + 1) / math.sqrt((9 + 4.1**2 + 1) * 26))
 
@@ -29,7 +33,8 @@ def test_nan_and_inf_never_pass(bad: float, side: str) -> None:
     arrays[side][2, 1] = bad
     check = compared("x", "x", [HeadError.of(5, 2, **arrays)], gate=1e9)
     assert check.status == "failed"
-    assert check.detail == "layer 5 head 2 row 2: NaN or Inf"
+    there = {"found": f"{bad}, reference 1", "reference": f"1, reference {bad}"}[side]
+    assert check.detail == f"layer 5 head 2 row 2: NaN or Inf: row 2 column 1 is {there}"
     assert check.figures["rel_l2"] is None
 
 
@@ -46,9 +51,29 @@ def test_one_bad_row_fails_unless_heads_alone_are_gated() -> None:
     found[42] *= 1.05
     error = HeadError.of(1, 0, found, reference)
     assert error.rel_l2 == pytest.approx(0.005)
-    failed = compared("x", "x", [error], 0.01)
+    failed = compared("x", "x", [error], 0.011)
     assert (failed.status, failed.detail.split(":")[0]) == ("failed", "layer 1 head 0 row 42")
-    assert compared("x", "x", [error], 0.01, rows=False).status == "passed"
+    assert compared("x", "x", [error], 0.011, rows=False).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("value", "reference", "off"),
+    [(0.0101, 0.0, 1), (0.0099, 0.0, 0), (10.2, 10.0, 1), (10.09, 10.0, 0), (0.105, 0.1, 0)],
+    ids=["abs above", "abs below", "both above", "rel below", "abs below, rel above"],
+)
+def test_one_value_off_by_both_fails_a_16_bit_gate_only(value: float, reference: float, off: int) -> None:
+    """Beside values of 100, none of these moves the rel. L2 beyond 1e-2."""
+    sound = np.full((8, 8), 100.0)
+    sound[3, 5] = reference
+    found = sound.copy()
+    found[3, 5] = value
+    error = HeadError.of(1, 2, found, sound)
+    assert error.values_off == off
+    check = compared("x", "x", [error], 1e-2)
+    assert check.status == ("failed" if off else "passed")
+    if off:
+        assert check.detail.startswith(f"layer 1 head 2 row 3 column 5 is {value:g}, reference {reference:g}: 1 value")
+    assert compared("x", "x", [error], 0.9e-2).status == "passed"
 
 
 def test_zeros_for_zeros_are_exact_and_anything_else_is_not() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schema import ArchConfig
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
@@ -14,6 +15,7 @@ from dsasim.report.html.parts import Cards, Chart, Choice, Folded, Heading, Note
 from dsasim.report.html.roofline import roofline
 from dsasim.report.html.summary import headline, trust, warnings
 from dsasim.report.html.units import busy_over_time, owners_over_time, shown_units, unit_cycles
+from dsasim.report.text import peak_text
 from dsasim.sim.over_time import OverTime
 
 Result = Mapping[str, Any]
@@ -22,8 +24,15 @@ NOT_SEEN = "A result holds totals only: `dsasim run --report F.html` looks on wh
 
 GPU_NOTE = (
     "Ratios are the GPU's time over ours: above 1 the design is faster. A raw ratio compares sizes; a normalised one "
-    "is for as many of the design as reach the GPU's peak or bandwidth."
+    "is for as many of the design as reach the GPU's peak or bandwidth. Basis roofline: published efficiencies, and "
+    "launches whose time is assumed; measured: a profile. Same shape false: the efficiency is of another length, head "
+    "size or mask. Assumed true: it, a peak or a bandwidth is from memory or of another GPU."
 )
+
+
+def _peak_notes(baseline: Result) -> list[str]:
+    """What the normalised ratios divide by; results of older versions do not say."""
+    return [peak_text(Peak(**baseline["peak"]))] if "peak" in baseline else []
 
 
 def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[MaskPicture] = ()) -> Page:
@@ -61,7 +70,7 @@ def _beside(result: Result) -> Iterator[Section]:
     if baseline is not None:
         parts: list[Part] = [Chart("baselines", baseline_cycles(result))]
         if baseline["gpu"]:
-            parts += [Heading("GPUs"), Notes([GPU_NOTE]), gpu_table(baseline["gpu"])]
+            parts += [Heading("GPUs"), Notes([GPU_NOTE, *_peak_notes(baseline)]), gpu_table(baseline["gpu"])]
         words = (
             "Dense machines keep every allowed position and do without predictor, mask generator and scheduler; "
             f"with the same MACs the faster dataflow is {baseline['dense_mapping'].replace('_', '-')}."

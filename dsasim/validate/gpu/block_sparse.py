@@ -28,13 +28,32 @@ def kept_blocks(keep: Any, block: int) -> Any:
     return padded.view(num_heads, -(-L_q // block), block, -(-L_k // block), block).any(4).any(2)
 
 
-def block_mask(blocks: Any, block: int, L_q: int, L_k: int) -> BlockMask:
-    """FlexAttention's mask of whole blocks, from bool [num_heads, blocks of rows, blocks of keys]."""
-    counts = blocks.sum(-1, dtype=torch.int32)[None]
-    order = blocks.to(torch.int32).sort(dim=-1, descending=True, stable=True).indices.to(torch.int32)[None]
+def block_mask(blocks: Any, block: int, L_q: int, L_k: int, causal: bool = False) -> BlockMask:
+    """FlexAttention's mask of whole blocks, from bool [num_heads, blocks of rows, blocks of keys].
+
+    A `causal` one is of blocks on and below the diagonal; those on it are computed in part.
+    """
+    partial = blocks & torch.eye(*blocks.shape[1:], dtype=torch.bool, device=blocks.device) & causal
+    (some, some_keys), (full, full_keys) = _listed(partial), _listed(blocks & ~partial)
     return BlockMask.from_kv_blocks(
-        torch.zeros_like(counts), torch.zeros_like(order), counts, order, BLOCK_SIZE=block, seq_lengths=(L_q, L_k)
+        some,
+        some_keys,
+        full,
+        full_keys,
+        BLOCK_SIZE=block,
+        mask_mod=_up_to_the_row if causal else None,
+        seq_lengths=(L_q, L_k),
     )
+
+
+def _listed(blocks: Any) -> tuple[Any, Any]:
+    """How many blocks each row of blocks has, and which, those first: int32 with a batch of one."""
+    order = blocks.to(torch.int32).sort(dim=-1, descending=True, stable=True).indices
+    return blocks.sum(-1, dtype=torch.int32)[None], order.to(torch.int32)[None]
+
+
+def _up_to_the_row(_batch: Any, _head: Any, row: Any, key: Any) -> Any:
+    return row >= key
 
 
 def compiled_flex_attention() -> Any:

@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
+from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.vector_kernel import column_vector_attention
 from dsasim.validate.gpu.vectors import encode
 
@@ -60,3 +61,19 @@ def test_half_precision():
     out = column_vector_attention(q, k, v, encode(keep, 8), 0.125)
     expected = exact(q, k, v, keep, 0.125)
     assert torch.linalg.norm(out.double() - expected) < 1e-2 * torch.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rows", [4, 8])
+def test_the_column_vectors_of_a_case_are_the_mask_it_says(rows, causal):
+    """Each group keeps max(1, ceil(density x seen by its last row)); the kernel agrees with float64 on it."""
+    case = Case(70, 2, 16, 0.1, "cpu", torch.float32, causal)
+    kept = case.vector_keys(rows)
+    seen = [min(rows * (group + 1), 70) if causal else 70 for group in range(-(-70 // rows))]
+    assert kept.sum(2).tolist() == [[-(-number // 10) for number in seen]] * 2
+    q, k, v = case.qkv
+    out = column_vector_attention(q, k, v, case.vectors(rows), case.scale)
+    mask = kept.repeat_interleave(rows, 1)[:, :70] & case.sees(torch.arange(70))
+    scores = (case.scale * q.double() @ k.double().mT).masked_fill(~mask, float("-inf"))
+    expected = torch.softmax(scores, -1).nan_to_num(0.0) @ v.double()
+    assert torch.allclose(out.double(), expected, atol=1e-5)

@@ -1,8 +1,6 @@
 """The trend's statistics by hand, a planted wrong order, and the accelerator on whole blocks."""
 
-import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +14,17 @@ from dsasim.report.validation import print_validation
 from dsasim.report.validation_page import validation_page
 from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention, kept_blocks, no_compiler
 from dsasim.validate.gpu.case import Case
-from dsasim.validate.gpu.kernels import UnavailableError, flex_blocks
-from dsasim.validate.gpu.machine import ENERGY_SECONDS, energy_uj
+from dsasim.validate.gpu.kernels import SPARSE, Kernel, UnavailableError, flex_blocks
 from dsasim.validate.gpu.timing import measure
-from dsasim.validate.gpu.trend import Point, beside_roofline, break_even, judged, mape, simulated_cycles, spearman
+from dsasim.validate.gpu.trend import beside_roofline, simulated
+from dsasim.validate.gpu.trend_report import Point, break_even_lengths, judged
 from dsasim.validate.result import Validation
+from dsasim.validate.statistics import break_even, mape, spearman
 
-POINT = Point(512, 1.0, 1.0, 100.0, 120.0, 30.0, 10_000, 100.0)
+POINT = Point(
+    L=512, density=1.0, block_density=1.0, num_blocks=32, dense_us=100.0, sparse_us=120.0, prediction_us=30.0,
+    cycles=10_000, sparse_roofline_us=100.0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def scaled(density, **changes):
         density=density,
         block_density=density,
         sparse_us=120 * density,
-        roofline_us=100 * density,
+        sparse_roofline_us=100 * density,
         cycles=int(10_000 * density),
         **changes,
     )
@@ -55,10 +57,29 @@ def test_mape_worked_example():
     assert mape([1, 2], [2, 1]) == pytest.approx(0.75)
 
 
-def test_break_even_counts_the_prediction():
+def test_break_even_worked_example():
+    ratios = [(64, 0.8), (128, 1.1), (256, 0.9), (512, 1.2), (1024, 2.0)]
+    assert break_even(ratios) == 512
+    assert break_even(ratios[:3]) is None
+    assert break_even([]) is None
+
+
+def test_break_even_counts_the_prediction_density_by_density():
     """At density 0.5 sparse takes 60 and prediction 30 of dense's 100; with a prediction of 40 it does not pay."""
-    assert break_even([POINT, scaled(0.5)]) == 512
-    assert break_even([POINT, scaled(0.5, prediction_us=40.0)]) is None
+    assert dict(break_even_lengths([POINT, scaled(0.5)])) == {1.0: None, 0.5: 512}
+    assert dict(break_even_lengths([POINT, scaled(0.5, prediction_us=40.0)])) == {1.0: None, 0.5: None}
+
+
+def test_ratios_for_the_same_peak_and_bandwidth():
+    """60 us of sparse attention over 5 us of 5,000 cycles: 12; 10 times the peak, twice the bandwidth: 120, 24."""
+    point = scaled(0.5, peak_ratio=10.0, bandwidth_ratio=2.0)
+    table = judged([POINT, point]).tables[2]
+    row = dict(zip(table.columns, table.rows[1], strict=True))
+    assert [row[name] for name in ("us", "raw", "for its peak", "for its GB/s")] == pytest.approx([5, 12, 120, 24])
+
+
+def test_every_table_says_that_its_data_are_synthetic():
+    assert all("synthetic" in table.data for table in judged([POINT, scaled(0.5)]).tables)
 
 
 def test_times_in_the_order_of_the_work_pass_and_others_fail():
@@ -75,16 +96,20 @@ def test_the_roofline_is_that_of_the_baselines_for_the_kept_blocks():
     h100 = next(gpu for gpu in load_gpus() if gpu.name == "H100")
     dense_us = 4 * 64 * 2 * 4096**2 / (989.4e6 * 0.748 * 64 / 132)
     points = [replace(POINT, L=4096, block_density=share) for share in (1.0, 0.25)]
-    found = [point.roofline_us for point in beside_roofline(points, h100)]
-    assert found == pytest.approx([dense_us + 5, dense_us / 4 + 5])
+    found = beside_roofline(points, h100, load_arch("dsa-decoupled"))
+    assert [point.sparse_roofline_us for point in found] == pytest.approx([dense_us + 5, dense_us / 4 + 5])
+    assert [point.dense_roofline_us for point in found] == pytest.approx([dense_us + 5] * 2)
+    assert found[0].peak_ratio == pytest.approx(989.4 / 1.088)
+    assert found[0].bandwidth_ratio == pytest.approx(3350 / 51.2)
 
 
 def test_a_reader_sees_the_figures_and_what_a_device_cannot_validate(validated, capsys):
-    judgement = judged([scaled(density) for density in (1.0, 0.5, 0.25)])
+    judgement = judged([scaled(density) for density in (1.0, 0.5, 0.25)], on_cpu=True)
     result = validated(judgement)
     print_validation(result, Console(width=100))
     for text in (capsys.readouterr().out, validation_page(result)):
-        assert "does not validate cycles of the accelerator" in " ".join(text.split())
+        assert "What no CPU or GPU can validate is the accelerator" in " ".join(text.split())
+        assert "No GPU was measured" in " ".join(text.split())
         assert "break-even length" in text
         assert "0.167" in text  # roofline 100 for 120 measured
 
@@ -105,26 +130,11 @@ def test_the_compiler_asked_for_is_the_one_looked_for(monkeypatch):
     assert no_compiler("cuda") == ""
 
 
-def test_energy_is_counted_for_five_seconds_however_short_a_warm_call_is(monkeypatch):
-    """A call said to take 100 ms and taking 50: 10 a batch, so 10 batches of 0.5 s; 100 W make 5 J a call."""
-    now = [0.0]
-
-    def call():
-        now[0] += 0.05
-
-    nvml = SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lambda _: 1e5 * now[0])
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr("dsasim.validate.gpu.machine._nvml_handle", lambda _: 0)
-    monkeypatch.setattr("dsasim.validate.gpu.machine.time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    assert energy_uj(call, "cuda", 1e5) == pytest.approx(5e6)
-    assert now[0] >= ENERGY_SECONDS
-
-
 def test_more_blocks_take_more_cycles():
     arch = load_arch("dsa-decoupled")
     few, all_blocks = np.eye(2, dtype=np.bool_)[None], np.ones((1, 2, 2), dtype=np.bool_)
-    assert 1.5 < simulated_cycles(arch, all_blocks, 256) / simulated_cycles(arch, few, 256) < 2.5
+    most, least = (simulated(arch, blocks, 256).machine.cycles for blocks in (all_blocks, few))
+    assert 1.5 < most / least < 2.5
 
 
 def test_blocks_of_a_mask():
@@ -137,6 +147,18 @@ def test_block_density_is_rounded_up_and_a_row_keeps_its_own_block():
     case = Case(512, 2, 64, 0.3, "cpu", torch.float32)
     assert case.block_density == 0.5
     assert case.blocks.diagonal(dim1=1, dim2=2).all()
+
+
+def test_causal_flex_attention_passes_the_check_before_timing(monkeypatch):
+    """Blocks on the diagonal are computed in part, and the last of 300 tokens is short; a wrong mask does not pass."""
+    monkeypatch.undo()  # the compiler that conftest hides
+    if no_compiler("cpu"):
+        pytest.skip("no C++ compiler")
+    case = Case(300, 2, 16, 0.5, "cpu", torch.float32, causal=True)
+    flex = SPARSE["flex_blocks"]
+    flex.checked(case)
+    with pytest.raises(UnavailableError, match="wrong: rel"):
+        Kernel(flex.build, lambda case, rows: case.sees(rows)).checked(case)
 
 
 def test_flex_attention_computes_the_kept_blocks_only(monkeypatch):
