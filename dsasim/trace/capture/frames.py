@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ class Frame:
     module: Any
     inputs: dict[str, Any]
     seen: bool = False
+    elsewhere: bool = False
+    """Ran in another thread, where PyTorch shows its functions to nobody who asked in this one."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,12 @@ class ModuleStack:
     on_start: Callable[[], None]
     on_unseen: Callable[[Frame], None]
     frames: list[Frame] = field(default_factory=list)
+    _thread: int = field(default_factory=threading.get_ident)
     _handles: list[Any] = field(default_factory=list)
 
     def attach(self, model: Any) -> None:
         """Hook every module; the hooks return nothing, so that they change nothing."""
+        self._thread = threading.get_ident()
         for name, module in getattr(model, "_orig_mod", model).named_modules():  # what torch.compile wrapped
             if isinstance(module, torch.jit.ScriptModule):
                 continue
@@ -92,6 +97,9 @@ class ModuleStack:
 
     def _entering(self, name: str) -> Callable[[Any, Any, Any], None]:
         def enter(module: Any, args: Any, kwargs: Any) -> None:
+            if threading.get_ident() != self._thread:
+                self._unseen(Frame(name, module, {}, elsewhere=True))
+                return
             if not self.frames:
                 self.on_start()
             self.frames.append(Frame(name, module, _tensors_by_name(module, args, kwargs)))
@@ -99,12 +107,15 @@ class ModuleStack:
         return enter
 
     def _leaving(self, module: Any, _args: Any, _output: Any) -> None:
-        while self.frames:
+        while self.frames and threading.get_ident() == self._thread:
             frame = self.frames.pop()
             if frame.module is module:
-                if not frame.seen and ATTENTION_CLASS.search(type(module).__name__):
-                    self.on_unseen(frame)
+                self._unseen(frame)
                 return
+
+    def _unseen(self, frame: Frame) -> None:
+        if not frame.seen and ATTENTION_CLASS.search(type(frame.module).__name__):
+            self.on_unseen(frame)
 
 
 def _tensors_by_name(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, rotary_base, versions
 from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
+from dsasim.trace.capture.eager import UNUSED
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
-from dsasim.trace.capture.functions import AttentionMode
+from dsasim.trace.capture.functions import AttentionMode, OperatorMode
 from dsasim.trace.capture.history import InputHistory
 from dsasim.trace.capture.layer import (
     build_layer,
@@ -35,6 +36,10 @@ from dsasim.trace.capture.layer import (
 from dsasim.trace.capture.selection import Selection, ranges
 from dsasim.trace.capture.spill import spill
 from dsasim.trace.store import Dtype, trace_in_memory, write_trace
+
+
+ELSEWHERE = " in another thread: a capture sees the one it began in"
+NOTHING_SEEN = ", and no attention was seen in it: a kernel of its own that is no operator of PyTorch, or attention without softmax"
 
 
 class CaptureWarning(UserWarning):
@@ -61,6 +66,7 @@ class Capture:
         self._about: list[dict[str, Any]] = []
         self._step, self._last, self._batches = -1, -1, set[int]()
         self._stack = ModuleStack(self._start_step, self._unseen)
+        self._mode = AttentionMode(self._captured, self._lost, self._softmax_place)
         self._folder = Path(tempfile.mkdtemp(prefix="dsasim-capture-", dir=scratch))
         self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._history = InputHistory(self._folder)
@@ -72,7 +78,8 @@ class Capture:
             self._note(*force_readable(self._model, undo))
             undo.callback(self._stack.detach)
             self._stack.attach(self._model)
-            undo.enter_context(AttentionMode(self._captured, self._lost))
+            undo.enter_context(self._mode)
+            undo.enter_context(OperatorMode(self._mode.on_operator))
             self._active = undo.pop_all()
         return self
 
@@ -138,6 +145,7 @@ class Capture:
         return self.layers
 
     def _finish(self) -> None:
+        self._say_unused()
         wanted = self._selection.layers
         missing = [] if wanted is None else [number for number in wanted if number > self._last]
         if missing:
@@ -152,14 +160,22 @@ class Capture:
             self._note(f"of a batch of {batch} sample {self._selection.sample} is in the trace: sample=… keeps another")
 
     def _start_step(self) -> None:
+        self._say_unused()
         self._step += 1
+
+    def _softmax_place(self) -> str:
+        self._stack.mark_seen()
+        return self._stack.where()
+
+    def _say_unused(self) -> None:
+        for where in self._mode.unused():
+            if self._step == self._selection.step:
+                self._missed[f"{where}: {UNUSED}"] += 1
 
     def _unseen(self, frame: Frame) -> None:
         if self._step == self._selection.step:
-            self._missed[
-                f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran, and no attention was seen in "
-                "it: compiled or scripted code, a kernel of its own, another thread, or attention without softmax"
-            ] += 1
+            why = ELSEWHERE if frame.elsewhere else NOTHING_SEEN
+            self._missed[f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran{why}"] += 1
 
     def _lost(self, reason: str) -> None:
         if self._step == self._selection.step:
@@ -208,6 +224,8 @@ class Capture:
         self._batches.add(given.batch)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
+        if call.bent and layer.bias is not None:
+            notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
         self._about.append(self._describe(number, call, given))
 
@@ -220,7 +238,7 @@ class Capture:
             return replace(layer, out=None)
         seen = seen_positions(layer)
         layer = sample_outputs(layer, self._num_outputs, seen)
-        if layer.out is not None and (error := rebuilt_rel_l2(layer, seen)) > tolerance(call.q.dtype):
+        if layer.out is not None and (error := rebuilt_rel_l2(layer, seen)) > tolerance(call.eps):
             raise TraceError(
                 f"the output rebuilt from q, k, v, mask and scale is off by {error:.1g} (rel. L2): the model does more "
                 "than softmax(scale * q k^T + mask) v, such as attention sinks or changed probabilities"
