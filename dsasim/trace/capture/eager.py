@@ -57,7 +57,8 @@ class Eager:
             self._product(name, args, kwargs, out)
             return
         if name in SOFTMAX:
-            setattr(out, LINEAGE, self._softmax(name, args, kwargs, out))
+            if not isinstance(getattr(out, LINEAGE, None), Probabilities):  # another mode has looked at it already
+                setattr(out, LINEAGE, self._softmax(name, args, kwargs, out))
             return
         if name in COPIES and args and is_weight(args[0]):
             setattr(out, LINEAGE, Weights())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from dsasim.trace.capture.eager import SOFTMAX, Eager
 from dsasim.trace.capture.kernels import fused_call, is_fused, is_kernel, operator_name
 
 OnCall = Callable[[AttentionCall], None]
+OURS: ContextVar[bool] = ContextVar("OURS", default=False)
 UNSEEN = "code that is not Python (TorchScript, an extension)"
 
 
@@ -27,7 +29,7 @@ class AttentionMode(TorchFunctionMode):
 
     def __init__(self, on_call: OnCall, on_lost: Callable[[str], None], where: Callable[[], str]) -> None:
         super().__init__()
-        self._on_call, self._on_lost = on_call, on_lost
+        self.on_call, self._on_lost = on_call, on_lost
         self._eager = Eager(on_call, on_lost, where)
         self._running = ""
 
@@ -52,7 +54,7 @@ class AttentionMode(TorchFunctionMode):
     def attention(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run attention that is one call."""
         out = func(*args, **kwargs)
-        self._on_call(fused_call(name, args, kwargs, out))
+        self.on_call(fused_call(name, args, kwargs, out))
         return out
 
     def softmax(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG002
@@ -65,7 +67,7 @@ class AttentionMode(TorchFunctionMode):
 
     def on_operator(self, func: Any) -> None:
         """Look at an operator on its way to its kernel: attention inside a function that this mode does not read."""
-        if is_kernel(func) and not (is_fused(self._running) or self._running in SOFTMAX):
+        if is_kernel(func) and not OURS.get() and not (is_fused(self._running) or self._running in SOFTMAX):
             self._on_lost(f"{func} ran inside {self._running or UNSEEN}")
 
     @contextmanager
@@ -91,6 +93,17 @@ class OperatorMode(TorchDispatchMode):
         self._on_operator(func)
         with torch._C.DisableTorchFunction():  # noqa: SLF001  (a function mode would take it for a call of the model)
             return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def by_ourselves() -> Iterator[None]:
+    """What is computed inside is no part of the model: no mode looks at it."""
+    token = OURS.set(True)
+    try:
+        with torch._C.DisableTorchFunction():  # noqa: SLF001
+            yield
+    finally:
+        OURS.reset(token)
 
 
 @contextmanager

@@ -37,9 +37,10 @@ from dsasim.trace.capture.selection import Selection, ranges
 from dsasim.trace.capture.spill import spill
 from dsasim.trace.store import Dtype, trace_in_memory, write_trace
 
-
 ELSEWHERE = " in another thread: a capture sees the one it began in"
-NOTHING_SEEN = ", and no attention was seen in it: a kernel of its own that is no operator of PyTorch, or attention without softmax"
+NOTHING_SEEN = (
+    ", and no attention was seen in it: an extension that PyTorch does not know of, or attention without softmax"
+)
 
 
 class CaptureWarning(UserWarning):
