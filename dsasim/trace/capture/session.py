@@ -20,9 +20,10 @@ import torch
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
-from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, rotary_base, versions
+from dsasim.trace.capture.architecture import force_readable, model_name, rotary_base, versions
 from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
 from dsasim.trace.capture.eager import UNUSED
+from dsasim.trace.capture.feed_forward import feed_forward
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
 from dsasim.trace.capture.functions import AttentionMode, OperatorMode
 from dsasim.trace.capture.history import InputHistory
@@ -219,15 +220,16 @@ class Capture:
         inputs = self._history.inputs(sample.k.shape[1], given, chosen.sample)
         layer, notes = build_layer(number, sample, inputs, call.scale, causal=call.causal, selection=chosen)
         layer = self._with_outputs(layer, call)
-        d_ff, gated = feed_forward(self._model, given.frame.name)
+        beside = feed_forward(self._model, given.frame.name, int(given.x_q.shape[-1]))
         kind = np.float16 if self._dtype == "float16" else np.float32
-        self.layers.append(spill(replace(layer, d_ff=d_ff, gated=gated), self._folder, kind))
+        self.layers.append(spill(replace(layer, d_ff=beside.d_ff, gated=beside.gated), self._folder, kind))
         self._batches.add(given.batch)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
         if call.bent and layer.bias is not None:
             notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
+        self._note(*[beside.note] * bool(beside.note))
         self._about.append(self._describe(number, call, given))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:
