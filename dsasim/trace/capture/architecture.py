@@ -22,7 +22,7 @@ def force_readable(model: Any, undo: ExitStack) -> list[str]:
         notes.append(f"the model's attention implementation {chosen} ran as sdpa while it was captured")
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
-            notes.append(f"{name} is TorchScript: nothing inside it can be seen")
+            notes.append(f"{name} is TorchScript: attention inside it is not captured")
             break
     return notes
 

@@ -48,13 +48,15 @@ class AttentionMode(TorchFunctionMode):
             else:
                 out = func(*args, **kwargs)
         if isinstance(out, torch.Tensor) and not is_fused(name):
-            self._eager.follow(func, name, args, kwargs, out)
+            with self._losing(name):
+                self._eager.follow(func, name, args, kwargs, out)
         return out
 
     def attention(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run attention that is one call."""
         out = func(*args, **kwargs)
-        self.on_call(fused_call(name, args, kwargs, out))
+        with self._losing(name):
+            self.on_call(fused_call(name, args, kwargs, out))
         return out
 
     def softmax(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG002
@@ -69,6 +71,15 @@ class AttentionMode(TorchFunctionMode):
         """Look at an operator on its way to its kernel: attention inside a function that this mode does not read."""
         if is_kernel(func) and not OURS.get() and not (is_fused(self._running) or self._running in SOFTMAX):
             self._on_lost(f"{func} ran inside {self._running or UNSEEN}")
+
+    @contextmanager
+    def _losing(self, name: str) -> Iterator[None]:
+        """What cannot be looked at, such as a tensor under torch.vmap, is lost; the model goes on."""
+        try:
+            yield
+        except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), "")
+            self._on_lost(f"{name}: {type(error).__name__}: {reason}")
 
     @contextmanager
     def _inside(self, name: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ by name of operation; masks and biases are the difference between what went into
 a model does to its scores is in the trace exactly.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -150,15 +151,17 @@ def after(
         return replace(lineage, swapped=not lineage.swapped)
     if tuple(out.shape[-2:]) != tuple(source.shape[-2:]):
         return replace(lineage, lost=lineage.lost or f"{name} made {list(out.shape)} of {list(source.shape)}")
+    if lineage.lost:
+        return lineage
     if isinstance(lineage, Scores):
-        return _scaled(lineage, name, source, [*args[:2], *kwargs.values()])
+        return _scaled(lineage, name, source, [*args[:2], *kwargs.values()], out)
     if name in DROPOUT:
         share, training = _dropout(args, kwargs)
         return replace(lineage, dropout=max(lineage.dropout, share if training else 0.0))
     return lineage
 
 
-def _scaled(scores: Scores, name: str, source: Any, operands: list[Any]) -> Scores:
+def _scaled(scores: Scores, name: str, source: Any, operands: list[Any], out: Any) -> Scores:
     """The lineage of scores after arithmetic: -(s), c - s, c s and s / c change the scale, or q or k where c is not one
     number; what else is done to s is no scale.
     """
@@ -170,23 +173,25 @@ def _scaled(scores: Scores, name: str, source: Any, operands: list[Any]) -> Scor
         return replace(scores, bent=scores.bent or name)
     factor = next((operand for operand in operands if operand is not source), None)
     if isinstance(factor, torch.Tensor) and factor.numel() > 1:
-        return _scaled_by_axis(scores, 1 / factor if name in DIVIDE else factor)
+        return _scaled_by_axis(scores, 1 / factor if name in DIVIDE else factor, tuple(out.shape[:-2]))
     if not isinstance(factor, int | float | torch.Tensor):
         return replace(scores, bent=scores.bent or name)
     by = float(factor)
     return replace(scores, scale=scores.scale / by if name in DIVIDE else scores.scale * by)
 
 
-def _scaled_by_axis(scores: Scores, factor: Any) -> Scores:
-    """Scores times a tensor: a factor a head or a row belongs to q, a factor a key to k; one a position is no scale."""
-    rows, columns = ("k", "q") if scores.swapped else ("q", "k")
-    if factor.ndim > 1 and factor.shape[-1] == 1:
-        side, by = rows, factor
-    elif factor.ndim == 1 or factor.shape[-2] == 1:
-        side, by = columns, factor[..., None] if factor.ndim == 1 else factor.mT
-    else:
+def _scaled_by_axis(scores: Scores, factor: Any, lead: tuple[int, ...]) -> Scores:
+    """Scores [*lead, rows, columns] times a tensor: a factor a head or a row belongs to q, a factor a key to k.
+
+    One a position is no scale, and neither is one for leading axes that q and k do not have.
+    """
+    flat = torch.broadcast_shapes(scores.q.shape[:-2], scores.k.shape[:-2])
+    by_row = factor.ndim > 1 and factor.shape[-1] == 1
+    if math.prod(flat) != math.prod(lead) or not (by_row or factor.ndim == 1 or factor.shape[-2] == 1):
         return replace(scores, bent=scores.bent or "a factor for each position")
-    return replace(scores, q=scores.q * by) if side == "q" else replace(scores, k=scores.k * by)
+    q, k = (side.expand(*flat, *side.shape[-2:]).reshape(*lead, *side.shape[-2:]) for side in (scores.q, scores.k))
+    factor = factor if by_row else factor[..., None] if factor.ndim == 1 else factor.mT
+    return replace(scores, q=q, k=k * factor) if by_row == scores.swapped else replace(scores, q=q * factor, k=k)
 
 
 def _dropout(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, bool]:

@@ -59,6 +59,10 @@ class Capture:
     def __init__(self, model: Any, selection: Selection, dtype: Dtype, num_outputs: int, scratch: Path | None) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TraceError(f"capture takes a torch.nn.Module, not {type(model).__name__}")
+        if isinstance(model, torch.jit.ScriptModule):
+            raise TraceError(
+                "capture: a TorchScript model does not show its inside; capture the module it was made from"
+            )
         if dtype not in ("float16", "float32"):
             raise TraceError(f"capture: dtype {dtype!r} is neither 'float16' nor 'float32'")
         self.layers: list[LayerArrays] = []

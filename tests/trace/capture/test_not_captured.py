@@ -214,6 +214,19 @@ def test_what_no_function_shows_is_told_by_class_name(module, reason):
     assert len(trace.layers) == 1
 
 
+def test_what_vmap_hides_is_lost_and_the_model_runs_on():
+    model, x = Mixer(lambda q, k, v: (q @ k.mT).softmax(-1) @ v), torch.randn(3, 1, L, WIDTH)
+    with torch.no_grad():
+        plain = torch.vmap(model)(x)
+        with pytest.warns(CaptureWarning, match="could not be followed: matmul: RuntimeError: vmap"), capture(model):
+            assert torch.equal(torch.vmap(model)(x), plain)
+
+
+def test_a_scripted_model_is_refused():
+    with pytest.raises(TraceError, match="TorchScript model does not show its inside"):
+        capture(scripted(nn.Linear(2, 2)))
+
+
 def test_nothing_is_said_of_softmaxes_that_are_no_attention():
     class Router(nn.Module):
         """Softmax over a projection weighs experts and classes; position angles are an outer product."""

@@ -34,6 +34,10 @@ def over_the_keys_first(q, k, t):
     return (k @ q.mT * t / torch.arange(1, L + 1)[:, None]).mT
 
 
+def heads_split_after_the_product(q, k, t):
+    return torch.bmm(q.flatten(0, 1), k.flatten(0, 1).mT).unflatten(0, q.shape[:2]) * t
+
+
 # the product's sign and size, and whether a bias is left
 SCORES = [
     (lambda q, k, t: -(q @ k.mT), 1.0, False),
@@ -57,6 +61,7 @@ SCORES = [
     (lambda q, k, t: torch.mul(other=q @ k.mT, input=torch.tensor(0.5)), 0.5, False),
     (minus_in_place, 1.0, False),
     (over_the_keys_first, 1.0, False),
+    (heads_split_after_the_product, 1.0, False),
 ]
 
 
