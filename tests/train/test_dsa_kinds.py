@@ -1,5 +1,7 @@
 """DSA around every kind of attention that a capture reads: what comes out is attention over the kept positions."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ nn, functional = torch.nn, torch.nn.functional
 from torch.nn.attention.flex_attention import flex_attention
 
 from dsasim import capture
+from dsasim.trace.store import open_trace
 from dsasim.train.dsa import attach
 from dsasim.train.dsa.rules import Fixed, TopK
 
@@ -293,6 +296,65 @@ def test_transformers_models_give_the_same_in_eager_as_in_sdpa_form(make):
     assert len(masks[0]) == len(masks[1]) == len(dsa.paths)
     assert all(torch.equal(*pair) for pair in zip(*masks, strict=True))
     assert torch.allclose(*outs, atol=1e-4)
+
+
+class Twice(nn.Module):
+    """One module of weights for two layers."""
+
+    def __init__(self, spelling):
+        super().__init__()
+        self.shared = Mixer(spelling)
+
+    def forward(self, x):
+        return self.shared(x + self.shared(x))
+
+
+class BothWays(nn.Module):
+    """One score product for two directions, as LightGlue's cross-attention has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.qk, self.v = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x, y):
+        sides = (self.qk(x), self.qk(y), self.v(x), self.v(y))
+        qk0, qk1, v0, v1 = (side.unflatten(-1, (HEADS, -1)).transpose(1, 2) for side in sides)
+        scores = torch.einsum("bhid,bhjd->bhij", qk0, qk1)
+        forth, back = scores.softmax(-1), scores.transpose(-2, -1).softmax(-1)
+        return torch.einsum("bhij,bhjd->bhid", forth, v1), torch.einsum("bhji,bhjd->bhid", back.mT, v0)
+
+
+@pytest.mark.parametrize("spelling", [fused, matmuls], ids=lambda spelling: spelling.__name__)
+def test_a_module_that_runs_twice_has_two_paths(spelling, tmp_path):
+    model, x = Twice(spelling), torch.randn(1, L, WIDTH)
+    dsa = attach(model, [lambda: model(x)], sigma="0.5", bits=4)
+    assert dsa.names == ("shared", "shared (2)")
+    dsa.rule = TopK("0.3")
+    with dsa:
+        (model(x).square().mean() + dsa.mse_loss()).backward()
+    assert all(path.w_q.grad.abs().sum() > 0 for path in dsa.paths)
+    dsa.save(tmp_path / "twice.safetensors", lambda: model(x))
+    first, second = open_trace(tmp_path / "twice.safetensors")
+    for layer, path in zip((first, second), dsa.paths, strict=True):
+        assert np.array_equal(layer.predictor(Decimal("0.5")).w_q, (path.w_q * path.gain_q).detach().numpy())
+
+
+def test_both_directions_of_a_shared_score_product():
+    model, x, y = BothWays(), torch.randn(1, L, WIDTH), torch.randn(1, 7, WIDTH)
+    dsa = attach(model, [lambda: model(x, y)], sigma="0.5", bits=4)
+    assert [len(path.fitted.w_q) for path in dsa.paths] == [HEADS, HEADS]
+    seen = []
+
+    def rule(scores):
+        seen.append(TopK("0.3")(scores))
+        return seen[-1]
+
+    dsa.rule = rule
+    dense = model(x, y)
+    with torch.no_grad(), dsa:
+        sparse = model(x, y)
+    assert [tuple(keep.shape) for keep in seen] == [(1, HEADS, L, 7), (1, HEADS, 7, L)]
+    assert not any(torch.allclose(*pair, atol=1e-3) for pair in zip(dense, sparse, strict=True))
 
 
 def test_a_capture_around_it_sees_the_dense_attention_of_the_same_tensors():

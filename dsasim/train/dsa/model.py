@@ -1,7 +1,8 @@
 """DSA around a model: while it is switched on, every attention that runs keeps what the rule keeps."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ CALIBRATED_EVERY = 50
 class Dsa(torch.nn.Module):
     """The prediction paths of a model, by the names of its attention modules; a context in which they choose.
 
+    A module that computes several attentions in a pass, as layers that share their weights do, has a path for each.
     Inside `with dsa:` attention is computed over what `rule` keeps (None: all that is allowed), in every form that a
     capture reads: scaled_dot_product_attention and the kernels under it, FlexAttention, nn.MultiheadAttention and
     nn.Transformer, and a product, softmax and product written out. Gradients flow through scores, masks stay constants.
@@ -42,6 +44,7 @@ class Dsa(torch.nn.Module):
         self._stack = ModuleStack(self._start, lambda _: None)
         self._losses: list[Any] = []
         self._passes = 0
+        self._met = Counter[str]()
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -76,7 +79,7 @@ class Dsa(torch.nn.Module):
             warnings.simplefilter("ignore", CaptureWarning)
             with Capture(self._model[0], every, "float32", 0, None) as trace, self:
                 run()
-        names = [about["module"] for about in trace.provenance()["layers"]]
+        names = numbered(about["module"] for about in trace.provenance()["layers"])
         by_name = dict(zip(self.names, self.paths, strict=True))
         trace.layers[:] = [
             replace(layer, predictors=(by_name[name].trained(layer.q.shape[1], layer.k.shape[1]),))
@@ -87,17 +90,19 @@ class Dsa(torch.nn.Module):
 
     def _start(self) -> None:
         self._losses.clear()
+        self._met.clear()
         self._passes += torch.is_grad_enabled()
 
     def _choose(self, call: AttentionCall) -> tuple[Exact, Any] | None:
         """An attention's scores and what it keeps of them, bool of their shape; None leaves it dense."""
         given, learning = self._stack.input_of(call), torch.is_grad_enabled()
-        if given is None or given.frame.name not in self.names or (self.rule is None and not learning):
+        path = None if given is None else self._next_path(given.frame.name)
+        if given is None or path is None or (self.rule is None and not learning):
             return None
         exact = Exact.of(call, given.batch)
         if isinstance(self.rule, Fixed):
             return exact, (self.rule.keep & exact.allowed).expand_as(exact.scores)
-        predicted, factor = self._predicted(given, exact)
+        predicted, factor = self._predicted(path, given, exact)
         if learning:
             self._losses.append(mse(exact, predicted, factor))
         if self.rule is None:
@@ -106,8 +111,12 @@ class Dsa(torch.nn.Module):
             keep = self.rule(Scores(predicted, factor * abs(call.scale), exact.scores, exact.allowed))
         return exact, keep.expand_as(exact.scores)
 
-    def _predicted(self, given: LayerInput, exact: Exact) -> tuple[Any, Any]:
-        path = self.paths[self.names.index(given.frame.name)]
+    def _next_path(self, module: str) -> Any:
+        self._met[module] += 1
+        name = nth(module, self._met[module])
+        return self.paths[self.names.index(name)] if name in self.names else None
+
+    def _predicted(self, path: Any, given: LayerInput, exact: Exact) -> tuple[Any, Any]:
         if torch.is_grad_enabled() and self._passes % CALIBRATED_EVERY == 0:
             path.calibrate(given.x_q, given.x_kv)
         predicted, factor = path(given.x_q, given.x_kv)
@@ -120,8 +129,23 @@ class Dsa(torch.nn.Module):
 
     def _finished(self, call: AttentionCall) -> None:
         given = self._stack.input_of(call)
-        if given is None or given.frame.name not in self.names:
+        if given is None or nth(given.frame.name, self._met[given.frame.name]) not in self.names:
             self._lost("attention without a prediction path: it did not run in `attach`")
 
     def _lost(self, reason: str) -> None:
         raise TraceError(f"{self._stack.where()}: {reason}")
+
+
+def nth(module: str, number: int) -> str:
+    """The name of a module's `number`-th attention of a pass: the module's own for the first."""
+    return module if number == 1 else f"{module} ({number})"
+
+
+def numbered(modules: Iterable[str]) -> list[str]:
+    """Names of attentions by the modules that computed them, in the order they ran."""
+    met = Counter[str]()
+    names = []
+    for module in modules:
+        met[module] += 1
+        names.append(nth(module, met[module]))
+    return names
