@@ -108,7 +108,7 @@ def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
 
     `load` gets transformers, the folder and the options of from_pretrained. TraceError: what is missing, by pip line.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     transformers = needs("transformers", "pip install transformers")
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

@@ -284,6 +284,47 @@ def test_the_scale_is_the_model_s_and_not_part_of_a_bias(x):
         assert (layer.bias(0) is not None) == bias
 
 
+def upcast(module, q, k, v):
+    return (q @ k.mT * SCALE).float().softmax(-1).to(v.dtype) @ v
+
+
+def fused(module, q, k, v):
+    return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+@pytest.mark.parametrize("spelling", [matmuls, upcast, einsums, fused], ids=lambda spelling: spelling.__name__)
+@pytest.mark.parametrize(
+    ("mode", "limit"),
+    [
+        (torch.no_grad, 1e-5),
+        (torch.enable_grad, 1e-5),
+        (torch.inference_mode, 1e-5),
+        (lambda: torch.device("cpu"), 1e-5),  # a function mode of PyTorch's own
+        (lambda: torch.autocast("cpu", dtype=torch.bfloat16), 3e-2),
+    ],
+    ids=["no_grad", "enable_grad", "inference_mode", "default_device", "autocast"],
+)
+def test_modes_of_pytorch_around_the_model(mode, limit, spelling, x):
+    module = ByHand(spelling)
+    with capture(module, dtype="float32") as trace, mode():
+        out = module(x)
+    (layer,) = trace.trace
+    assert trace.not_captured == []
+    assert layer.bias(0) is None
+    assert layer.scale == pytest.approx(SCALE)
+    assert rel_l2(rebuilt(layer), out[0].detach().float().numpy()) < limit
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_precisions_of_the_model(dtype, x):
+    module = ByHand(upcast).to(dtype)
+    with torch.no_grad(), capture(module, dtype="float32") as trace:
+        out = module(x.to(dtype))
+    (layer,) = trace.trace
+    assert layer.bias(0) is None
+    assert rel_l2(rebuilt(layer), out[0].float().numpy()) < (1e-5 if dtype is torch.float64 else 3e-2)
+
+
 @pytest.mark.filterwarnings("ignore:.*masks differ between heads")
 def test_masks_that_differ_between_heads(x):
     allowed = torch.rand(HEADS, 11, 11) < 0.6
