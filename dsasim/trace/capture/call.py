@@ -123,6 +123,11 @@ def one_sample(call: AttentionCall, batch: int, sample: int) -> Sample:
     return Sample(_numpy(q), _numpy(k), _numpy(v), _numpy(out), None if mask is None else _mask_numpy(mask))
 
 
+def first_head_keys(call: AttentionCall, batch: int, sample: int) -> Float32:
+    """Keys [L_k, d_head] of one sample's first head."""
+    return _numpy(_pick(call.k.detach(), tuple(_leading_axes(call)[1]), batch, sample)[0])
+
+
 def _leading_axes(call: AttentionCall) -> tuple[Any, Any, Any]:
     """Those of q, k and v, broadcast against each other except over grouped heads."""
     if call.grouped:

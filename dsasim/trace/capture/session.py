@@ -21,7 +21,13 @@ from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.capture.architecture import force_readable, model_name, rotary_base, versions
-from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
+from dsasim.trace.capture.call import (
+    AttentionCall,
+    first_head_keys,
+    one_query_unfolded,
+    one_sample,
+    without_trailing_keys,
+)
 from dsasim.trace.capture.eager import UNUSED
 from dsasim.trace.capture.feed_forward import feed_forward
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
@@ -211,7 +217,8 @@ class Capture:
         if self._selection.sample >= given.batch:
             raise TraceError(f"sample: no sample {self._selection.sample} in a batch of {given.batch}")
         if self._step < self._selection.step:
-            self._history.add(given, self._selection.sample)
+            sample = self._selection.sample
+            self._history.add(given, sample, first_head_keys(call, given.batch, sample))
             return
         number = self._last = max(self._last + 1, _own_number(given.frame.name))
         if self._selection.keeps(number):
@@ -221,6 +228,7 @@ class Capture:
         chosen = self._selection
         sample = one_sample(call, given.batch, chosen.sample)
         sample = without_trailing_keys(sample, self._history.known_keys(given))
+        self._history.check(given, sample.k[0])
         inputs = self._history.inputs(sample.k.shape[1], given, chosen.sample)
         layer, notes = build_layer(number, sample, inputs, call.scale, causal=call.causal, selection=chosen)
         layer = self._with_outputs(layer, call)
