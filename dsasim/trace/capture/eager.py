@@ -11,6 +11,7 @@ from dsasim.trace.capture.contraction import attend, score_operands
 from dsasim.trace.capture.lineage import (
     COPIES,
     LINEAGE,
+    PROJECTIONS,
     Pairs,
     Probabilities,
     Scores,
@@ -70,6 +71,8 @@ class Eager:
                 kept = lineage
             if kept is not None or lineage is not None:
                 setattr(out, LINEAGE, kept)
+            return
+        if name in PROJECTIONS:
             return
         kept = after(lineage, func, name, source, args, kwargs, out)
         reshaped = kept.swapped == lineage.swapped and out.shape[-2:] != source.shape[-2:]

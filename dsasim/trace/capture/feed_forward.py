@@ -33,9 +33,13 @@ class Part:
     columns: Counter[int]
     experts: int = 0
 
-    def shape(self) -> tuple[int, bool] | None:
-        """Width and gate: up and down are two matrices of one width, with a gate three, or one of twice the width."""
-        for width in sorted(self.columns, reverse=True):
+    def shape(self, said: int | None) -> tuple[int, bool] | None:
+        """Width and gate: up and down are two matrices of one width, with a gate three, or one of twice the width.
+
+        The width that the configuration said, if matrices have it; else the largest for which it holds.
+        """
+        found = sorted(self.columns, reverse=True)
+        for width in [width for width in found if width == said] or found:
             if self.columns[width] == 1 and self.columns[2 * width] == 1:
                 return width, True
             if self.columns[width] in (2, 3):
@@ -51,8 +55,11 @@ def feed_forward(model: Any, attention: str, d_model: int) -> FeedForward:
         found = _in_block(block, d_model, config)
         if found is not None:
             return found
-    width = next((value for name in WIDTHS if isinstance(value := getattr(config, name, None), int)), None)
-    return FeedForward(width, None)
+    return FeedForward(_said_width(config), None)
+
+
+def _said_width(config: Any) -> int | None:
+    return next((value for name in WIDTHS if isinstance(value := getattr(config, name, None), int)), None)
 
 
 def _around(model: Any, attention: str) -> Iterator[Any]:
@@ -65,11 +72,12 @@ def _around(model: Any, attention: str) -> Iterator[Any]:
 
 def _in_block(block: Any, d_model: int, config: Any) -> FeedForward | None:
     always, routed = _parts(block, d_model)
-    shapes = [shape for part in (always, routed) if (shape := part.shape()) is not None]
+    said = _said_width(config)
+    shapes = [shape for part in (always, routed) if (shape := part.shape(said)) is not None]
     if not shapes:
         return None
     gated = any(gate for _, gate in shapes)
-    expert = routed.shape()
+    expert = routed.shape(said)
     if expert is None:
         return FeedForward(shapes[0][0], gated)
     visited = next((value for name in EXPERTS_A_TOKEN if isinstance(value := getattr(config, name, None), int)), None)
@@ -91,11 +99,11 @@ def _parts(block: Any, d_model: int) -> tuple[Part, Part]:
             continue
         other = int(rows if columns == d_model else columns)
         group, _, rest = path.partition(".experts.")
-        if not rest:
-            always[other] += 1
-        elif weight.ndim == 3:
+        if weight.ndim == 3:
             stacked = int(weight.shape[0])
             routed[other] += 1
+        elif not rest:
+            always[other] += 1
         else:
             experts.add(f"{group}.{rest.partition('.')[0]}")
             routed[other] += len(experts) == 1
@@ -108,9 +116,9 @@ def _weights(block: Any) -> Iterator[tuple[str, Any]]:
     while inside:
         path, module = inside.pop(0)
         yield from (
-            (f"{path}.{name}", weight)
+            (f"{path}.{name}", weight.squeeze(-1) if isinstance(module, torch.nn.Conv1d) else weight)
             for name, weight in module.named_parameters(recurse=False)
-            if weight.ndim in (2, 3) and "bias" not in name
+            if weight.ndim in (2, 3) and "bias" not in name and getattr(module, "groups", 1) == 1
         )
         inside += [
             (f"{path}.{name}", child)

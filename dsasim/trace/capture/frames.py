@@ -13,6 +13,7 @@ import torch
 from dsasim.trace.capture.call import AttentionCall
 
 ATTENTION_CLASS = re.compile(r"attention|attn", re.IGNORECASE)
+CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
 NOT_AN_INPUT = re.compile(r"mask|bias|pos(?!t)|cos|sin|cache|past|weight|index|residual", re.IGNORECASE)
 """Names of arguments that are no layer input."""
 
@@ -144,6 +145,8 @@ def _may_be_input(name: str, value: Any) -> bool:
 def _inputs_for(frame: Frame, call: AttentionCall) -> LayerInput | None:
     sequence_first = getattr(frame.module, "batch_first", True) is False
     tensors = list(frame.inputs.values())
+    if any(isinstance(child, CONVOLUTIONS) for child in frame.module.children()):
+        tensors = [_channels_last(tensor, call) for tensor in tensors]
     if call.swapped:
         tensors.reverse()
     for tensor in tensors:
@@ -155,6 +158,13 @@ def _inputs_for(frame: Frame, call: AttentionCall) -> LayerInput | None:
             x_kv = next((key for key in keys if key is not None and key.shape[0] == x_q.shape[0]), None)
             return LayerInput(frame, int(x_q.shape[0]), x_q, x_kv, own_keys)
     return None
+
+
+def _channels_last(tensor: Any, call: AttentionCall) -> Any:
+    """What a module of convolutions was given, [B, D, L] or [B, D, rows, columns], as [B, L, D] if L is the call's."""
+    if tensor.ndim in (3, 4) and math.prod(tensor.shape[2:]) in (call.L_q, call.L_k):
+        return tensor.flatten(2).mT
+    return tensor
 
 
 def _own_keys(module: Any) -> int:

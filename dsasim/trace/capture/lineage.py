@@ -40,6 +40,8 @@ PLACING = frozenset(
     + ("masked_fill", "masked_fill_", "where", "copy_", "index_fill", "index_fill_", "fill_diagonal_", "cat", "stack")
 )
 """Operations that change no score, but for those that are forbidden."""
+PROJECTIONS = frozenset(("linear", "bilinear", "conv1d", "conv2d", "conv3d", "layer_norm", "rms_norm", "group_norm"))
+"""Layers of weights: what comes out is made of scores no more than any activation is."""
 COPIES = frozenset(
     ("to", "_to_copy", "type", "float", "half", "bfloat16", "__getitem__", "index", "index_select", "gather", "clone")
 )

@@ -35,6 +35,7 @@ def linears(**shapes):
         (Layer(mlp=linears(gate=(D, D), up=(D, D), down=(D, D))), (D, True)),
         (Layer(mlp=linears(both=(D, D), down=(D // 2, D))), (D // 2, True)),
         (Layer(intermediate=linears(dense=(D, 40)), output=linears(dense=(40, D))), (40, False)),
+        (Layer(up=nn.Conv1d(D, 72, 1), down=nn.Conv1d(72, D, 1)), (72, False)),
         (Layer(), (None, None)),
         (Layer(adapter=nn.Linear(D, D)), (None, None)),
     ],
@@ -53,6 +54,7 @@ SIZES = {"hidden_size": D, "num_hidden_layers": 2, "num_attention_heads": 4, "vo
 GQA = {**SIZES, "num_key_value_heads": 2, "intermediate_size": 64}
 SMALL_EXPERTS = {**GQA, "moe_intermediate_size": 24, "num_experts_per_tok": 2}
 T5 = {"vocab_size": 50, "d_model": D, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 MIXTURES = [
     ("Mixtral", {**GQA, "num_local_experts": 4}, 128, True, "d_ff is 2 of 4 experts of 64 that a token visits"),
     ("GraniteMoe", {**GQA, "num_local_experts": 4}, 128, True, "2 of 4 experts of 64"),
@@ -78,6 +80,8 @@ DENSE = [
         False,
     ),
     ("T5", T5, 64, False),
+    ("SqueezeBert", {**SIZES, "intermediate_size": 64, "embedding_size": D}, 64, None),  # grouped convolutions
+    ("ModernBert", {**SIZES, "intermediate_size": 64, **TOKENS}, 64, True),
     ("T5", {**T5, "feed_forward_proj": "gated-gelu"}, 64, True),
 ]
 

@@ -340,6 +340,36 @@ def test_masks_that_differ_between_heads(x):
     assert any("masks differ" in note for note in seen.notes)
 
 
+@pytest.mark.parametrize("shape", [(11,), (3, 5)])
+def test_channels_come_first_in_modules_of_convolutions(shape):
+    class Convolved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            kind = nn.Conv1d if len(shape) == 1 else nn.Conv2d
+            self.projection, self.before = kind(WIDTH, 3 * WIDTH, 1), kind(WIDTH, WIDTH, 1)
+
+        def forward(self, x):
+            q, k, v = self.projection(x).flatten(2).mT.unflatten(-1, (3, HEADS, D_HEAD)).permute(2, 0, 3, 1, 4)
+            return ((q @ k.mT * SCALE).softmax(-1) @ v).transpose(1, 2).flatten(2).mT.unflatten(2, shape)
+
+    class TwoLayers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Convolved(), Convolved()
+
+        def forward(self, x):
+            rows = x.transpose(1, -1)  # channels last at the door, as in SqueezeBert's encoder
+            return self.second(self.first(rows.transpose(1, -1)))
+
+    model, x = TwoLayers(), torch.randn(2, WIDTH, *shape)
+    with torch.no_grad():
+        middle = model.first(x)
+    trace, out, _ = captured(model, x, sample=1)
+    for layer, given, made in zip(trace, (x, middle), (middle, out), strict=True):
+        assert np.array_equal(layer.x_q(), given[1].flatten(1).T.numpy())
+        assert rel_l2(merged(layer).T.numpy(), made[1].flatten(1).numpy()) < 1e-5
+
+
 class BothWays(nn.Module):
     """One score product for two directions, as LightGlue's cross-attention has it."""
 

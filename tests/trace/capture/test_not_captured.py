@@ -214,6 +214,22 @@ def test_what_no_function_shows_is_told_by_class_name(module, reason):
     assert len(trace.layers) == 1
 
 
+def test_heads_mixed_by_weights_are_named():
+    class Talking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.projection, self.mix = nn.Linear(WIDTH, 3 * WIDTH), nn.Conv2d(HEADS, HEADS, 1)
+
+        def forward(self, x):
+            q, k, v = self.projection(x).unflatten(-1, (3, HEADS, D_HEAD)).permute(2, 0, 3, 1, 4)
+            return self.mix(q @ k.mT).softmax(-1) @ v
+
+    model = Talking()
+    with pytest.warns(CaptureWarning, match=UNKNOWN), torch.no_grad(), capture(model) as trace:
+        model(torch.randn(1, L, WIDTH))
+    assert not trace.layers
+
+
 def test_what_vmap_hides_is_lost_and_the_model_runs_on():
     model, x = Mixer(lambda q, k, v: (q @ k.mT).softmax(-1) @ v), torch.randn(3, 1, L, WIDTH)
     with torch.no_grad():
@@ -227,6 +243,7 @@ def test_a_scripted_model_is_refused():
         capture(scripted(nn.Linear(2, 2)))
 
 
+@pytest.mark.filterwarnings("ignore:a mixture of experts")
 def test_nothing_is_said_of_softmaxes_that_are_no_attention():
     class Router(nn.Module):
         """Softmax over a projection weighs experts and classes; position angles are an outer product."""
