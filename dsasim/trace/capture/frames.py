@@ -26,6 +26,8 @@ class Frame:
     module: Any
     inputs: dict[str, Any]
     seen: bool = False
+    taken: set[tuple[Any, ...]] = field(default_factory=set)
+    """Inputs that an attention in it was said to have."""
     elsewhere: bool = False
     """Ran in another thread, where PyTorch shows its functions to nobody who asked in this one."""
 

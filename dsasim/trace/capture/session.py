@@ -238,6 +238,10 @@ class Capture:
         self._batches.add(given.batch)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
+        x = (given.x_q.data_ptr(), *given.x_q.shape)
+        if x in given.frame.taken:
+            notes.append("several attentions ran on one input of this module: that of the later ones may be another")
+        given.frame.taken.add(x)
         if call.bent and layer.bias is not None:
             notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))

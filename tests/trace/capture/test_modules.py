@@ -370,6 +370,24 @@ def test_channels_come_first_in_modules_of_convolutions(shape):
         assert rel_l2(merged(layer).T.numpy(), made[1].flatten(1).numpy()) < 1e-5
 
 
+def test_several_attentions_on_one_input_of_a_module_are_said(x):
+    class Functional(nn.Module):
+        """Two layers in one module: no hook sees what the second is given."""
+
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.ParameterList(torch.randn(WIDTH, WIDTH) for _ in range(2))
+
+        def forward(self, x):
+            for weight in self.weights:
+                x = x + nn.functional.scaled_dot_product_attention(x @ weight, x, x)
+            return x
+
+    with pytest.warns(CaptureWarning, match="the model itself: several attentions ran on one input of this module"):
+        trace = captured(Functional(), x)[0]
+    assert len(list(trace)) == 2
+
+
 class BothWays(nn.Module):
     """One score product for two directions, as LightGlue's cross-attention has it."""
 
