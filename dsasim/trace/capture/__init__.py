@@ -36,7 +36,19 @@ def capture(
     `sample` is the element of the batch kept; `step` the forward pass kept, 0 the first (with a KV cache the first is
     the prefill, each later one a decode step); `dtype` what the trace stores; `num_outputs` the rows a head whose
     attention output is kept. Layers go to files in `scratch` (the system's temporary folder by default) one by one.
-    TraceError names the pip command when PyTorch is missing, and says what is wrong with an argument.
+
+    Attention here is softmax over scores of pairs of rows, times values: scaled_dot_product_attention and the kernels
+    under it, FlexAttention, nn.MultiheadAttention and nn.Transformer, products and einsums written out. What of it runs
+    and is not in the trace is in `not_captured`, a warning and the trace's provenance, by module and reason: a softmax
+    whose scores or probabilities cannot be followed, an attention operator or softmax that reaches a kernel from code
+    that shows no functions (TorchScript, custom operators, vmap, another thread), scores that are more than
+    scale * q k^T + bias. Two products of activations without a softmax between them are named too: linear attention is
+    no softmax attention, and no trace can hold it. Mixing without a softmax or chained products (state spaces,
+    convolutions, q times a running sum of k v^T) and extensions that call no operator of PyTorch leave nothing to see:
+    they are named when the module's class is called attention or attn, and only then.
+
+    TraceError names the pip command when PyTorch is missing, says what is wrong with an argument, and when nothing was
+    captured, why.
     """
     needs_torch()
     from dsasim.trace.capture.selection import Selection

@@ -1,4 +1,4 @@
-"""What a model says of itself: its name, its feed-forward width, and how to make it run in a form that can be seen."""
+"""What a model says of itself: its name, its rotation, and how to make it run in a form that can be seen."""
 
 import importlib.metadata
 from contextlib import ExitStack
@@ -8,10 +8,6 @@ import torch
 
 READABLE = ("eager", "sdpa")
 """Attention implementations of transformers that call PyTorch's own functions."""
-WIDTHS = ("intermediate_size", "d_ff", "ffn_dim", "encoder_ffn_dim", "n_inner", "hidden_dim")
-FIRST_LINEAR = ("linear1", "c_fc", "fc1", "dense_h_to_4h", "lin1", "wi")
-"""Names of the first layer of feed-forward blocks whose configuration says no width; GPT-2's Conv1D calls it nf."""
-GATES = ("gate_proj", "wi_1", "gate_up_proj")
 
 
 def force_readable(model: Any, undo: ExitStack) -> list[str]:
@@ -26,7 +22,7 @@ def force_readable(model: Any, undo: ExitStack) -> list[str]:
         notes.append(f"the model's attention implementation {chosen} ran as sdpa while it was captured")
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
-            notes.append(f"{name} is TorchScript: nothing inside it can be seen")
+            notes.append(f"{name} is TorchScript: attention inside it is not captured")
             break
     return notes
 
@@ -60,31 +56,3 @@ def rotary_base(model: Any) -> float | None:
     parameters = getattr(config, "rope_parameters", None)
     theta = parameters.get("rope_theta") if isinstance(parameters, dict) else getattr(config, "rope_theta", None)
     return float(theta) if isinstance(theta, int | float) else None
-
-
-def feed_forward(model: Any, attention: str) -> tuple[int | None, bool | None]:
-    """Width of the feed-forward block beside an attention module, and whether it is gated; None for what is not said.
-
-    By transformers' configuration, or by the modules next to the attention as nn.TransformerEncoderLayer names them.
-    """
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    width = next((value for name in WIDTHS if isinstance(value := getattr(config, name, None), int)), None)
-    block = _block(model, attention)
-    if block is None:
-        return width, None
-    inside = {name.rpartition(".")[2]: module for name, module in block.named_modules()}
-    names = set(inside)
-    if width is None:
-        first = next((inside[name] for name in FIRST_LINEAR if name in inside), None)
-        width = getattr(first, "out_features", getattr(first, "nf", None))
-    return width, None if width is None else bool(names & set(GATES))
-
-
-def _block(model: Any, attention: str) -> Any:
-    """The innermost module above the attention module that holds more than it: its layer."""
-    parts = attention.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        if parts[end - 1].isdigit():
-            return model.get_submodule(".".join(parts[:end]))
-    return None

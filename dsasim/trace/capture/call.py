@@ -24,7 +24,8 @@ class AttentionCall:
     scores) and `scores`, what went into softmax, broadcast to [..., L_q, L_k]; at most one of the two is given.
     `causal`: key j for row i if j <= i, as scaled_dot_product_attention means it. `swapped`: q and k of the model's
     score product in exchanged roles (the second direction of a shared cross-attention). `dropout`: share of the
-    probabilities that the model dropped. `route` names what was seen.
+    probabilities that the model dropped. `route` names what was seen, `bent` what was done to the scores that is
+    neither scale nor bias. `precision`: the type the scores were computed in, q's own when None.
     """
 
     q: Any
@@ -39,6 +40,14 @@ class AttentionCall:
     grouped: bool = False
     swapped: bool = False
     dropout: float = 0.0
+    precision: Any = None
+    bent: str = ""
+
+    @property
+    def eps(self) -> float:
+        """Machine epsilon of the least precise type in the computation."""
+        types = (self.q.dtype, self.out.dtype, self.precision or self.q.dtype)
+        return max(float(torch.finfo(dtype).eps) for dtype in types)
 
     @property
     def lead(self) -> tuple[int, ...]:
@@ -106,12 +115,17 @@ def one_sample(call: AttentionCall, batch: int, sample: int) -> Sample:
     q, out = pick(call.q, q_lead), pick(call.out, call.lead)
     k, v = pick(call.k, kv_lead), pick(call.v, v_lead)
     if call.scores is not None:
-        mask = added_to_scores(pick(call.scores, call.scores.shape[:-2]), q, k, call.scale)
+        mask = added_to_scores(pick(call.scores, call.scores.shape[:-2]), q, k, call.scale, call.eps)
     else:
         rows = None if call.mask is None else call.mask.expand(*call.lead, call.L_q, call.L_k)
         mask = None if rows is None else _one_if_shared(pick(rows, call.lead))
     k, v = once_a_kv_head(k, v)
     return Sample(_numpy(q), _numpy(k), _numpy(v), _numpy(out), None if mask is None else _mask_numpy(mask))
+
+
+def first_head_keys(call: AttentionCall, batch: int, sample: int) -> Float32:
+    """Keys [L_k, d_head] of one sample's first head."""
+    return _numpy(_pick(call.k.detach(), tuple(_leading_axes(call)[1]), batch, sample)[0])
 
 
 def _leading_axes(call: AttentionCall) -> tuple[Any, Any, Any]:
@@ -163,12 +177,13 @@ ROUNDING = 64
 """Differences below this many machine epsilons of the largest score are rounding, not a bias of the model."""
 
 
-def added_to_scores(scores: Any, q: Any, k: Any, scale: float) -> Any:
+def added_to_scores(scores: Any, q: Any, k: Any, scale: float, eps: float) -> Any:
     """What the model added to scale * q k^T before softmax [1 or H, L_q, L_k], -inf where masked; None for nothing.
 
-    Scores are the model's own [H, L_q, L_k], so whatever it did to them (bias, mask, soft cap) is in the difference.
+    Scores are the model's own [H, L_q, L_k], computed to `eps`, so whatever it did to them (bias, mask, soft cap) is in
+    the difference.
     """
-    tolerance = ROUNDING * torch.finfo(scores.dtype).eps
+    tolerance = ROUNDING * max(eps, float(torch.finfo(scores.dtype).eps))
     added: list[Any] = []
     run = q.shape[0] // k.shape[0]
     for head in range(scores.shape[0]):

@@ -90,6 +90,6 @@ def _only_in(axes: str, others: str, of_out: str) -> list[str]:
 
 
 def _rows_of_one_length(q: Any, k: Any, *, swapped: bool) -> tuple[Any, Any, bool] | None:
-    if q.shape[-1] != k.shape[-1]:
+    if q.shape[-1] != k.shape[-1] or q.shape[-1] == 1:  # an outer product is no score: rotary angles are one
         return None
     return q, k, swapped

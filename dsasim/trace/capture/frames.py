@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from dsasim.trace.capture.call import AttentionCall
 
 ATTENTION_CLASS = re.compile(r"attention|attn", re.IGNORECASE)
+CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
 NOT_AN_INPUT = re.compile(r"mask|bias|pos(?!t)|cos|sin|cache|past|weight|index|residual", re.IGNORECASE)
 """Names of arguments that are no layer input."""
 
@@ -24,6 +26,10 @@ class Frame:
     module: Any
     inputs: dict[str, Any]
     seen: bool = False
+    taken: set[tuple[Any, ...]] = field(default_factory=set)
+    """Inputs that an attention in it was said to have."""
+    elsewhere: bool = False
+    """Ran in another thread, where PyTorch shows its functions to nobody who asked in this one."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,12 @@ class ModuleStack:
     on_start: Callable[[], None]
     on_unseen: Callable[[Frame], None]
     frames: list[Frame] = field(default_factory=list)
+    _thread: int = field(default_factory=threading.get_ident)
     _handles: list[Any] = field(default_factory=list)
 
     def attach(self, model: Any) -> None:
         """Hook every module; the hooks return nothing, so that they change nothing."""
+        self._thread = threading.get_ident()
         for name, module in getattr(model, "_orig_mod", model).named_modules():  # what torch.compile wrapped
             if isinstance(module, torch.jit.ScriptModule):
                 continue
@@ -92,6 +100,9 @@ class ModuleStack:
 
     def _entering(self, name: str) -> Callable[[Any, Any, Any], None]:
         def enter(module: Any, args: Any, kwargs: Any) -> None:
+            if threading.get_ident() != self._thread:
+                self._unseen(Frame(name, module, {}, elsewhere=True))
+                return
             if not self.frames:
                 self.on_start()
             self.frames.append(Frame(name, module, _tensors_by_name(module, args, kwargs)))
@@ -99,12 +110,15 @@ class ModuleStack:
         return enter
 
     def _leaving(self, module: Any, _args: Any, _output: Any) -> None:
-        while self.frames:
+        while self.frames and threading.get_ident() == self._thread:
             frame = self.frames.pop()
             if frame.module is module:
-                if not frame.seen and ATTENTION_CLASS.search(type(module).__name__):
-                    self.on_unseen(frame)
+                self._unseen(frame)
                 return
+
+    def _unseen(self, frame: Frame) -> None:
+        if not frame.seen and ATTENTION_CLASS.search(type(frame.module).__name__):
+            self.on_unseen(frame)
 
 
 def _tensors_by_name(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +147,8 @@ def _may_be_input(name: str, value: Any) -> bool:
 def _inputs_for(frame: Frame, call: AttentionCall) -> LayerInput | None:
     sequence_first = getattr(frame.module, "batch_first", True) is False
     tensors = list(frame.inputs.values())
+    if any(isinstance(child, CONVOLUTIONS) for child in frame.module.children()):
+        tensors = [_channels_last(tensor, call) for tensor in tensors]
     if call.swapped:
         tensors.reverse()
     for tensor in tensors:
@@ -144,6 +160,13 @@ def _inputs_for(frame: Frame, call: AttentionCall) -> LayerInput | None:
             x_kv = next((key for key in keys if key is not None and key.shape[0] == x_q.shape[0]), None)
             return LayerInput(frame, int(x_q.shape[0]), x_q, x_kv, own_keys)
     return None
+
+
+def _channels_last(tensor: Any, call: AttentionCall) -> Any:
+    """What a module of convolutions was given, [B, D, L] or [B, D, rows, columns], as [B, L, D] if L is the call's."""
+    if tensor.ndim in (3, 4) and math.prod(tensor.shape[2:]) in (call.L_q, call.L_k):
+        return tensor.flatten(2).mT
+    return tensor
 
 
 def _own_keys(module: Any) -> int:

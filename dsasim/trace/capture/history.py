@@ -12,22 +12,46 @@ from dsasim.trace.capture.frames import LayerInput
 from dsasim.trace.capture.layer import Inputs
 
 Float32 = NDArray[np.float32]
+SAME_KEYS = 0.05
+"""Rel. L2 between cached keys and those computed: a cache may store fewer bits, another sequence differs wholly."""
 
 
 class InputHistory:
-    """The inputs that every attention module was given before the pass that is captured, in files of a folder."""
+    """The inputs that every attention module was given before the pass that is captured, in files of a folder.
+
+    And the keys of its first head that it made of them, to see whether a cache still holds these.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, list[Path]] = {}
 
-    def add(self, given: LayerInput, sample: int) -> None:
-        """Remember the input of a self-attention in an earlier pass."""
+    def add(self, given: LayerInput, sample: int, keys: Float32) -> None:
+        """Remember the input of a self-attention in an earlier pass; `keys` [L_k, d_head], new ones and cached."""
         if given.x_kv is None:
+            x = _rows(given.x_q, sample)
+            begin = min(self.known_keys(given) - given.own_keys, len(keys)) - len(
+                x
+            )  # after them a static cache is free
             files = self._files.setdefault(given.frame.name, [])
             path = self._folder / f"history.{given.frame.name}.{len(files)}.npy"
-            np.save(path, _rows(given.x_q, sample))
+            np.save(path, x)
+            np.save(path.with_suffix(".keys.npy"), keys[begin : begin + len(x)])
             files.append(path)
+
+    def check(self, given: LayerInput, keys: Float32) -> None:
+        """TraceError when the cached of `keys` [L_k, d_head] are not those that earlier passes made of their inputs."""
+        files = self._files.get(given.frame.name, ()) if given.x_kv is None else ()
+        made = [np.load(path.with_suffix(".keys.npy")) for path in files]
+        cached = keys[: len(keys) - int(given.x_q.shape[1]) - given.own_keys]
+        if not made or not len(cached):
+            return
+        expected = np.concatenate(made)[-len(cached) :]
+        if len(expected) == len(cached) and np.square(expected - cached).sum() > SAME_KEYS**2 * np.square(cached).sum():
+            raise TraceError(
+                "the cached keys are not those that this sample had in earlier passes, so their layer inputs are not "
+                "known: beam search moves them between samples"
+            )
 
     def known_keys(self, given: LayerInput) -> int:
         """Keys whose layer inputs were seen: those of this pass and of earlier ones."""

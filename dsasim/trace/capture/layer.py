@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,6 +163,6 @@ def rebuilt_rel_l2(layer: LayerArrays, seen: Bool) -> float:
     return math.sqrt(difference / reference) if reference else math.sqrt(difference)
 
 
-def tolerance(dtype: Any) -> float:
-    """The rel. L2 above which a captured layer is not what the model computed, by the type that it computed in."""
-    return LOW_PRECISION_TOLERANCE if dtype.itemsize < 4 else TOLERANCE
+def tolerance(eps: float) -> float:
+    """The rel. L2 above which a captured layer is not what the model computed, by the machine epsilon it did so to."""
+    return LOW_PRECISION_TOLERANCE if eps > 2**-20 else TOLERANCE

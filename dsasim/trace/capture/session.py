@@ -20,10 +20,18 @@ import torch
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
-from dsasim.trace.capture.architecture import feed_forward, force_readable, model_name, rotary_base, versions
-from dsasim.trace.capture.call import AttentionCall, one_query_unfolded, one_sample, without_trailing_keys
+from dsasim.trace.capture.architecture import force_readable, model_name, rotary_base, versions
+from dsasim.trace.capture.call import (
+    AttentionCall,
+    first_head_keys,
+    one_query_unfolded,
+    one_sample,
+    without_trailing_keys,
+)
+from dsasim.trace.capture.eager import UNUSED
+from dsasim.trace.capture.feed_forward import feed_forward
 from dsasim.trace.capture.frames import Frame, LayerInput, ModuleStack
-from dsasim.trace.capture.functions import AttentionMode
+from dsasim.trace.capture.functions import AttentionMode, OperatorMode
 from dsasim.trace.capture.history import InputHistory
 from dsasim.trace.capture.layer import (
     build_layer,
@@ -35,6 +43,11 @@ from dsasim.trace.capture.layer import (
 from dsasim.trace.capture.selection import Selection, ranges
 from dsasim.trace.capture.spill import spill
 from dsasim.trace.store import Dtype, trace_in_memory, write_trace
+
+ELSEWHERE = " in another thread: a capture sees the one it began in"
+NOTHING_SEEN = (
+    ", and no attention was seen in it: an extension that PyTorch does not know of, or attention without softmax"
+)
 
 
 class CaptureWarning(UserWarning):
@@ -52,6 +65,10 @@ class Capture:
     def __init__(self, model: Any, selection: Selection, dtype: Dtype, num_outputs: int, scratch: Path | None) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TraceError(f"capture takes a torch.nn.Module, not {type(model).__name__}")
+        if isinstance(model, torch.jit.ScriptModule):
+            raise TraceError(
+                "capture: a TorchScript model does not show its inside; capture the module it was made from"
+            )
         if dtype not in ("float16", "float32"):
             raise TraceError(f"capture: dtype {dtype!r} is neither 'float16' nor 'float32'")
         self.layers: list[LayerArrays] = []
@@ -61,6 +78,7 @@ class Capture:
         self._about: list[dict[str, Any]] = []
         self._step, self._last, self._batches = -1, -1, set[int]()
         self._stack = ModuleStack(self._start_step, self._unseen)
+        self._mode = AttentionMode(self._captured, self._lost, self._softmax_place)
         self._folder = Path(tempfile.mkdtemp(prefix="dsasim-capture-", dir=scratch))
         self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._history = InputHistory(self._folder)
@@ -72,7 +90,8 @@ class Capture:
             self._note(*force_readable(self._model, undo))
             undo.callback(self._stack.detach)
             self._stack.attach(self._model)
-            undo.enter_context(AttentionMode(self._captured, self._lost))
+            undo.enter_context(self._mode)
+            undo.enter_context(OperatorMode(self._mode.on_operator))
             self._active = undo.pop_all()
         return self
 
@@ -138,6 +157,7 @@ class Capture:
         return self.layers
 
     def _finish(self) -> None:
+        self._say_unused()
         wanted = self._selection.layers
         missing = [] if wanted is None else [number for number in wanted if number > self._last]
         if missing:
@@ -152,14 +172,22 @@ class Capture:
             self._note(f"of a batch of {batch} sample {self._selection.sample} is in the trace: sample=… keeps another")
 
     def _start_step(self) -> None:
+        self._say_unused()
         self._step += 1
+
+    def _softmax_place(self) -> str:
+        self._stack.mark_seen()
+        return self._stack.where()
+
+    def _say_unused(self) -> None:
+        for where in self._mode.unused():
+            if self._step == self._selection.step:
+                self._missed[f"{where}: {UNUSED}"] += 1
 
     def _unseen(self, frame: Frame) -> None:
         if self._step == self._selection.step:
-            self._missed[
-                f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran, and no attention was seen in "
-                "it: compiled or scripted code, a kernel of its own, another thread, or attention without softmax"
-            ] += 1
+            why = ELSEWHERE if frame.elsewhere else NOTHING_SEEN
+            self._missed[f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran{why}"] += 1
 
     def _lost(self, reason: str) -> None:
         if self._step == self._selection.step:
@@ -189,7 +217,8 @@ class Capture:
         if self._selection.sample >= given.batch:
             raise TraceError(f"sample: no sample {self._selection.sample} in a batch of {given.batch}")
         if self._step < self._selection.step:
-            self._history.add(given, self._selection.sample)
+            sample = self._selection.sample
+            self._history.add(given, sample, first_head_keys(call, given.batch, sample))
             return
         number = self._last = max(self._last + 1, _own_number(given.frame.name))
         if self._selection.keeps(number):
@@ -199,16 +228,24 @@ class Capture:
         chosen = self._selection
         sample = one_sample(call, given.batch, chosen.sample)
         sample = without_trailing_keys(sample, self._history.known_keys(given))
+        self._history.check(given, sample.k[0])
         inputs = self._history.inputs(sample.k.shape[1], given, chosen.sample)
         layer, notes = build_layer(number, sample, inputs, call.scale, causal=call.causal, selection=chosen)
         layer = self._with_outputs(layer, call)
-        d_ff, gated = feed_forward(self._model, given.frame.name)
+        beside = feed_forward(self._model, given.frame.name, int(given.x_q.shape[-1]))
         kind = np.float16 if self._dtype == "float16" else np.float32
-        self.layers.append(spill(replace(layer, d_ff=d_ff, gated=gated), self._folder, kind))
+        self.layers.append(spill(replace(layer, d_ff=beside.d_ff, gated=beside.gated), self._folder, kind))
         self._batches.add(given.batch)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
+        x = (given.x_q.data_ptr(), *given.x_q.shape)
+        if x in given.frame.taken:
+            notes.append("several attentions ran on one input of this module: that of the later ones may be another")
+        given.frame.taken.add(x)
+        if call.bent and layer.bias is not None:
+            notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
+        self._note(*[beside.note] * bool(beside.note))
         self._about.append(self._describe(number, call, given))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:
@@ -220,7 +257,7 @@ class Capture:
             return replace(layer, out=None)
         seen = seen_positions(layer)
         layer = sample_outputs(layer, self._num_outputs, seen)
-        if layer.out is not None and (error := rebuilt_rel_l2(layer, seen)) > tolerance(call.q.dtype):
+        if layer.out is not None and (error := rebuilt_rel_l2(layer, seen)) > tolerance(call.eps):
             raise TraceError(
                 f"the output rebuilt from q, k, v, mask and scale is off by {error:.1g} (rel. L2): the model does more "
                 "than softmax(scale * q k^T + mask) v, such as attention sinks or changed probabilities"

@@ -108,9 +108,10 @@ def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
 
     `load` gets transformers, the folder and the options of from_pretrained. TraceError: what is missing, by pip line.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     transformers = needs("transformers", "pip install transformers")
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     options: dict[str, Any] = {"local_files_only": True}
     if gguf := sorted(folder.glob("*.gguf")):
         needs("gguf", "pip install gguf accelerate")
@@ -132,6 +133,8 @@ def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
 def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> Source:
     """A Hugging Face model run on a text once."""
     model, tokenizer = load_text_model(source, folder, _load)
+    if (wanted := getattr(model, "main_input_name", "input_ids")) != "input_ids":
+        raise TraceError(f"{source}: {type(model).__name__} takes {wanted}, not text: give module:function")
     ids = _ids(source, tokenizer, tokens, text)
     inputs = {"input_ids": torch.tensor([ids])}
     if getattr(model.config, "is_encoder_decoder", False):

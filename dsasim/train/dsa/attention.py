@@ -1,4 +1,4 @@
-"""Attention under a keep mask, and the loss that teaches the prediction path."""
+"""An attention of a model as DSA sees it, its output under a keep mask, and the loss that teaches the path."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from dsasim.errors import TraceError
 from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.mask import MASKED_BELOW
 
@@ -16,53 +15,73 @@ MSE_ROWS = 64
 
 @dataclass(frozen=True)
 class Exact:
-    """The model's own scaled scores [B, H, L_q, L_k] without its bias, the bias it adds (0 for none), and `allowed`."""
+    """q [B, H, L_q, d] and k [B, H, L_k, d], grouped kv heads repeated; `scores` as they go into softmax, with bias.
 
+    `scores` [B, H, L_q, L_k]; `allowed` bool, broadcast to it.
+    """
+
+    q: Any
+    k: Any
+    scale: float
     scores: Any
-    bias: Any
     allowed: Any
-    v: Any
+
+    @classmethod
+    def of(cls, call: AttentionCall, batch: int) -> "Exact":
+        """A call of a model, its leading axes split into `batch` and heads."""
+        q, k = as_heads(call.q, call.lead, batch), as_heads(_repeated(call.k, call), call.lead, batch)
+        if call.scores is not None:
+            scores = as_heads(call.scores, call.lead, batch)
+            return cls(q, k, call.scale, scores, scores > MASKED_BELOW)
+        scores, allowed = (
+            call.scale * (q @ k.mT),
+            torch.ones(1, 1, call.L_q, call.L_k, dtype=torch.bool, device=q.device),
+        )
+        if call.causal:
+            allowed = allowed.tril()
+        if call.mask is not None:
+            mask = as_heads(call.mask.expand(*call.lead, call.L_q, call.L_k), call.lead, batch)
+            allowed = allowed & (mask if mask.dtype == torch.bool else mask > MASKED_BELOW)
+            if mask.dtype != torch.bool:
+                scores = scores + torch.where(mask > MASKED_BELOW, mask, 0.0)
+        return cls(q, k, call.scale, scores, allowed)
 
 
-def exact_scores(call: AttentionCall) -> Exact:
-    """Scores of a call of scaled_dot_product_attention, grouped kv heads repeated; TraceError: other than four axes."""
-    if call.q.ndim != 4:
-        raise TraceError(f"queries of {call.q.ndim} axes; DSA expects [batch, heads, rows, d_head]")
-    share = call.q.shape[1] // call.k.shape[1]
-    k, v = (side.repeat_interleave(share, dim=1) for side in (call.k, call.v))
-    allowed, bias = _allowed(call), 0.0
-    if call.mask is not None and call.mask.dtype != torch.bool:
-        bias = torch.where(call.mask > MASKED_BELOW, call.mask, 0.0)
-    return Exact(call.scale * (call.q @ k.mT), bias, allowed, v)
+def as_heads(tensor: Any, lead: tuple[int, ...], batch: int) -> Any:
+    """[..., L, d] whose leading axes broadcast to `lead`, batch first, as [B, H, L, d]."""
+    return tensor.expand(*lead, *tensor.shape[-2:]).reshape(batch, -1, *tensor.shape[-2:])
 
 
-def attend(exact: Exact, keep: Any, dropout: float) -> Any:
-    """Softmax over the kept positions, times V: [B, H, L_q, d_head]; zeros in a row that keeps nothing."""
-    scores = torch.where(keep, exact.scores + exact.bias, torch.finfo(exact.scores.dtype).min)
-    weights = torch.softmax(scores, dim=-1) * keep.any(dim=-1, keepdim=True)
-    return functional.dropout(weights, dropout) @ exact.v
+def kept_softmax(scores: Any, keep: Any) -> tuple[Any, Any]:
+    """Scores that softmax makes nothing of where `keep` is False, and 1 for rows that keep something, else 0."""
+    return torch.where(keep, scores, torch.finfo(scores.dtype).min), keep.any(dim=-1, keepdim=True)
 
 
-def mse(exact: Exact, predicted: Any, factor: Any, scale: float) -> Any:
+def attend(call: AttentionCall, exact: Exact, keep: Any) -> Any:
+    """The call's output [..., L_q, d] over positions of `keep` [B, H, L_q, L_k]; zeros in a row that keeps nothing."""
+    scores, some = kept_softmax(exact.scores, keep)
+    weights = functional.dropout(torch.softmax(scores, dim=-1) * some, call.dropout)
+    out = weights @ as_heads(_repeated(call.v, call), call.lead, len(weights))
+    return out.reshape(*call.lead, *out.shape[-2:])
+
+
+def mse(exact: Exact, predicted: Any, factor: Any) -> Any:
     """Mean over allowed positions of the squared difference of both scores, each centred over its row's allowed keys.
 
-    L_MSE of the paper, of at most MSE_ROWS rows a head (every n-th); centred because a row's selection and its softmax
-    ignore a constant.
+    L_MSE of the paper, of at most MSE_ROWS rows a head (every n-th), without what the model adds to scale * q k^T;
+    centred because a row's selection and its softmax ignore a constant. `factor` makes `predicted` q k^T.
     """
     rows = slice(None, None, -(-predicted.shape[-2] // MSE_ROWS))
-    scores, predicted = exact.scores[..., rows, :], predicted[..., rows, :]
+    scores = exact.scale * (exact.q[..., rows, :] @ exact.k.mT)
     allowed = exact.allowed[..., rows if exact.allowed.shape[-2] > 1 else slice(None), :]
-    difference = (scores - predicted.to(scores.dtype) * (factor * scale).to(scores.dtype)) * allowed
+    difference = (
+        scores - predicted[..., rows, :].to(scores.dtype) * (factor * abs(exact.scale)).to(scores.dtype)
+    ) * allowed
     counts = allowed.sum(dim=-1, keepdim=True).clamp(min=1)
     difference = (difference - difference.sum(dim=-1, keepdim=True) / counts) * allowed
     return difference.square().sum() / allowed.expand_as(difference).sum().clamp(min=1)
 
 
-def _allowed(call: AttentionCall) -> Any:
-    """Positions of a call that may be attended to, [B or 1, H or 1, L_q, L_k]."""
-    allowed = torch.ones(1, 1, call.L_q, call.L_k, dtype=torch.bool)
-    if call.causal:
-        allowed = allowed.tril()
-    if call.mask is None:
-        return allowed
-    return allowed & (call.mask if call.mask.dtype == torch.bool else call.mask > MASKED_BELOW)
+def _repeated(side: Any, call: AttentionCall) -> Any:
+    """Keys or values once a query head."""
+    return side.repeat_interleave(call.lead[-1] // side.shape[-3], dim=-3) if call.grouped else side

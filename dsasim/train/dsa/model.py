@@ -1,7 +1,8 @@
 """DSA around a model: while it is switched on, every attention that runs keeps what the rule keeps."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from dsasim.errors import TraceError
 from dsasim.trace.capture.architecture import force_readable
 from dsasim.trace.capture.call import AttentionCall
-from dsasim.trace.capture.frames import ModuleStack
-from dsasim.trace.capture.functions import overrides_ignored, sdpa_call
+from dsasim.trace.capture.frames import LayerInput, ModuleStack
 from dsasim.trace.capture.selection import Selection
 from dsasim.trace.capture.session import Capture, CaptureWarning
-from dsasim.train.dsa.attention import attend, exact_scores, mse
+from dsasim.train.dsa.attention import Exact, mse
+from dsasim.train.dsa.mode import KeepingMode
 from dsasim.train.dsa.path import PredictionPath
 from dsasim.train.dsa.rules import Fixed, Rule, Scores
 
@@ -30,9 +29,10 @@ CALIBRATED_EVERY = 50
 class Dsa(torch.nn.Module):
     """The prediction paths of a model, by the names of its attention modules; a context in which they choose.
 
-    Inside `with dsa:` attention is computed over what `rule` keeps (None: all that is allowed), whatever calls
-    scaled_dot_product_attention: a Hugging Face model, nn.MultiheadAttention (which then returns no weights),
-    nn.Transformer or a module of one's own. Gradients flow through scores, masks stay constants.
+    A module that computes several attentions in a pass, as layers that share their weights do, has a path for each.
+    Inside `with dsa:` attention is computed over what `rule` keeps (None: all that is allowed), in every form that a
+    capture reads: scaled_dot_product_attention and the kernels under it, FlexAttention, nn.MultiheadAttention and
+    nn.Transformer, and a product, softmax and product written out. Gradients flow through scores, masks stay constants.
     """
 
     def __init__(self, model: Any, paths: Mapping[str, PredictionPath]) -> None:
@@ -44,6 +44,7 @@ class Dsa(torch.nn.Module):
         self._stack = ModuleStack(self._start, lambda _: None)
         self._losses: list[Any] = []
         self._passes = 0
+        self._met = Counter[str]()
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
@@ -52,7 +53,7 @@ class Dsa(torch.nn.Module):
             force_readable(self._model[0], undo)
             undo.callback(self._stack.detach)
             self._stack.attach(self._model[0])
-            undo.enter_context(_Mode(self._attention))
+            undo.enter_context(KeepingMode(self._choose, self._finished, self._lost, self._stack.where))
             self._active = undo.pop_all()
         return self
 
@@ -78,7 +79,7 @@ class Dsa(torch.nn.Module):
             warnings.simplefilter("ignore", CaptureWarning)
             with Capture(self._model[0], every, "float32", 0, None) as trace, self:
                 run()
-        names = [about["module"] for about in trace.provenance()["layers"]]
+        names = numbered(about["module"] for about in trace.provenance()["layers"])
         by_name = dict(zip(self.names, self.paths, strict=True))
         trace.layers[:] = [
             replace(layer, predictors=(by_name[name].trained(layer.q.shape[1], layer.k.shape[1]),))
@@ -89,60 +90,62 @@ class Dsa(torch.nn.Module):
 
     def _start(self) -> None:
         self._losses.clear()
+        self._met.clear()
         self._passes += torch.is_grad_enabled()
 
-    def _attention(self, call: AttentionCall) -> Any:
-        given = self._stack.input_of(call)
-        name = "" if given is None else given.frame.name
-        if given is None or name not in self.names:
-            raise TraceError(f"{self._stack.where()}: attention without a prediction path: it did not run in `attach`")
-        exact = exact_scores(call)
-        if self.rule is None and not torch.is_grad_enabled():
-            return attend(exact, exact.allowed, call.dropout)
+    def _choose(self, call: AttentionCall) -> tuple[Exact, Any] | None:
+        """An attention's scores and what it keeps of them, bool of their shape; None leaves it dense."""
+        given, learning = self._stack.input_of(call), torch.is_grad_enabled()
+        path = None if given is None else self._next_path(given.frame.name)
+        if given is None or path is None or (self.rule is None and not learning):
+            return None
+        exact = Exact.of(call, given.batch)
         if isinstance(self.rule, Fixed):
-            return attend(exact, self.rule.keep & exact.allowed, call.dropout)
-        path = self.paths[self.names.index(name)]
+            return exact, (self.rule.keep & exact.allowed).expand_as(exact.scores)
+        predicted, factor = self._predicted(path, given, exact)
+        if learning:
+            self._losses.append(mse(exact, predicted, factor))
+        if self.rule is None:
+            return None
+        with torch.no_grad():
+            keep = self.rule(Scores(predicted, factor * abs(call.scale), exact.scores, exact.allowed))
+        return exact, keep.expand_as(exact.scores)
+
+    def _next_path(self, module: str) -> Any:
+        self._met[module] += 1
+        name = nth(module, self._met[module])
+        return self.paths[self.names.index(name)] if name in self.names else None
+
+    def _predicted(self, path: Any, given: LayerInput, exact: Exact) -> tuple[Any, Any]:
         if torch.is_grad_enabled() and self._passes % CALIBRATED_EVERY == 0:
             path.calibrate(given.x_q, given.x_kv)
         predicted, factor = path(given.x_q, given.x_kv)
-        if torch.is_grad_enabled():
-            self._losses.append(mse(exact, predicted, factor, call.scale))
-        if self.rule is None:
-            return attend(exact, exact.allowed, call.dropout)
-        with torch.no_grad():
-            keep = self.rule(Scores(predicted, factor * call.scale, exact.scores + exact.bias, exact.allowed))
-        return attend(exact, keep, call.dropout)
+        if predicted.shape != exact.scores.shape:
+            raise TraceError(
+                f"{self._stack.where()}: scores {list(exact.scores.shape)}, and {list(predicted.shape)} are predicted: "
+                "DSA needs the layer input of every key in the same pass (no KV cache)"
+            )
+        return predicted, factor
+
+    def _finished(self, call: AttentionCall) -> None:
+        given = self._stack.input_of(call)
+        if given is None or nth(given.frame.name, self._met[given.frame.name]) not in self.names:
+            self._lost("attention without a prediction path: it did not run in `attach`")
+
+    def _lost(self, reason: str) -> None:
+        raise TraceError(f"{self._stack.where()}: {reason}")
 
 
-class WithoutWeights(TorchFunctionMode):
-    """nn.MultiheadAttention asked for its weights, as it is by default, computes attention by hand: not under this."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function."""
-        kwargs = kwargs or {}
-        return func(*args, **(kwargs | _without_weights(func)))
+def nth(module: str, number: int) -> str:
+    """The name of a module's `number`-th attention of a pass: the module's own for the first."""
+    return module if number == 1 else f"{module} ({number})"
 
 
-def _without_weights(func: Any) -> dict[str, bool]:
-    return {"need_weights": False} if func is functional.multi_head_attention_forward else {}
-
-
-class _Mode(TorchFunctionMode):
-    """Answers scaled_dot_product_attention with `attention`; a capture around it sees the dense one of its q, k, v."""
-
-    def __init__(self, attention: Callable[[AttentionCall], Any]) -> None:
-        super().__init__()
-        self._attention = attention
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function, or DSA in its stead."""
-        kwargs = kwargs or {}
-        if func is functional.multi_head_attention_forward:
-            with self, overrides_ignored():
-                return func(*args, **(kwargs | _without_weights(func)))
-        if func is not functional.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        if torch._C._len_torch_function_stack():  # noqa: SLF001  (no public way to ask whether a capture is on)
-            func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():  # noqa: SLF001
-            return self._attention(sdpa_call(args, kwargs, args[0] if args else kwargs["query"]))
+def numbered(modules: Iterable[str]) -> list[str]:
+    """Names of attentions by the modules that computed them, in the order they ran."""
+    met = Counter[str]()
+    names = []
+    for module in modules:
+        met[module] += 1
+        names.append(nth(module, met[module]))
+    return names

@@ -18,7 +18,7 @@ from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
-from dsasim.train.dsa.model import Dsa, WithoutWeights
+from dsasim.train.dsa.model import Dsa, numbered
 from dsasim.train.dsa.path import PredictionPath
 from dsasim.train.static_scales import FITTED_BITS
 
@@ -47,23 +47,15 @@ def fitted_dsa(
 
 
 def _layers(model: Any, run: Callable[[], object]) -> dict[str, LayerArrays]:
-    """The attention layers of one dense run by the names of their modules; TraceError: one that cannot be captured."""
+    """The attention layers of one dense run, as `numbered` calls them; TraceError: one that cannot be captured."""
     every = Selection.of(None, None, None, 0, 0)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", CaptureWarning)
-        with Capture(model, every, "float32", 0, None) as trace, WithoutWeights():
+        with Capture(model, every, "float32", 0, None) as trace:
             run()
     if trace.not_captured or not trace.layers:
         raise TraceError("\n".join(["attach: attention that DSA cannot be put around", *trace.not_captured]))
-    about = trace.provenance()["layers"]
-    if other := [layer for layer in about if layer["seen_as"] != "scaled_dot_product_attention"]:
-        raise TraceError(
-            f"attach: {other[0]['module']} computes attention as {other[0]['seen_as']}; DSA needs "
-            "scaled_dot_product_attention (transformers: attn_implementation='sdpa')"
-        )
-    names = [layer["module"] for layer in about]
-    if len(set(names)) < len(names):
-        raise TraceError("attach: a module computes several attentions in one pass; DSA needs one a module")
+    names = numbered(layer["module"] for layer in trace.provenance()["layers"])
     return dict(zip(names, trace.layers, strict=True))
 
 

