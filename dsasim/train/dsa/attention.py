@@ -23,6 +23,11 @@ class Exact:
     allowed: Any
     v: Any
 
+    @property
+    def biased(self) -> Any:
+        """What the softmax is taken of."""
+        return self.scores if isinstance(self.bias, float) else self.scores + self.bias
+
 
 def exact_scores(call: AttentionCall) -> Exact:
     """Scores of a call of scaled_dot_product_attention, grouped kv heads repeated; TraceError: other than four axes."""
@@ -38,8 +43,8 @@ def exact_scores(call: AttentionCall) -> Exact:
 
 def attend(exact: Exact, keep: Any, dropout: float) -> Any:
     """Softmax over the kept positions, times V: [B, H, L_q, d_head]; zeros in a row that keeps nothing."""
-    scores = torch.where(keep, exact.scores + exact.bias, torch.finfo(exact.scores.dtype).min)
-    weights = torch.softmax(scores, dim=-1) * keep.any(dim=-1, keepdim=True)
+    dropped = (keep.to(exact.scores.dtype) - 1) * torch.finfo(exact.scores.dtype).max  # on a CPU faster than `where`
+    weights = torch.softmax(exact.biased + dropped, dim=-1) * keep.any(dim=-1, keepdim=True)
     return functional.dropout(weights, dropout) @ exact.v
 
 

@@ -110,7 +110,7 @@ class Dsa(torch.nn.Module):
         if self.rule is None:
             return attend(exact, exact.allowed, call.dropout)
         with torch.no_grad():
-            keep = self.rule(Scores(predicted, factor * call.scale, exact.scores + exact.bias, exact.allowed))
+            keep = self.rule(Scores(predicted, factor * call.scale, exact.biased, exact.allowed))
         return attend(exact, keep, call.dropout)
 
 
