@@ -61,7 +61,7 @@ def test_listops_are_what_they_say(tasks) -> None:
     assert (len(data.tokens), len(held_out.tokens)) == (220, 480)
     for tokens, target in zip(data.tokens[:100].tolist(), data.targets.tolist(), strict=False):
         inside = [token for token in tokens if token < 15]
-        assert 16 < len(inside) <= 128
+        assert 8 < len(inside) <= 48
         assert value_of(inside) == target
 
 
