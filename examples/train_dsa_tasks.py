@@ -54,7 +54,7 @@ def spam(folder: Path, seed: int, length: int = 128) -> tuple[Data, Data]:
 
 
 def pixels(folder: Path, seed: int) -> tuple[Data, Data]:
-    """Grey values of images in reading order: Fashion-MNIST at half size (196 tokens) or digits of scikit-learn (64)."""
+    """Grey values of images in reading order: Fashion-MNIST at half size (196 tokens), or digits (64, scikit-learn)."""
     rng = np.random.default_rng(seed)
     for root in (folder / "usr/share/datasets/fashion-mnist", Path("/usr/share/datasets/fashion-mnist")):
         if root.is_dir():
