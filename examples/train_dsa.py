@@ -177,13 +177,14 @@ def patterns(method: str, density: str, heads: int, length: int, seed: int) -> t
 
 DEFAULT = {"sigma": "0.25", "bits": 4}
 BOTH = ("joint", "frozen")
+METHODS = ("dense", "oracle", "dsa", "window", "bigbird", "random")
 STATIC = {
     "0.10": ("window", "bigbird", "random"),
     "0.05": ("window", "bigbird", "random"),
     "0.01": ("window", "random"),
 }
 """Patterns at each density; at 0.01 most tasks keep one key or two, of which BigBird's three parts cannot be made."""
-VARIED = {"recall": ("0.10", ("joint",)), "spam": ("0.05", BOTH), "pixels": ("0.05", BOTH)}
+VARIED = {"recall": ("0.10", ("joint",)), "spam": ("0.05", BOTH), "listops": ("0.05", BOTH)}
 """Density and training of the runs of other sigma and bits."""
 
 
@@ -285,16 +286,44 @@ def _key(line: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Accuracy in per cent, the mean over seeds and the standard deviation; a column a task."""
-    tasks = list(dict.fromkeys(line["task"] for line in lines))
-    rows: dict[tuple[Any, ...], dict[str, list[float]]] = {}
-    for line in lines:
-        rows.setdefault(_key(line)[2:], {}).setdefault(line["task"], []).append(100 * line["accuracy_ratio"])
-    text = [f"| method | density | σ | bits | trained | {' | '.join(tasks)} |", "|---" * (5 + len(tasks)) + "|"]
-    for key, found in rows.items():
-        cells = [_cell(found.get(task, [])) for task in tasks]
-        text.append(f"| {' | '.join('' if field is None else str(field) for field in key)} | {' | '.join(cells)} |")
+    """Accuracy in per cent, the mean over seeds and the standard deviation; a column a task.
+
+    Two tables, of joint training and of masks put into the frozen dense model; sigma and bits are written where they
+    are not those of `DEFAULT`.
+    """
+    return "\n\n".join(
+        _table(trained, part) for trained in BOTH if (part := [x for x in lines if x["trained"] == trained])
+    )
+
+
+def _table(trained: str, lines: list[dict[str, Any]]) -> str:
+    tasks = [task for task in TASKS if any(line["task"] == task for line in lines)]
+    rows: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for line in sorted(lines, key=_order):
+        cells = rows.setdefault((line["density"], _name(line)), {})
+        cells.setdefault(line["task"], []).append(100 * line["accuracy_ratio"])
+    text = [f"| kept | {trained} | {' | '.join(tasks)} |", "|---" * (2 + len(tasks)) + "|"]
+    for (density, name), found in rows.items():
+        text.append(f"| {density} | {name} | {' | '.join(_cell(found.get(task, [])) for task in tasks)} |")
     return "\n".join(text)
+
+
+def _order(line: dict[str, Any]) -> tuple[Any, ...]:
+    varied = line["method"] == "dsa" and (line["sigma"], line["bits"]) != (DEFAULT["sigma"], DEFAULT["bits"])
+    return (
+        -float(line["density"]),
+        varied,
+        METHODS.index(line["method"]),
+        line["bits"] != DEFAULT["bits"],
+        _key(line)[2:],
+    )
+
+
+def _name(line: dict[str, Any]) -> str:
+    if line["method"] != "dsa":
+        return line["method"]
+    sigma = "" if line["sigma"] == DEFAULT["sigma"] else f", σ {line['sigma']}"
+    return f"DSA{sigma}" + ("" if line["bits"] == DEFAULT["bits"] else f", INT{line['bits']}")
 
 
 def _cell(values: list[float]) -> str:
