@@ -23,7 +23,6 @@ TITLES = {
     "listops": "listops, 48 tokens",
     "pixels": "pixels, 196 tokens",
     "spam": "spam, 128 bytes",
-    "spam256": "spam256, 256 bytes",
 }
 DENSITIES = ("0.01", "0.05", "0.10")
 COLUMNS, PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GRID = 3, 300, 270, 64, 92, 190

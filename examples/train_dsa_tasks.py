@@ -4,7 +4,6 @@ import gzip
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,5 +144,4 @@ TASKS = {
     "recall": Task(recall, 80, 16, batch=16, dense_steps=1000, joint_steps=150, joint_rate=3e-3, shift=True),
     "listops": Task(listops, 16, 10, batch=32, dense_steps=1500, joint_steps=150, joint_rate=1e-3),
     "pixels": Task(pixels, 256, 10, batch=16, dense_steps=1000, joint_steps=60, joint_rate=1e-3),
-    "spam256": Task(partial(spam, length=256), 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
 }
