@@ -140,8 +140,8 @@ def _idx(path: Path) -> np.ndarray:
 
 
 TASKS = {
-    "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
     "recall": Task(recall, 80, 16, batch=16, dense_steps=1000, joint_steps=150, joint_rate=3e-3, shift=True),
     "listops": Task(listops, 16, 10, batch=32, dense_steps=1500, joint_steps=150, joint_rate=1e-3),
     "pixels": Task(pixels, 256, 10, batch=16, dense_steps=1000, joint_steps=60, joint_rate=1e-3),
+    "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
 }
