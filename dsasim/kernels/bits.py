@@ -1,12 +1,28 @@
 """From booleans and packed bits to kept keys: int32, ascending in each row, as CSR."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Bool = NDArray[np.bool_]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+
+
+@intrinsic
+def _lowest_bit(_typing: Any, value: Any) -> Any:
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.true_bit)
+
+    return value(value), code
+
+
+lowest_bit: Any = _lowest_bit
+"""Number of the lowest bit set in an int64 that is not 0: 0b1010 has bit 1. For kernels only."""
 
 
 @njit(cache=True)

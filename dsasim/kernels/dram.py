@@ -20,10 +20,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
-from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_commands import NEXT_TRY
 from dsasim.kernels.dram_mapping import locate
-from dsasim.kernels.dram_queue import NOTHING
-from dsasim.kernels.dram_timing import BL, CL, CWL
+from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 
 RING = 256
 """Edges of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
@@ -39,19 +39,18 @@ Ints = NDArray[np.int64]
 
 
 class MemoryState(NamedTuple):
-    """All channels, int64; see `dram_timing`, `dram_queue`, `dram_channel` and `dram_mapping` for the fields."""
+    """All channels, int64; see `dram_timing`, `dram_queue`, `dram_commands` and `dram_mapping` for the fields."""
 
     fixed: Ints  # [FIXED]
-    rules: Ints  # [rules, 3]
-    rules_of: Ints  # [COMMANDS + 1]
+    latencies: Ints  # [COMMANDS, SCOPES, COMMANDS]
     pieces: Ints  # [pieces, 4]
     hashes: Ints  # [hashes, 3]
-    units: Ints  # [units, COMMANDS]
+    units: Ints  # [units, UNIT_FIELDS]
     banks: Ints  # [banks, BANK_FIELDS]
     ranks: Ints  # [ranks, RANK_FIELDS]
     channel: Ints  # [channels, CHANNEL_FIELDS]
-    queue: Ints  # [channels * LISTS, FIELDS, WINDOW]
-    lists: Ints  # [channels * LISTS, LIST_FIELDS]
+    requests: Ints  # [channels * slots, FIELDS]
+    written: Ints  # [channels, WRITTEN]
     counters: Ints  # [channels, COUNTERS]
     log: Ints  # [room, 4]: edge, command, bank, row; empty unless asked for
 
@@ -84,7 +83,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
 
 @njit(cache=True, forceinline=True)
 def _offer(
-    fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, queue: Ints, lists: Ints,
+    fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Offer the stream's next burst to its channel; what became of it, and its transfer."""
@@ -96,8 +95,8 @@ def _offer(
         streams[stream, LOCATED] = 1
     index = stream * transfers.shape[1] + slot
     answer = admit(
-        fixed, units, banks, channel, queue, lists, counters, streams[stream, NEXT_CHANNEL], streams[stream, NEXT_BANK],
-        streams[stream, NEXT_ROW], write, index, burst, edge,
+        fixed, units, banks, channel, requests, written, counters, streams[stream, NEXT_CHANNEL],
+        streams[stream, NEXT_BANK], streams[stream, NEXT_ROW], write, index, burst, edge,
     )  # fmt: skip
     if answer != REFUSED:
         streams[stream, OUTSTANDING] += 1
@@ -140,19 +139,15 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
 @njit(cache=True)
 def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks, channel = (
         borrow(memory.units),
         borrow(memory.banks),
         borrow(memory.ranks),
         borrow(memory.channel),
     )
-    queue, lists, counters, log = (
-        borrow(memory.queue),
-        borrow(memory.lists),
-        borrow(memory.counters),
-        borrow(memory.log),
-    )
+    requests, written = borrow(memory.requests), borrow(memory.written)
+    counters, log = borrow(memory.counters), borrow(memory.log)
     passed = state.scalars[EDGE]
     while passed < edge and passed <= state.scalars[LAST_DATA]:
         _pass_edge(state.scalars, state.streams, state.ring, passed)
@@ -160,7 +155,7 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     for c in range(len(channel)):
         while channel[c, NEXT_TRY] < edge:
             at = channel[c, NEXT_TRY]
-            tick(fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, at)
+            tick(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at)
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 
@@ -173,9 +168,9 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     bursts not yet issued).
     """
     catch_up(memory, state, first)
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks = borrow(memory.units), borrow(memory.banks), borrow(memory.ranks)
-    channel, queue, lists = borrow(memory.channel), borrow(memory.queue), borrow(memory.lists)
+    channel, requests, written = borrow(memory.channel), borrow(memory.requests), borrow(memory.written)
     counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes, scalars = borrow(memory.pieces), borrow(memory.hashes), borrow(state.scalars)
     transfers, runs = borrow(state.transfers), borrow(state.runs)
@@ -193,7 +188,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 continue
             full = False
             index, write, _ = tick(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, c, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, edge
             )  # fmt: skip
             if index == NOTHING:
                 continue
@@ -215,7 +210,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 if streams[stream, OUTSTANDING] >= scalars[OUTSTANDING_LIMIT]:
                     continue
                 answer, index = _offer(
-                    fixed, pieces, hashes, units, banks, channel, queue, lists, counters, transfers, runs, streams,
+                    fixed, pieces, hashes, units, banks, channel, requests, written, counters, transfers, runs, streams,
                     stream, edge,
                 )  # fmt: skip
                 if answer == REFUSED:

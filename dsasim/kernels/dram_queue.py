@@ -1,199 +1,229 @@
-"""The request lists of a memory channel, and which of a list's requests could issue its next command first.
+"""The requests that wait in a memory channel, and which of them could issue its next command first.
 
 A request's next command is a column command if its row is open, ACT if its bank is closed, PRE if another row is open.
 As in Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a478b6, FRFCFS-RowHit) the oldest request whose command is
 legal comes first, whatever the command, but a PRE waits while an activated request is to use the bank's row, or a
-request of the same list that is no younger hits it.
+request of the same queue that is no younger hits it.
 
-Lists are kept oldest first in a window of positions from HEAD to TAIL; a removed request leaves a hole (BANK = HOLE).
+So of a bank's reads, as of its writes, only two ever matter: the oldest HIT, which wants the open row, and the oldest
+MISS, which does not. They are kept at hand, and each unit has a bit a bank for those that want an ACT, a PRE or a
+column command; a search looks at set bits only. A bank's requests form a chain from the oldest to the youngest.
+
+Worked example: reads of rows 7, 5, 7 wait in that order at a bank whose row 7 is open. HIT is the first and MISS the
+second; the bank wants RD and no PRE, for the hit is older. Once the first is served, HIT is the third and MISS is the
+older: the bank wants RD and PRE.
 """
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from dsasim.kernels.bits import lowest_bit
 from dsasim.kernels.dram_timing import (
     ACT,
+    ACTIVATED,
     CLOSED,
-    HALF_TICKS,
-    HELD,
-    HIT_SEEN,
+    FIRST,
+    HIT,
+    HOLDER,
+    LAST,
+    MISS,
+    NOTHING,
     OPEN_ROW,
-    OPENING,
     PRE,
+    RANKS,
     RD,
+    STACK_SHIFT,
     UNIT_SHIFT,
+    WANTED,
     WR,
+    Ints,
 )
 
 QUEUE_SLOTS = 32
-WINDOW, DENSE = 256, 64
-"""Positions of a list, and of how many it may be spread over: its holes are closed, on removal only, when it reaches
-further, so a position lasts until the list's next removal. A list holds at most 128 requests: those activated in a
-channel of 128 banks; with up to 64 holes they fill 192 positions."""
-HOLE = -1
+"""Reads, and writes, that wait in a channel; a request that has been activated has left."""
 
-# lists of a channel; list `which` of channel c is number c * LISTS + which
-READ_QUEUE, WRITE_QUEUE, ACTIVATED, OPENING_LIST, LISTS = 0, 1, 2, 3, 4
-# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, TOUCHED 1 once counted,
-# ACT_2_BY the last edge for its ACT-2, set in OPENING_LIST
-BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, TOUCHED, ACT_2_BY, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
-# fields of a list
-HEAD, TAIL, LENGTH, LIST_FIELDS = 0, 1, 2, 3
+# fields of a request; TAG is its owner's name for it, BURST its address / access bytes, AGE its number in the channel,
+# TOUCHED 1 once counted, ACTIVATED_AT the edge of its ACT, EARLIER and LATER its neighbours in the bank's chain
+(
+    BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, AGE, TOUCHED, ACTIVATED_AT, EARLIER, LATER, FIELDS,
+) = range(12)  # fmt: skip
 
 COLUMN_ONLY, PRE_ONLY, ACT_ONLY = 1 << RD | 1 << WR, 1 << PRE, 1 << ACT
 """Which commands may be issued, a bit each."""
 ROW_ONLY, NO_ACT, ANY = ACT_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY, COLUMN_ONLY | PRE_ONLY | ACT_ONLY
 NEVER = 1 << 60
-NOTHING = -1
-
-Ints = NDArray[np.int64]
-
-
-@njit(cache=True, forceinline=True)
-def append(queue: Ints, lists: Ints, to: int, bank: int, row: int, edge: int, tag: int, burst: int, write: int) -> None:
-    """Put a request at the young end of a list; its TOUCHED is 0."""
-    at = lists[to, TAIL]
-    queue[to, BANK, at] = bank
-    queue[to, ROW, at] = row
-    queue[to, ARRIVED, at] = edge
-    queue[to, TAG, at] = tag
-    queue[to, BURST, at] = burst
-    queue[to, IS_WRITE, at] = write
-    queue[to, TOUCHED, at] = 0
-    lists[to, TAIL] += 1
-    lists[to, LENGTH] += 1
+WRITTEN, GOLDEN = 256, -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
+"""Places in which the waiting writes of a channel are counted by their burst."""
+AGE_BITS = 40
+"""Room for AGE beneath a number of edges in one int64: up to a million million requests a channel."""
 
 
 @njit(cache=True, forceinline=True)
-def _close_holes(queue: Ints, lists: Ints, of: int) -> None:
-    kept = 0
-    for at in range(lists[of, HEAD], lists[of, TAIL]):
-        if queue[of, BANK, at] != HOLE:
-            for field in range(FIELDS):
-                queue[of, field, kept] = queue[of, field, at]
-            kept += 1
-    lists[of, HEAD], lists[of, TAIL] = 0, kept
+def _say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int, write: int) -> None:
+    """Set the bits of the commands that the bank's reads, or writes, want: of its MISS, then of its HIT."""
+    row, hit, miss = banks[bank, OPEN_ROW], banks[bank, HIT + write], banks[bank, MISS + write]
+    unit = bank >> fixed[UNIT_SHIFT]
+    at = bank - (unit << fixed[UNIT_SHIFT])
+    wanted = WANTED + (RD + 1) * write
+    is_closed = row == CLOSED
+    pre = miss != NOTHING and row >= 0 and banks[bank, HOLDER] == NOTHING
+    if pre and hit != NOTHING:
+        pre = requests[hit, ARRIVED] > requests[miss, ARRIVED]
+    others = ~(1 << at)
+    units[unit, wanted + ACT] = (units[unit, wanted + ACT] & others) | (int(is_closed and miss != NOTHING) << at)
+    units[unit, wanted + PRE] = (units[unit, wanted + PRE] & others) | (int(pre) << at)
+    units[unit, wanted + RD] = (units[unit, wanted + RD] & others) | (int(hit != NOTHING) << at)
 
 
 @njit(cache=True, forceinline=True)
-def remove(queue: Ints, lists: Ints, of: int, at: int) -> None:
-    """Take the request at a position out of its list."""
-    queue[of, BANK, at] = HOLE
-    lists[of, LENGTH] -= 1
-    head = lists[of, HEAD]
-    while head < lists[of, TAIL] and queue[of, BANK, head] == HOLE:
-        head += 1
-    lists[of, HEAD] = head
-    if head == lists[of, TAIL]:
-        lists[of, HEAD] = lists[of, TAIL] = 0
-    elif lists[of, TAIL] > DENSE:
-        _close_holes(queue, lists, of)
+def say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
+    """Look again at what a bank wants, after its HOLDER changed."""
+    _say_wanted(fixed, units, banks, requests, bank, 0)
+    _say_wanted(fixed, units, banks, requests, bank, 1)
 
 
 @njit(cache=True, forceinline=True)
-def move(queue: Ints, lists: Ints, of: int, at: int, to: int) -> None:
-    """Move a request to the end of another list, as it is."""
-    touched = queue[of, TOUCHED, at]
-    append(
-        queue, lists, to, queue[of, BANK, at], queue[of, ROW, at], queue[of, ARRIVED, at], queue[of, TAG, at],
-        queue[of, BURST, at], queue[of, IS_WRITE, at],
-    )  # fmt: skip
-    queue[to, TOUCHED, lists[to, TAIL] - 1] = touched
-    remove(queue, lists, of, at)
+def sort_again(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
+    """Find the bank's hits and misses anew, after its OPEN_ROW changed."""
+    row = banks[bank, OPEN_ROW]
+    for write in range(2):
+        at = banks[bank, FIRST + write]
+        hit = miss = NOTHING
+        if row < 0:
+            miss = at
+        else:
+            while at != NOTHING and min(hit, miss) == NOTHING:
+                if requests[at, ROW] == row:
+                    hit = at if hit == NOTHING else hit
+                else:
+                    miss = at if miss == NOTHING else miss
+                at = requests[at, LATER]
+        banks[bank, HIT + write], banks[bank, MISS + write] = hit, miss
+        _say_wanted(fixed, units, banks, requests, bank, write)
 
 
 @njit(cache=True, forceinline=True)
-def holds_burst(queue: Ints, lists: Ints, of: int, burst: int) -> bool:
-    """Whether a list holds a request for the burst."""
-    for at in range(lists[of, HEAD], lists[of, TAIL]):
-        if queue[of, BURST, at] == burst and queue[of, BANK, at] != HOLE:
-            return True
-    return False
+def append(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> bool:
+    """Let the request in slot `at` wait at its bank; whether it is the one to be served next of its kind there."""
+    bank, write, row = requests[at, BANK], requests[at, IS_WRITE], requests[at, ROW]
+    last = banks[bank, LAST + write]
+    requests[at, EARLIER], requests[at, LATER] = last, NOTHING
+    banks[bank, LAST + write] = at
+    if last == NOTHING:
+        banks[bank, FIRST + write] = at
+    else:
+        requests[last, LATER] = at
+    kind = (HIT if row == banks[bank, OPEN_ROW] else MISS) + write
+    if banks[bank, kind] != NOTHING:
+        return False
+    banks[bank, kind] = at
+    _say_wanted(fixed, units, banks, requests, bank, write)
+    return True
 
 
 @njit(cache=True, forceinline=True)
-def next_command(banks: Ints, bank: int, row: int, write: int) -> int:
-    """The command a request needs next; NOTHING while its bank is opening."""
-    is_open = banks[bank, OPEN_ROW]
-    if is_open == row:
-        return RD + write
-    if is_open == CLOSED:
-        return ACT
-    return NOTHING if is_open == OPENING else PRE
+def unchain(banks: Ints, requests: Ints, at: int) -> None:
+    """Take a request out of its bank's chain."""
+    bank, write, earlier, later = requests[at, BANK], requests[at, IS_WRITE], requests[at, EARLIER], requests[at, LATER]
+    if earlier == NOTHING:
+        banks[bank, FIRST + write] = later
+    else:
+        requests[earlier, LATER] = later
+    if later == NOTHING:
+        banks[bank, LAST + write] = earlier
+    else:
+        requests[later, EARLIER] = earlier
 
 
 @njit(cache=True, forceinline=True)
-def _hit_of_same_age(queue: Ints, lists: Ints, banks: Ints, of: int, at: int) -> bool:
-    """Whether a request that arrived with this one, but stands after it, hits the row open in its bank."""
-    bank = queue[of, BANK, at]
-    for other in range(at + 1, lists[of, TAIL]):
-        if queue[of, BANK, other] == HOLE:
-            continue
-        if queue[of, ARRIVED, other] != queue[of, ARRIVED, at]:
-            return False
-        if queue[of, BANK, other] == bank and queue[of, ROW, other] == banks[bank, OPEN_ROW]:
-            return True
-    return False
+def remove_hit(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> None:
+    """Take out the HIT that has been served, and find the next."""
+    bank, write, row = requests[at, BANK], requests[at, IS_WRITE], requests[at, ROW]
+    following = requests[at, LATER]
+    while following != NOTHING and requests[following, ROW] != row:
+        following = requests[following, LATER]
+    unchain(banks, requests, at)
+    banks[bank, HIT + write] = following
+    _say_wanted(fixed, units, banks, requests, bank, write)
+
+
+@njit(cache=True, forceinline=True)
+def place_of(burst: int) -> int:
+    """Where WRITTEN counts a burst: a hash, for strides share low bits (Fibonacci hashing, Knuth, TAOCP 3, 6.4)."""
+    return (burst * GOLDEN) >> 56 & (WRITTEN - 1)
+
+
+@njit(cache=True, forceinline=True)
+def holds_write(banks: Ints, requests: Ints, written: Ints, c: int, bank: int, burst: int) -> bool:
+    """Whether a write of the burst waits at its bank; most often none does in its place of `written`."""
+    if written[c, place_of(burst)] == 0:
+        return False
+    at = banks[bank, FIRST + 1]
+    while at != NOTHING and requests[at, BURST] != burst:
+        at = requests[at, LATER]
+    return bool(at != NOTHING)
 
 
 @njit(cache=True, forceinline=True)
 def first_ready(
-    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, bus: int, write: int, scan: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int, bus: int, write: int
 ) -> tuple[int, int]:
-    """Which request of a queue, of those whose next command `bus` admits, issues it first: (position, edge).
+    """Which of channel c's waiting reads, or writes, issues its next command first, of those that `bus` admits.
 
-    That is the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING at NEVER if
-    none may before another command is issued. All its requests are writes, or none (`write`). In half-cycle ticks,
-    commands other than PRE are only issued at odd ones. `scan` is a number that no scan of these banks has had before.
+    Returns (slot, edge): the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING
+    at NEVER if none may before another command is issued. In half-cycle ticks (`half`), commands other than PRE are
+    only issued at odd ones.
     """
-    half = fixed[HALF_TICKS]
-    soonest, found = NEVER, NOTHING
-    last_bank, last_row = HOLE, 0
-    shift, column, line = fixed[UNIT_SHIFT], RD + write, np.uintp(of)
-    for at in range(lists[of, HEAD], lists[of, TAIL]):
-        # unsigned indices spare the check for negative ones
-        bank, row = queue[line, BANK, np.uintp(at)], queue[line, ROW, np.uintp(at)]
-        if bank == HOLE or (bank == last_bank and row == last_row):
-            continue  # an older request for the same row needs the same command
-        last_bank, last_row = bank, row
-        is_open = banks[np.uintp(bank), OPEN_ROW]
-        command = column if is_open == row else ACT if is_open == CLOSED else PRE
-        if command == column:
-            banks[np.uintp(bank), HIT_SEEN] = scan
-        ready = max(banks[np.uintp(bank), np.uintp(command)], units[np.uintp(bank >> shift), np.uintp(command)])
-        if half and command != PRE:
-            ready = max(ready, edge) | 1
-        if ready >= soonest or bus & (1 << command) == 0 or is_open == OPENING:
-            continue
-        if command == PRE:
-            held = banks[np.uintp(bank), HELD] > 0 or banks[np.uintp(bank), HIT_SEEN] == scan
-            if held or _hit_of_same_age(queue, lists, banks, of, at):
+    first, found = NEVER, NOTHING
+    num_units = fixed[RANKS] << fixed[STACK_SHIFT]
+    wanted = WANTED + (RD + 1) * write
+    for unit in range(c * num_units, (c + 1) * num_units):
+        for kind in range(RD + 1):
+            bits = units[unit, wanted + kind]
+            command = RD + write if kind == RD else kind
+            if bits == 0 or bus & (1 << command) == 0:
                 continue
-        soonest, found = max(ready, edge), at
-        if ready <= edge:
-            break
-    return found, soonest
+            start = max(units[unit, command], edge)
+            odd = half if command != PRE else 0
+            who = (HIT if kind == RD else MISS) + write
+            while bits:
+                # unsigned indices spare the check for negative ones
+                bank = np.uintp((unit << fixed[UNIT_SHIFT]) + lowest_bit(bits))
+                bits &= bits - 1
+                ready = max(start, banks[bank, np.uintp(command)]) | odd
+                at = banks[bank, np.uintp(who)]
+                # one number to compare, and selects in place of branches, which nobody could predict
+                order = ((ready - edge) << AGE_BITS) + requests[np.uintp(at), AGE]
+                found = at if order < first else found
+                first = min(first, order)
+    return found, edge + (first >> AGE_BITS) if found != NOTHING else NEVER
 
 
 @njit(cache=True, forceinline=True)
 def first_activated(
-    fixed: Ints, units: Ints, banks: Ints, queue: Ints, lists: Ints, of: int, edge: int, half: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int
 ) -> tuple[int, int]:
     """Which activated request issues its column command first, as `first_ready` says it.
 
-    The list is in the order of activation, so that the oldest may stand anywhere.
+    Of two that arrived at one edge, the one activated first counts as the older.
     """
     soonest, found = NEVER, NOTHING
-    for at in range(lists[of, HEAD], lists[of, TAIL]):
-        bank = queue[of, BANK, at]
-        if bank == HOLE:
-            continue
-        command = RD + queue[of, IS_WRITE, at]
-        ready = max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command], edge)
-        if half:
-            ready |= 1
-        older = ready == soonest and queue[of, ARRIVED, at] < queue[of, ARRIVED, found]
-        if ready < soonest or older:
-            soonest, found = ready, at
+    num_units = fixed[RANKS] << fixed[STACK_SHIFT]
+    for unit in range(c * num_units, (c + 1) * num_units):
+        bits = units[unit, ACTIVATED]
+        while bits:
+            bank = (unit << fixed[UNIT_SHIFT]) + lowest_bit(bits)
+            bits &= bits - 1
+            at = banks[bank, HOLDER]
+            command = RD + requests[at, IS_WRITE]
+            ready = max(banks[bank, command], units[unit, command], edge) | half
+            if ready < soonest or (ready == soonest and _is_older(requests, at, found)):
+                soonest, found = ready, at
     return found, soonest
+
+
+@njit(cache=True, forceinline=True)
+def _is_older(requests: Ints, one: int, other: int) -> bool:
+    if requests[one, ARRIVED] != requests[other, ARRIVED]:
+        return bool(requests[one, ARRIVED] < requests[other, ARRIVED])
+    return bool(requests[one, ACTIVATED_AT] < requests[other, ACTIVATED_AT])

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
-from dsasim.kernels.dram_channel import NEXT_TRY, REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
+from dsasim.kernels.dram_commands import NEXT_TRY
 from dsasim.kernels.dram_mapping import locate
-from dsasim.kernels.dram_queue import NEVER, NOTHING
-from dsasim.kernels.dram_timing import BL, CL, CWL
+from dsasim.kernels.dram_queue import NEVER
+from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 
 # scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
 # of read latencies
@@ -46,19 +47,15 @@ def replay(
     `bursts` are addresses / access bytes. `scalars` [SCALARS] and `histogram` [BINS] carry over between parts, which
     may be cut anywhere.
     """
-    fixed, rules, rules_of = borrow(memory.fixed), borrow(memory.rules), borrow(memory.rules_of)
+    fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks, channel = (
         borrow(memory.units),
         borrow(memory.banks),
         borrow(memory.ranks),
         borrow(memory.channel),
     )
-    queue, lists, counters, log = (
-        borrow(memory.queue),
-        borrow(memory.lists),
-        borrow(memory.counters),
-        borrow(memory.log),
-    )
+    requests, written = borrow(memory.requests), borrow(memory.written)
+    counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes = borrow(memory.pieces), borrow(memory.hashes)
     edge, at = scalars[EDGE], 0
     c, bank, row = 0, 0, 0
@@ -77,7 +74,7 @@ def replay(
                 located = at
             write = int(writes[at])
             answer = admit(
-                fixed, units, banks, channel, queue, lists, counters, c, bank, row, write, at, bursts[at], edge
+                fixed, units, banks, channel, requests, written, counters, c, bank, row, write, at, bursts[at], edge
             )  # fmt: skip
             if answer == REFUSED:
                 break
@@ -101,7 +98,7 @@ def replay(
             if edge < channel[other, NEXT_TRY]:
                 continue
             tag, write, arrived = tick(
-                fixed, rules, rules_of, units, banks, ranks, channel, queue, lists, counters, log, other, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, other, edge
             )  # fmt: skip
             if tag == NOTHING:
                 continue

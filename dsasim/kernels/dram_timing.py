@@ -1,7 +1,7 @@
 """When DRAM commands are legal: a table of JEDEC constraints, applied to the earliest edge of each command.
 
 A rule says: after `preceding` at edge m, `following` is legal from m + latency on, within a scope: the same bank, the
-same bank group, the rank (all its stacks), the channel, the channel's other ranks, or the rank's other stacks. "Rank"
+same bank group, the rank (all its stacks), the channel's other ranks, or the rank's other stacks. "Rank"
 stands for the pseudo-channel of HBM, "stack" for HBM3's stack identifier (SID); a stack of a rank is called a unit.
 Which rules a memory obeys is data (`model.dram_rules`). One rule has a window and is written here: at most four ACTs a
 rank in any nFAW.
@@ -10,8 +10,9 @@ Worked example (DDR4-2400R): ACT at edge 1 makes its RD legal at 1 + nRCD = 17 a
 
 State, int64, numbered through all channels, so that bank b lies in unit b >> UNIT_SHIFT:
 
-    units [units, COMMANDS]       earliest edge of each command as far as rank, stack and channel are concerned
-    banks [banks, BANK_FIELDS]    the same for bank group and bank, and the open row (CLOSED if none)
+    units [units, UNIT_FIELDS]    earliest edge of each command as far as rank, stack and channel are concerned, and
+                                  which banks have an activated request or want a command, a bit each
+    banks [banks, BANK_FIELDS]    the same edges for bank group and bank, the open row (CLOSED if none), and requests
     ranks [ranks, RANK_FIELDS]    banks with an open row, activated requests, the last four ACTs
 """
 
@@ -20,12 +21,18 @@ from numba import njit
 from numpy.typing import NDArray
 
 ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
-"""Commands. PRE_ALL and REF concern a whole rank; LPDDR5's ACT-1 counts as ACT."""
-IN_BANK, IN_GROUP, IN_RANK, IN_CHANNEL, IN_OTHER_RANKS, IN_OTHER_STACKS = 0, 1, 2, 3, 4, 5
-"""Scopes of a rule."""
+OF_BANK = 4
+"""Commands, the first OF_BANK of them to a bank, PRE_ALL and REF to a whole rank; LPDDR5's ACT-1 counts as ACT."""
+IN_BANK, IN_GROUP, IN_RANK, IN_OTHER_RANKS, IN_OTHER_STACKS, SCOPES = 0, 1, 2, 3, 4, 5
+"""Scopes of a rule; what holds in the whole channel is written for the rank and for the others."""
 
-# fields of `banks` after the commands: open row, activated requests waiting for it, the last scan that saw a row hit
-OPEN_ROW, HELD, HIT_SEEN, BANK_FIELDS = 6, 7, 8, 9
+# fields of `units` after the commands: banks with an activated request, and whose waiting reads, then writes, want
+# ACT, PRE, or a column command (`dram_queue`)
+ACTIVATED, WANTED, UNIT_FIELDS = 6, 7, 13
+# fields of `banks` after its own four commands: of the waiting reads and writes (two fields each) the oldest that hits
+# the open row and that does not; the open row, the activated request that is to use it, the oldest and the youngest
+HIT, MISS, OPEN_ROW, HOLDER, FIRST, LAST, BANK_FIELDS = 4, 6, 8, 9, 10, 12, 14
+NOTHING = -1
 CLOSED, OPENING = -1, -2
 """OPEN_ROW of a precharged bank, and of one between LPDDR5's ACT-1 and ACT-2."""
 # fields of `ranks`: FIRST_ACT .. FIRST_ACT + 3 are the edges of the last four ACTs, OLDEST_ACT which is the oldest
@@ -52,39 +59,35 @@ def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> 
 
 
 @njit(cache=True, forceinline=True)
-def _hold(table: Ints, first: int, last: int, command: int, edge: int) -> None:
+def _hold(
+    table: Ints, first: int, last: int, commands: int, latencies: Ints, command: int, scope: int, edge: int
+) -> None:
+    """Hold back what follows `command`, the first so many `commands`, in rows `first` to `last` - 1."""
     for at in range(first, last):
-        table[at, command] = max(table[at, command], edge)
+        for following in range(commands):
+            table[at, following] = max(table[at, following], edge + latencies[command, scope, following])
 
 
 @njit(cache=True, forceinline=True)
-def obey(
-    fixed: Ints, rules: Ints, rules_of: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int
-) -> None:
-    """Apply the rules [rules, 3] (following, scope, latency) of a command that channel c issues at `edge`.
+def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int) -> None:
+    """Apply the rules of a command that channel c issues at `edge`.
 
-    `rules_of` [COMMANDS + 1] says where each command's rules begin.
+    `latencies` [COMMANDS, SCOPES, COMMANDS] are by preceding command, scope and following one; LONG_AGO for no rule.
     """
     unit = bank >> fixed[UNIT_SHIFT]
     rank = unit >> fixed[STACK_SHIFT] << fixed[STACK_SHIFT]
-    size = fixed[RANKS] << fixed[STACK_SHIFT]
-    for at in range(rules_of[command], rules_of[command + 1]):
-        following, scope, until = rules[at, 0], rules[at, 1], edge + rules[at, 2]
-        if scope == IN_BANK:
-            banks[bank, following] = max(banks[bank, following], until)
-        elif scope == IN_GROUP:
-            group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
-            _hold(banks, group, group + fixed[BANKS], following, until)
-        elif scope == IN_RANK:
-            _hold(units, rank, rank + fixed[STACKS], following, until)
-        elif scope == IN_CHANNEL:
-            _hold(units, c * size, (c + 1) * size, following, until)
-        elif scope == IN_OTHER_RANKS:
-            _hold(units, c * size, rank, following, until)
-            _hold(units, rank + fixed[STACKS], (c + 1) * size, following, until)
-        else:
-            _hold(units, rank, unit, following, until)
-            _hold(units, unit + 1, rank + fixed[STACKS], following, until)
+    group = bank >> fixed[GROUP_SHIFT] << fixed[GROUP_SHIFT]
+    size, stacks = fixed[RANKS] << fixed[STACK_SHIFT], fixed[STACKS]
+    _hold(banks, bank, bank + 1, OF_BANK, latencies, command, IN_BANK, edge)
+    if command != PRE:
+        _hold(banks, group, group + fixed[BANKS], OF_BANK, latencies, command, IN_GROUP, edge)
+    _hold(units, rank, rank + stacks, COMMANDS, latencies, command, IN_RANK, edge)
+    if size > 1:
+        first, last = c * size, (c + 1) * size
+        _hold(units, first, rank, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+        _hold(units, rank + stacks, last, COMMANDS, latencies, command, IN_OTHER_RANKS, edge)
+        _hold(units, rank, unit, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
+        _hold(units, unit + 1, rank + stacks, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
 
 
 @njit(cache=True, forceinline=True)
@@ -96,7 +99,9 @@ def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) 
     oldest = (oldest + 1) & 3
     ranks[rank, OLDEST_ACT] = oldest
     first = rank << fixed[STACK_SHIFT]
-    _hold(units, first, first + fixed[STACKS], ACT, ranks[rank, FIRST_ACT + oldest] + fixed[FAW])
+    fifth = ranks[rank, FIRST_ACT + oldest] + fixed[FAW]
+    for unit in range(first, first + fixed[STACKS]):
+        units[unit, ACT] = max(units[unit, ACT], fifth)
 
 
 @njit(cache=True, forceinline=True)

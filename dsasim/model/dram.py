@@ -19,7 +19,7 @@ from simpy.events import EventPriority
 
 from dsasim.config.schema import ArchConfig
 from dsasim.kernels import dram as kernel
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.model.dram_memory import memory_use, new_memory
 from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
@@ -106,7 +106,7 @@ class Dram:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Counters of each channel [channels, COUNTERS], see `kernels.dram_channel`."""
+        """Counters of each channel [channels, COUNTERS], see `kernels.dram_commands`."""
         return self.memory.counters
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import DramConfig
 from dsasim.errors import ConfigError
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_timing as timing
 from dsasim.kernels.dram import MemoryState
@@ -52,31 +52,41 @@ def new_memory(preset: DramPreset, use: MemoryUse, log_commands: int = 0) -> Mem
     pieces, hashes = addressing(preset, use)
     closed_page = use.page == "closed"
     command_ticks = {COMMANDS[name]: ticks for name, ticks in preset.command_ticks.items()}
-    rules, rules_of = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))
+    latencies = table(constraints(preset.ticks, command_ticks, closed_page=closed_page))
     ranks = use.channels * use.ranks * preset.pseudo_channels
     units = ranks * preset.stacks
     banks = np.zeros((units * preset.bank_groups * preset.banks_per_group, timing.BANK_FIELDS), np.int64)
+    banks[:, timing.HIT :] = timing.NOTHING
     banks[:, timing.OPEN_ROW] = timing.CLOSED
     last_acts = np.zeros((ranks, timing.RANK_FIELDS), np.int64)
     last_acts[:, timing.FIRST_ACT :] = timing.LONG_AGO
     channel = np.zeros((use.channels, controller.CHANNEL_FIELDS), np.int64)
     channel[:, controller.REFRESH_AT] = preset.ticks["nREFI"] if use.refresh else queue.NEVER
-    channel[:, [controller.FOUND_AT, controller.ROW_FOUND_AT]] = queue.NOTHING
+    channel[:, [controller.FOUND_AT, controller.ROW_FOUND_AT, controller.HALF_ACTIVATED]] = timing.NOTHING
+    requests = _free_requests(use.channels, len(banks))
+    channel[:, controller.FREE] = np.arange(use.channels) * (len(requests) // use.channels)
     return MemoryState(
         fixed=_fixed(preset, use),
-        rules=rules,
-        rules_of=rules_of,
+        latencies=latencies,
         pieces=pieces,
         hashes=hashes,
-        units=np.zeros((units, timing.COMMANDS), np.int64),
+        units=np.zeros((units, timing.UNIT_FIELDS), np.int64),
         banks=banks,
         ranks=last_acts,
         channel=channel,
-        queue=np.full((use.channels * queue.LISTS, queue.FIELDS, queue.WINDOW), queue.HOLE, np.int64),
-        lists=np.zeros((use.channels * queue.LISTS, queue.LIST_FIELDS), np.int64),
+        requests=requests,
+        written=np.zeros((use.channels, queue.WRITTEN), np.int64),
         counters=np.zeros((use.channels, controller.COUNTERS), np.int64),
         log=np.zeros((log_commands, 4), np.int64),
     )
+
+
+def _free_requests(channels: int, banks: int) -> NDArray[np.int64]:
+    """Slots of each channel for full queues and an activated request a bank, all in its chain of free ones."""
+    slots = 2 * queue.QUEUE_SLOTS + banks // channels
+    requests = np.full((channels, slots, queue.FIELDS), timing.NOTHING, np.int64)
+    requests[:, :-1, queue.LATER] = np.arange(channels * slots).reshape(channels, slots)[:, 1:]
+    return requests.reshape(channels * slots, queue.FIELDS)
 
 
 def _fixed(preset: DramPreset, use: MemoryUse) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_replay as kernel
 from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import DramPreset

@@ -28,15 +28,16 @@ from dsasim.kernels.dram_timing import (
     ACT,
     COMMANDS,
     IN_BANK,
-    IN_CHANNEL,
     IN_GROUP,
     IN_OTHER_RANKS,
     IN_OTHER_STACKS,
     IN_RANK,
+    LONG_AGO,
     PRE,
     PRE_ALL,
     RD,
     REF,
+    SCOPES,
     WR,
 )
 
@@ -55,17 +56,12 @@ def constraints(t: Mapping[str, int], command_ticks: Mapping[int, int], *, close
     return rules + _buses(command_ticks)
 
 
-def table(rules: list[Rule]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The kernel's `rules` [rules, 3] and `rules_of` [COMMANDS + 1]; of rules alike but for latency the longest."""
-    longest: dict[tuple[int, int, int], int] = {}
+def table(rules: list[Rule]) -> NDArray[np.int64]:
+    """The kernel's latencies [COMMANDS, SCOPES, COMMANDS]; of rules alike but for latency the longest."""
+    latencies = np.full((COMMANDS, SCOPES, COMMANDS), LONG_AGO, np.int64)
     for scope, first, then, latency in rules:
-        longest[first, then, scope] = max(latency, longest.get((first, then, scope), latency))
-    rows = sorted((first, then, scope, latency) for (first, then, scope), latency in longest.items())
-    firsts = [first for first, *_ in rows]
-    return (
-        np.array([row[1:] for row in rows], np.int64),
-        np.searchsorted(firsts, np.arange(COMMANDS + 1)).astype(np.int64),
-    )
+        latencies[first, scope, then] = max(latency, latencies[first, scope, then])
+    return latencies
 
 
 def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
@@ -120,8 +116,10 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
             (IN_OTHER_RANKS, RD, RD, t["nBL"] + t["nCS"]),
             (IN_OTHER_RANKS, RD, WR, t["nBL"] + t["nCS"]),
             (IN_OTHER_RANKS, WR, RD, t["nCWL"] + t["nBL"] + t["nCS"] - t["nCL"]),
-            (IN_CHANNEL, RD, RD, t["nBL"]),
-            (IN_CHANNEL, WR, WR, t["nBL"]),
+            (IN_RANK, RD, RD, t["nBL"]),
+            (IN_OTHER_RANKS, RD, RD, t["nBL"]),
+            (IN_RANK, WR, WR, t["nBL"]),
+            (IN_OTHER_RANKS, WR, WR, t["nBL"]),
         ]
     if "nCCDR" in t:
         rules += [(IN_OTHER_STACKS, RD, RD, t["nCCDR"])]
@@ -130,7 +128,8 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
 
 def _buses(command_ticks: Mapping[int, int]) -> list[Rule]:
     return [
-        (IN_CHANNEL, first, then, ticks)
+        (scope, first, then, ticks)
+        for scope in (IN_RANK, IN_OTHER_RANKS)
         for first, ticks in command_ticks.items()
         for then in (ROW_COMMANDS if first in ROW_COMMANDS else COLUMN_COMMANDS)
     ]

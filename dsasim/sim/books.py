@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.kernels import dram as kernel
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.model.accelerator import Accelerator
 from dsasim.model.dram import Dram
 from dsasim.model.predictor import array_shape

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsasim.cli_inputs import parse_numbers
+from dsasim.cli.inputs import parse_numbers
 from dsasim.errors import ConfigError
 
 LAYERS = (13, 18, 29)

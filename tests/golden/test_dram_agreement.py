@@ -16,7 +16,6 @@ from twin_presets import chips, distances
 from dsasim.kernels.dram_timing import (
     ACT,
     IN_BANK,
-    IN_CHANNEL,
     IN_GROUP,
     IN_OTHER_RANKS,
     IN_OTHER_STACKS,
@@ -137,16 +136,19 @@ def test_agreement_with_dramsim3_where_it_is_alone(config: str, monkeypatch: pyt
     assert np.max(np.abs(differences)) <= largest
 
 
-LEVELS = {"Channel": IN_CHANNEL, "Rank": IN_RANK, "PseudoChannel": IN_RANK, "BankGroup": IN_GROUP, "Bank": IN_BANK}
+CHANNEL = (IN_RANK, IN_OTHER_RANKS)
+LEVELS = {"Channel": CHANNEL, "Rank": (IN_RANK,), "PseudoChannel": (IN_RANK,), "Sid": ()}
+LEVELS |= {"BankGroup": (IN_GROUP,), "Bank": (IN_BANK,)}
+SIBLINGS = {"Sid": (IN_OTHER_STACKS,)}
 NAMES = {"ACT": ACT, "ACT1": ACT, "PREpb": PRE, "PREab": PRE_ALL, "RD": RD, "WR": WR, "REFab": REF}
 NAMES |= {"PRE": PRE, "PREA": PRE_ALL, "REF": REF}
 SCOPES = {
-    "channel": IN_CHANNEL,
-    "rank": IN_RANK,
-    "group": IN_GROUP,
-    "bank": IN_BANK,
-    "other_rank": IN_OTHER_RANKS,
-    "other_stack": IN_OTHER_STACKS,
+    "channel": CHANNEL,
+    "rank": (IN_RANK,),
+    "group": (IN_GROUP,),
+    "bank": (IN_BANK,),
+    "other_rank": (IN_OTHER_RANKS,),
+    "other_stack": (IN_OTHER_STACKS,),
 }
 
 
@@ -169,19 +171,16 @@ def test_rules_are_those_of_the_reference_one_by_one(name: str, table: str) -> N
     for row in rows_of("constraints.csv"):
         if row["preset"] != name or row["window"] != "1":
             continue
-        if row["level"] == "Sid":
-            scope = IN_OTHER_STACKS if row["sibling"] == "True" else None
-        else:
-            scope = IN_OTHER_RANKS if row["sibling"] == "True" else LEVELS[row["level"]]
-        if scope is not None:
-            golden.append((scope, NAMES[row["first"]], NAMES[row["then"]], int(row["latency"])))
+        of_siblings = SIBLINGS.get(row["level"], (IN_OTHER_RANKS,))
+        scopes = of_siblings if row["sibling"] == "True" else LEVELS[row["level"]]
+        golden += [(scope, NAMES[row["first"]], NAMES[row["then"]], int(row["latency"])) for scope in scopes]
     if table == "dsasim":
         preset = load_presets()[name]
         ticks = {COMMANDS[command]: count for command, count in preset.command_ticks.items()}
         ours = longest(constraints(preset.ticks, ticks))
     else:
         rules = distances(chips(name), closed_page=False)
-        ours = longest([(SCOPES[scope], NAMES[first], NAMES[then], t) for first, then, scope, t in rules])
+        ours = longest([(at, NAMES[first], NAMES[then], t) for first, then, scope, t in rules for at in SCOPES[scope]])
     ours.pop((IN_RANK, REF, REF))
     expected = longest(golden)
     expected.pop((IN_RANK, REF, REF), None)

@@ -10,7 +10,7 @@ from simpy import Environment
 
 from dsasim.config.loader import load_arch
 from dsasim.kernels import dram as kernel
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_timing as timing
 from dsasim.model.dram import Dram, Transfer

@@ -15,7 +15,7 @@ from simpy import Environment
 from twin_dram import SlowDram
 
 from dsasim.kernels import dram as kernel
-from dsasim.kernels import dram_channel as controller
+from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_memory import MemoryUse, new_memory

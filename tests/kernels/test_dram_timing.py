@@ -21,7 +21,7 @@ class Memory:
 
     def issue(self, command: int, bank: int, edge: int) -> None:
         m = self.state
-        timing.obey(m.fixed, m.rules, m.rules_of, m.units, m.banks, 0, bank, command, edge)
+        timing.obey(m.fixed, m.latencies, m.units, m.banks, 0, bank, command, edge)
         if command == ACT:
             timing.count_activate(m.fixed, m.units, m.ranks, bank, edge)
 

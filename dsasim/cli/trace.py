@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
+from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
 from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection
+from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection
 from dsasim.errors import ConfigError, DsasimError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_ARCH, Overrides, Trace, parse_numbers, refuse_design
+from dsasim.cli.inputs import DEFAULT_ARCH, Overrides, Trace, parse_numbers, refuse_design
 from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsasim.cli_inputs import DEFAULT_TRACE, Overrides, TraceSelection, open_selection
+from dsasim.cli.inputs import DEFAULT_TRACE, Overrides, TraceSelection, open_selection
 from dsasim.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,0 +1,68 @@
+"""`dsasim dram`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from dsasim.errors import ConfigError
+
+
+class Page(StrEnum):
+    """What becomes of a DRAM row after an access."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def dram(
+    trace: Annotated[str, typer.Argument(metavar="TRACE.csv", help="Requests op,addr,not_before, also .csv.gz.")],
+    preset: Annotated[str, typer.Option(help="Such as DDR4_2400, DDR4_3200, LPDDR5_6400, GDDR6, HBM2, HBM3.")],
+    mapping: Annotated[
+        str, typer.Option(metavar="ORDER", help="mop4, or fields such as row-bank-bankgroup-rank-column.")
+    ],
+    channels: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    ranks: Annotated[int, typer.Option(min=1, max=8, help="A channel.")] = 1,
+    inject: Annotated[
+        int | None,
+        typer.Option(min=1, max=4096, metavar="W", help="Requests offered a cycle; one a channel by default."),
+    ] = None,
+    page: Annotated[Page, typer.Option(help="Whether a row stays open after an access.")] = Page.OPEN,
+    refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="All banks every nREFI.")] = True,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
+) -> None:
+    """Replay a request trace on the memory model alone: cycles, bandwidth, row hits, commands, latencies."""
+    from json import dumps
+    from pathlib import Path
+
+    from dsasim.report.files import STDOUT, check_writable, write_text
+
+    if json is not None:
+        check_writable(json, "--json")
+        if Path(json).resolve() == Path(trace).resolve():
+            raise ConfigError(f"--json {json}: would overwrite the trace that is replayed")
+    from dsasim.model.dram_memory import MemoryUse
+    from dsasim.model.dram_preset import find_preset
+    from dsasim.model.dram_replay import replay_trace
+    from dsasim.report.progress import LateProgress, with_progress
+    from dsasim.trace.requests import read_requests
+
+    memory, use = find_preset(preset), MemoryUse(mapping, channels, ranks, refresh, page.value)
+    with LateProgress(f"replaying {trace}") as progress:
+        parts = with_progress(read_requests(Path(trace), memory.access_bytes), progress)
+        result = replay_trace(memory, use, parts, inject or channels)
+    if json is not None:
+        head = {
+            "preset": preset,
+            "mapping": mapping,
+            "channels": channels,
+            "ranks": ranks,
+            "inject": inject or channels,
+        }
+        head |= {"page": page.value, "refresh": refresh}
+        write_text(json, "--json", dumps(head | result.to_json(), indent=2) + "\n")
+    if json != STDOUT:
+        from dsasim.report.dram import print_replay
+        from dsasim.report.style import new_console
+
+        print_replay(result, preset, memory, use, new_console())
