@@ -53,13 +53,13 @@ def spam(folder: Path, seed: int, length: int = 128) -> tuple[Data, Data]:
 
 
 def pixels(folder: Path, seed: int) -> tuple[Data, Data]:
-    """Grey values of images in reading order: Fashion-MNIST (784 tokens), or scikit-learn's digits (64)."""
+    """Grey values of images in reading order: Fashion-MNIST at half size (196 tokens), or digits (64, scikit-learn)."""
     rng = np.random.default_rng(seed)
     for root in (folder / "usr/share/datasets/fashion-mnist", Path("/usr/share/datasets/fashion-mnist")):
         if root.is_dir():
             images, labels = (_idx(root / f"train-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
             chosen = rng.permutation(len(images))[:12_000]
-            return _split(images[chosen].reshape(len(chosen), -1), labels[chosen], 480, rng)
+            return _split(halved(images[chosen]).reshape(len(chosen), -1), labels[chosen], 480, rng)
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -68,19 +68,25 @@ def pixels(folder: Path, seed: int) -> tuple[Data, Data]:
     return _split((digits.data * 15).astype(np.uint8), digits.target, 480, rng)
 
 
-def listops(_folder: Path, seed: int, length: int = 128, size: int = 12_000) -> tuple[Data, Data]:
+def halved(images: np.ndarray) -> np.ndarray:
+    """Images [N, H, W] of bytes at half the height and width: the mean of every 2 x 2 pixels, rounded down."""
+    count, height, width = images.shape
+    return images.reshape(count, height // 2, 2, width // 2, 2).mean(axis=(2, 4)).astype(np.uint8)
+
+
+def listops(_folder: Path, seed: int, depth: int = 2, length: int = 48, size: int = 24_000) -> tuple[Data, Data]:
     """Nested lists under MIN, MAX, MED and SM (the sum modulo 10), the answer one of ten digits.
 
-    The rules are those of google-research/long-range-arena (listops.py): an argument is a list with probability 0.25
-    above the greatest depth, else a digit; 2 to 10 arguments. Depth 10 and 500 to 2000 tokens there, 4 and 16 to
-    128 here.
+    The rules are those of google-research/long-range-arena (listops.py): 2 to 10 arguments, each a list with
+    probability 0.25 where the depth allows one, else a digit. Lists are at most 9 deep and of 500 to 2000 tokens there,
+    `depth` deep and of 9 to `length` tokens here.
     """
     rng = np.random.default_rng(seed)
     tokens, targets = np.full((size, length), 15), np.empty(size, dtype=np.int64)
     for number in range(size):
         while True:
-            tree, value = _listops_tree(rng, 1)
-            if 16 < len(tree) <= length:
+            tree, value = _listops_tree(rng, depth)
+            if 8 < len(tree) <= length:
                 break
         tokens[number, : len(tree)], targets[number] = tree, value
     return _split(tokens, targets, 480, rng)
@@ -90,14 +96,18 @@ OPERATORS: tuple[Callable[[list[int]], int], ...] = (min, max, lambda v: int(np.
 
 
 def _listops_tree(rng: np.random.Generator, depth: int) -> tuple[list[int], int]:
-    """Tokens (digits, operators 10-13, the closing bracket 14) and the value of a random tree; the root is a list."""
-    if depth > 1 and (depth == 4 or rng.random() >= 0.25):
-        digit = int(rng.integers(10))
-        return [digit], digit
+    """Tokens (digits, operators 10-13, the closing bracket 14) and the value of a random list, `depth` deep at most."""
     operator = int(rng.integers(4))
-    arguments = [_listops_tree(rng, depth + 1) for _ in range(int(rng.integers(2, 11)))]
+    arguments = [_argument(rng, depth - 1) for _ in range(int(rng.integers(2, 11)))]
     inside = [token for tokens, _ in arguments for token in tokens]
     return [10 + operator, *inside, 14], OPERATORS[operator]([value for _, value in arguments])
+
+
+def _argument(rng: np.random.Generator, depth: int) -> tuple[list[int], int]:
+    if depth and rng.random() < 0.25:
+        return _listops_tree(rng, depth)
+    digit = int(rng.integers(10))
+    return [digit], digit
 
 
 def recall(_folder: Path, seed: int, pairs: int = 16, size: int = 12_000) -> tuple[Data, Data]:
@@ -130,8 +140,8 @@ def _idx(path: Path) -> np.ndarray:
 
 
 TASKS = {
-    "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
     "recall": Task(recall, 80, 16, batch=16, dense_steps=1000, joint_steps=150, joint_rate=3e-3, shift=True),
     "listops": Task(listops, 16, 10, batch=32, dense_steps=1500, joint_steps=150, joint_rate=1e-3),
-    "pixels": Task(pixels, 256, 10, batch=8, dense_steps=600, joint_steps=60, joint_rate=1e-3),
+    "pixels": Task(pixels, 256, 10, batch=16, dense_steps=1000, joint_steps=60, joint_rate=1e-3),
+    "spam": Task(spam, 256, 2, batch=16, dense_steps=400, joint_steps=60, joint_rate=1e-3),
 }

@@ -53,6 +53,21 @@ def test_the_picture_is_of_the_golden_run(tmp_path: Path) -> None:
     assert drawn.read_bytes() == (EXAMPLES / "default_run.svg").read_bytes()
 
 
+def test_the_picture_of_training_is_of_the_committed_results(tmp_path: Path) -> None:
+    drawn = tmp_path / "training.svg"
+    subprocess.run([sys.executable, EXAMPLES / "plot_training.py", EXAMPLES / "train_dsa.jsonl", drawn], check=True)
+    assert drawn.read_bytes() == (EXAMPLES / "train_dsa.svg").read_bytes()
+
+
+def test_every_committed_training_result_has_its_three_seeds() -> None:
+    lines = [json.loads(line) for line in (EXAMPLES / "train_dsa.jsonl").read_text(encoding="utf-8").splitlines()]
+    seeds: dict[tuple, list[int]] = {}
+    for line in lines:
+        run = tuple(value for field, value in line.items() if field not in ("seed", "accuracy_ratio"))
+        seeds.setdefault(run, []).append(line["seed"])
+    assert {tuple(sorted(found)) for found in seeds.values()} == {(0, 1, 2)}
+
+
 @pytest.mark.parametrize("name", ["array_split", "buffer_traffic", "token_parallelism"])
 def test_the_figures_of_sweeps_are_drawn_from_their_results(name: str, tmp_path: Path) -> None:
     """From made-up rows: an SVG that holds a mark for each and a name for each line."""

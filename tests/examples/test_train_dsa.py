@@ -61,8 +61,13 @@ def test_listops_are_what_they_say(tasks) -> None:
     assert (len(data.tokens), len(held_out.tokens)) == (220, 480)
     for tokens, target in zip(data.tokens[:100].tolist(), data.targets.tolist(), strict=False):
         inside = [token for token in tokens if token < 15]
-        assert 16 < len(inside) <= 128
+        assert 8 < len(inside) <= 48
         assert value_of(inside) == target
+
+
+def test_an_image_at_half_size_is_the_mean_of_two_by_two(tasks) -> None:
+    image = np.array([[[0, 1, 10, 10], [2, 4, 10, 11], [255, 255, 0, 0], [255, 255, 0, 3]]], dtype=np.uint8)
+    assert tasks.halved(image).tolist() == [[[1, 10], [255, 0]]]
 
 
 def test_queries_ask_for_stored_values(tasks) -> None:
@@ -113,8 +118,16 @@ def test_a_run_is_repeated_line_by_line_and_resumed(script, tasks, tmp_path, mon
 def test_the_table_has_means_and_deviations(script) -> None:
     run = {"method": "dsa", "density": "0.10", "sigma": "0.25", "bits": 4, "trained": "joint"}
     lines = [{"task": "recall", "seed": seed, **run, "accuracy_ratio": ratio} for seed, ratio in enumerate((0.5, 0.7))]
-    assert script.table(lines).splitlines()[2] == "| dsa | 0.10 | 0.25 | 4 | joint | 60.0 ± 14.1 |"
-    assert script.table(lines[:1]).endswith("| 50.0 |")
+    other = {"task": "spam", "seed": 0, **run, "sigma": "0.5", "trained": "frozen", "accuracy_ratio": 0.9}
+    assert script.table([other, *lines]).splitlines() == [
+        "| kept | joint | recall |",
+        "|---|---|---|",
+        "| 0.10 | DSA | 60.0 ± 14.1 |",
+        "",
+        "| kept | frozen | spam |",
+        "|---|---|---|",
+        "| 0.10 | DSA, σ 0.5 | 90.0 |",
+    ]
 
 
 def test_missing_mails_are_said_in_one_line(tasks, tmp_path) -> None:
