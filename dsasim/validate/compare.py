@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dsasim.validate.check import Cell, Check, Table
 
 FP32_GATE, FP16_GATE = 1e-5, 1e-2
-"""Largest rel. L2 of 32-bit and of 16-bit stores or arithmetic (facts/methods.md B4: practice of flashinfer-bench)."""
+"""Largest rel. L2 of 32-bit and of 16-bit stores or arithmetic, as flashinfer-ai/flashinfer-bench has it."""
 
 ELEMENT_ABS, ELEMENT_REL = 1e-2, 1e-2
-"""A single value is off where it exceeds both: flashinfer-bench's rule for 16-bit results (facts/methods.md B4)."""
+"""A single value is off where it exceeds both: flashinfer-bench's rule for 16-bit results."""
 
 SMALL_RATIO = 1e-3
 """Relative errors are over at least this share of the largest reference value: an exact 0 has no relative error."""

@@ -92,7 +92,7 @@ def block_macs(arch: ArchConfig, length: int, d_model: int) -> tuple[float, floa
 def test_macs_saved_in_the_attention_block_of_dsa_95(
     make_arch: Callable[..., ArchConfig], length: int, d_model: int, ratio: float
 ) -> None:
-    """4 L d^2 + 2 L^2 d against 4 L d^2 + 2 * 0.05 L^2 d + L d k + 2 L k^2 + L^2 k: facts/papers.md, section 1.4."""
+    """4 L d^2 + 2 L^2 d against 4 L d^2 + 2 * 0.05 L^2 d + L d k + 2 L k^2 + L^2 k (DSA paper)."""
     dense, attention, prediction = block_macs(make_arch(), length, d_model)
     k = d_model // 4
     assert dense == 4 * length * d_model**2

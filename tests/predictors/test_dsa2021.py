@@ -43,7 +43,7 @@ def product(left: Matrix, right: Matrix) -> Matrix:
 
 
 def twin_scores(layer: LayerTrace, fitted: FittedPredictor, head: int, bits: int, rank: int) -> Matrix:
-    """S~ of a head as design.md §2.1 words it, one number at a time."""
+    """S~ of a head by its definition, one number at a time."""
     scales = {name: values.astype(float) for name, values in fitted.scales[bits].items()}
     scale_x, scale_z, kv_head = scales["x"][0], scales["xp"][0], layer.kv_head(head)
     x = [[code(float(value), scale_x, 8) for value in row] for row in layer.x_q()]

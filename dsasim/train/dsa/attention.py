@@ -17,7 +17,8 @@ MSE_ROWS = 64
 class Exact:
     """q [B, H, L_q, d] and k [B, H, L_k, d], grouped kv heads repeated; `scores` as they go into softmax, with bias.
 
-    `scores` [B, H, L_q, L_k]; `allowed` bool, broadcast to it.
+    `scores` [B, H, L_q, L_k]; `allowed` bool, broadcast to it; `products` are scale * q k^T, None where the model made
+    the scores itself.
     """
 
     q: Any
@@ -25,6 +26,7 @@ class Exact:
     scale: float
     scores: Any
     allowed: Any
+    products: Any = None
 
     @classmethod
     def of(cls, call: AttentionCall, batch: int) -> "Exact":
@@ -33,10 +35,8 @@ class Exact:
         if call.scores is not None:
             scores = as_heads(call.scores, call.lead, batch)
             return cls(q, k, call.scale, scores, scores > MASKED_BELOW)
-        scores, allowed = (
-            call.scale * (q @ k.mT),
-            torch.ones(1, 1, call.L_q, call.L_k, dtype=torch.bool, device=q.device),
-        )
+        scores = products = call.scale * (q @ k.mT)
+        allowed = torch.ones(1, 1, call.L_q, call.L_k, dtype=torch.bool, device=q.device)
         if call.causal:
             allowed = allowed.tril()
         if call.mask is not None:
@@ -44,7 +44,13 @@ class Exact:
             allowed = allowed & (mask if mask.dtype == torch.bool else mask > MASKED_BELOW)
             if mask.dtype != torch.bool:
                 scores = scores + torch.where(mask > MASKED_BELOW, mask, 0.0)
-        return cls(q, k, call.scale, scores, allowed)
+        return cls(q, k, call.scale, scores, allowed, products)
+
+    def products_of(self, rows: slice) -> Any:
+        """Scale * q k^T of some rows [B, H, rows, L_k], without what the model adds."""
+        if self.products is not None:
+            return self.products[..., rows, :]
+        return self.scale * (self.q[..., rows, :] @ self.k.mT)
 
 
 def as_heads(tensor: Any, lead: tuple[int, ...], batch: int) -> Any:
@@ -72,11 +78,10 @@ def mse(exact: Exact, predicted: Any, factor: Any) -> Any:
     centred because a row's selection and its softmax ignore a constant. `factor` makes `predicted` q k^T.
     """
     rows = slice(None, None, -(-predicted.shape[-2] // MSE_ROWS))
-    scores = exact.scale * (exact.q[..., rows, :] @ exact.k.mT)
+    scores = exact.products_of(rows)
     allowed = exact.allowed[..., rows if exact.allowed.shape[-2] > 1 else slice(None), :]
-    difference = (
-        scores - predicted[..., rows, :].to(scores.dtype) * (factor * abs(exact.scale)).to(scores.dtype)
-    ) * allowed
+    predicted = predicted[..., rows, :].to(scores.dtype) * (factor * abs(exact.scale)).to(scores.dtype)
+    difference = (scores - predicted) * allowed
     counts = allowed.sum(dim=-1, keepdim=True).clamp(min=1)
     difference = (difference - difference.sum(dim=-1, keepdim=True) / counts) * allowed
     return difference.square().sum() / allowed.expand_as(difference).sum().clamp(min=1)

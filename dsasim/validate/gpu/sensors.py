@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 MAX_DRIFT_RATIO = 0.03
-"""Times are rejected where the SM clock moved by more than this (facts/methods.md B3)."""
+"""Times are rejected where the SM clock moved by more than this."""
 
 
 @dataclass(frozen=True)
