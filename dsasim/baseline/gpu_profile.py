@@ -4,6 +4,7 @@ Times replace the published efficiencies of the table, and measured ceilings its
 what was measured at the shapes measured, and stands between them.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
@@ -116,7 +117,7 @@ def with_profiles(gpus: Iterable[Gpu], profiles: Iterable[GpuProfile]) -> tuple[
     """The GPUs with each profile in place of the one it was measured on, or after them if it is none of these."""
     found = list(gpus)
     for profile in profiles:
-        alike = [at for at, gpu in enumerate(found) if any(name in profile.device for name in gpu.device_names)]
+        alike = [at for at, gpu in enumerate(found) if _is_one_of(gpu.device_names, profile.device)]
         known = found[alike[0]] if alike else None
         measured = measured_gpu(profile, known)
         if alike:
@@ -124,6 +125,11 @@ def with_profiles(gpus: Iterable[Gpu], profiles: Iterable[GpuProfile]) -> tuple[
         else:
             found.append(measured)
     return tuple(found)
+
+
+def _is_one_of(names: Iterable[str], device: str) -> bool:
+    """Whether a device is called by one of the names: as whole words, so that a GH200 is no H200."""
+    return any(re.search(rf"\b{re.escape(name)}\b", device) for name in names)
 
 
 def compared_gpus(profiles: Iterable[str | Path] = ()) -> tuple[Gpu, ...]:

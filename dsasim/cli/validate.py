@@ -57,7 +57,7 @@ def validate(
         raise ConfigError("--csv writes the times of --trend and --profile; neither was asked for")
     _check_outputs({"--json": json, "--report": report, "--profile": profile, "--csv": csv})
     needs_torch()
-    known = _known_profile(profile)
+    known = _known_profile(profile, device)
 
     from dsasim.config.loader import load_arch
 
@@ -121,13 +121,20 @@ def _with_trend(
     return replace(result, checks=(*result.checks, trend.check, shorter)), trend.samples
 
 
-def _known_profile(path: str | None) -> "GpuProfile | None":
-    """The profile to go on with, if there is one."""
+def _known_profile(path: str | None, device: str) -> "GpuProfile | None":
+    """The profile to go on with, if there is one; ConfigError, before anything is computed, if it is of another GPU."""
     from pathlib import Path
 
-    from dsasim.baseline.gpu_profile import read_profile
+    if path is None or not Path(path).exists():
+        return None
 
-    return read_profile(path, complete=False) if path is not None and Path(path).exists() else None
+    from dsasim.baseline.gpu_profile import read_profile
+    from dsasim.validate.gpu.profile import identity, resumed
+    from dsasim.validate.gpu.sensors import open_sensors
+    from dsasim.validate.run import chosen_device
+
+    known, here = read_profile(path, complete=False), chosen_device(device)
+    return resumed(known, identity(here, open_sensors(here)))
 
 
 def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: float | None) -> "Sequence[Sample]":

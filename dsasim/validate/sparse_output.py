@@ -19,6 +19,7 @@ from dsasim.trace.scores import exact_scorer
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared, finite
 from dsasim.validate.gpu.block_sparse import no_compiler
+from dsasim.validate.gpu.kernels import first_line
 from dsasim.validate.implementations import Attend, CompiledFlex, masked_sdpa, sparse_csr
 from dsasim.validate.problem import Problem, exact_output, rounded
 from dsasim.validate.subject import Subject
@@ -56,7 +57,7 @@ class _Run:
         try:
             found = self.attend(problem).cpu().double().numpy()
         except (RuntimeError, NotImplementedError) as error:
-            self.left_out = f"PyTorch refuses: {str(error).strip().splitlines()[0][:200]}"
+            self.left_out = f"PyTorch refuses: {first_line(error)}"
             return
         # a row that keeps nothing: exact zeros by our definition; PyTorch's implementations differ among themselves
         rows = np.flatnonzero(problem.keep.row_counts)

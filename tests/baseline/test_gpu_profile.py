@@ -56,6 +56,12 @@ def test_a_profile_takes_the_place_of_its_gpu_or_comes_after_them() -> None:
     assert [gpu.name for gpu in found if gpu.measured] == ["H100", "AMD EPYC"]
 
 
+@pytest.mark.parametrize(("device", "name"), [("NVIDIA H200", "H200"), ("NVIDIA GH200 480GB", "NVIDIA GH200 480GB")])
+def test_a_profile_stands_for_a_gpu_of_its_whole_name(device: str, name: str) -> None:
+    found = with_profiles(load_gpus(), [GpuProfile.model_validate(profile(device=device))])
+    assert [gpu.name for gpu in found if gpu.measured] == [name]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

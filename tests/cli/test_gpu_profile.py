@@ -122,8 +122,12 @@ def test_what_is_asked_for_must_make_sense(arguments: tuple, message: str, dsasi
     assert (ended.status, message in ended.err) == (2, True)
 
 
-def test_a_profile_of_another_device_is_not_overwritten(dsasim: Callable, profile: Path, quick: None) -> None:
+def test_a_profile_of_another_device_is_not_overwritten(
+    dsasim: Callable, profile: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = profile.read_text()
-    ended = dsasim("validate", *SMALL, "--device", "cpu", "--profile", str(profile))
+    with monkeypatch.context() as patched:
+        patched.setattr("dsasim.validate.run.validate", lambda *_: pytest.fail("minutes of checks before the answer"))
+        ended = dsasim("validate", *SMALL, "--device", "cpu", "--profile", str(profile))
     assert (ended.status, profile.read_text()) == (2, before)
     assert "the profile there is of another device: NVIDIA H100 80GB HBM3, here " in ended.err

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ def column_vectors(rows: int, case: Case) -> Call:
 
     try:
         call()
-    except TritonError as error:
+    except (TritonError, SubprocessError, OSError) as error:  # the last two: no C compiler, or no Python.h
         raise UnavailableError(f"Triton refuses: {first_line(error)}") from error
     return call
 
@@ -110,7 +111,11 @@ def prediction(case: Case) -> Call:
     projected = case.num_heads * rank
     made, device = case.generator(4), case.device
     shapes = ((case.L, width), (width, projected), (projected, projected), (projected, projected))
-    x, p, w_q, w_k = (torch.randn(shape, generator=made, device=device).to(case.dtype) for shape in shapes)
+    # weights of a variance that keeps scores in the range of float16: selecting among infinities is other work
+    x, p, w_q, w_k = (
+        (torch.randn(shape, generator=made, device=device) * spread).to(case.dtype)
+        for shape, spread in zip(shapes, (1.0, width**-0.5, projected**-0.5, projected**-0.5), strict=True)
+    )
     kept = max(1, ceil(case.density * case.L))
     beyond = ~case.sees(torch.arange(case.L, device=device)) if case.causal else None
 

@@ -30,7 +30,7 @@ class Sensors(Protocol):
         """Clocks, temperature and power now."""
 
     def energy_mj(self) -> float:
-        """Energy of the whole board since its driver was loaded; moves every 20 to 100 ms."""
+        """Energy of the whole board since its driver was loaded; moves every 20 to 100 ms, or never."""
 
 
 class Nvml:
@@ -50,8 +50,11 @@ class Nvml:
         )
 
     def energy_mj(self) -> float:
-        """Energy of the whole board since its driver was loaded."""
-        return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        """Energy of the whole board since its driver was loaded; always 0 where it has no such counter."""
+        try:
+            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        except self._nvml.NVMLError:
+            return 0.0
 
     def driver(self) -> str:
         """The driver's version."""

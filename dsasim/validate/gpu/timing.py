@@ -29,6 +29,10 @@ WARM_UP_SECONDS = 0.025
 L2_FLUSH_BYTES = 256 << 20
 """More than any GPU's L2 cache (H200: 60 MB)."""
 
+HOLD_CYCLES = 20_000_000
+"""What a GPU spins before a trial, 10 ms at 2 GHz, while the host queues its calls: a call that takes the host longer
+than the flush takes the GPU would else be timed with the host's share."""
+
 CPU_SAMPLE_SECONDS = 0.1
 """Ten steps of the coarsest CPU clock."""
 
@@ -175,6 +179,7 @@ def _queued(call: Call, samples: int) -> list[tuple[Any, Any]]:
     """Events before and after each call, a flushed L2 cache before each; all are queued, none is waited for."""
     flush = torch.empty(L2_FLUSH_BYTES, dtype=torch.int8, device="cuda")
     pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(samples)]
+    torch.cuda._sleep(HOLD_CYCLES)  # noqa: SLF001
     for before, after in pairs:
         flush.zero_()
         before.record()

@@ -38,6 +38,7 @@ class Point:
     sparse_us: float
     prediction_us: float
     cycles: int
+    num_heads: int = 2
     clock_ghz: float = 1.0
     utilisation: float = 0.0
     dram_bytes: int = 0

@@ -68,6 +68,7 @@ def cuda(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: state.order.append("hold"))
     monkeypatch.setattr(torch, "empty", lambda *_, **__: SimpleNamespace(zero_=zero))
     monkeypatch.setattr(timings, "WARM_UP_SECONDS", 0.0)
     state.calls = calls
@@ -78,12 +79,12 @@ def test_each_call_is_timed_alone_after_a_flush(cuda):
     """The flush's 90 us are not part of a call's 5."""
     timing = measure_in_turns(cuda.calls(a=5.0), "cuda", samples=4, trials=1)["a"]
     assert timing.trials[0].times_us == pytest.approx([5.0] * 4)
-    assert cuda.order == ["a"] * timings.WARM_UP_CALLS + ["flush", "a"] * 4
+    assert cuda.order == ["a"] * timings.WARM_UP_CALLS + ["hold"] + ["flush", "a"] * 4
 
 
 def test_calls_take_turns_trial_by_trial(cuda):
     measure_in_turns(cuda.calls(a=5.0, b=7.0), "cuda", samples=1, trials=3)
-    calls = [name for name in cuda.order if name != "flush"]
+    calls = [name for name in cuda.order if name not in ("flush", "hold")]
     each = timings.WARM_UP_CALLS + 1
     assert calls == (["a"] * each + ["b"] * each) * 3
 
@@ -202,6 +203,22 @@ def test_what_nvml_says():
         "power_mw": 120_000,
     }
     assert driver_and_clocks(None) == {}
+
+
+def test_a_board_without_an_energy_counter_has_power_in_its_place():
+    """vGPUs and boards before Volta answer Not Supported: the counter stands still, so power times time it is."""
+    nvml, gpu = FakeNvml(), FakeGpu(watts=300.0)
+
+    def not_supported(_):
+        raise FakeNvml.NVMLError
+
+    def call():
+        gpu.now += 0.05
+
+    nvml.nvmlDeviceGetTotalEnergyConsumption = not_supported
+    sensors = Nvml(nvml, "handle")
+    energy = energy_of(call, sensors, 5e4, idle_mw=2e4, clock=gpu.clock, synchronize=lambda: None)
+    assert (energy.board_uj, energy.basis) == (pytest.approx(6e6), "power")  # 120 W, 50 ms
 
 
 def test_no_gpu_no_sensors():

@@ -9,6 +9,7 @@ from rich.console import Console
 torch = pytest.importorskip("torch")
 
 from dsasim.api import load_arch, load_trace
+from dsasim.baseline.gpu import AttentionShape, attention_ns
 from dsasim.baseline.gpu_table import load_gpus
 from dsasim.report.validation import print_validation
 from dsasim.report.validation_page import validation_page
@@ -16,7 +17,7 @@ from dsasim.validate.gpu.block_sparse import block_mask, compiled_flex_attention
 from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.kernels import SPARSE, Kernel, UnavailableError, flex_blocks
 from dsasim.validate.gpu.timing import measure
-from dsasim.validate.gpu.trend import beside_roofline, simulated
+from dsasim.validate.gpu.trend import DENSITIES, LENGTHS, NUM_HEADS, beside_roofline, simulated
 from dsasim.validate.gpu.trend_report import Point, break_even_lengths, judged
 from dsasim.validate.result import Validation
 from dsasim.validate.statistics import break_even, mape, spearman
@@ -89,6 +90,26 @@ def test_times_in_the_order_of_the_work_pass_and_others_fail():
     failed = judged(bad)
     assert failed.status == "failed"
     assert "-1.000" in failed.detail
+
+
+@pytest.mark.parametrize(("num_heads", "rank"), [(2, 0.94), (NUM_HEADS["cuda"], 1.0)])
+def test_an_h100_is_filled_or_its_times_could_not_follow_the_accelerators(num_heads, rank):
+    """Times of the roofline itself, without noise: 2 heads fill 16 to 128 of 132 SMs, so time follows density x L."""
+    h100 = next(gpu for gpu in load_gpus() if gpu.name == "H100")
+    shapes = {(L, share): AttentionShape(num_heads, num_heads, L, L, 64, False)
+              for L in LENGTHS["cuda"] for share in DENSITIES}  # fmt: skip
+    times = [round(attention_ns(h100, "fused", shape, share)) for (_, share), shape in shapes.items()]
+    assert spearman(times, [L * L * share for L, share in shapes]) == pytest.approx(rank, abs=0.005)
+
+
+def test_predicted_scores_are_finite_in_float16(monkeypatch):
+    """Selecting among infinities is not the work that is timed."""
+    seen = []
+    topk = torch.Tensor.topk
+    monkeypatch.setattr(torch.Tensor, "topk", lambda scores, *a, **k: seen.append(scores) or topk(scores, *a, **k))
+    SPARSE["prediction"].build(Case(64, 16, 128, 0.5, "cpu", torch.float16))()
+    assert seen[0].isfinite().all()
+    assert float(seen[0].double().std()) > 0.1
 
 
 def test_the_roofline_is_that_of_the_baselines_for_the_kept_blocks():
