@@ -1,7 +1,8 @@
 """What the times of a trend say: its points, its gate and its tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dsasim.validate.check import Cell, Check, Table
 from dsasim.validate.statistics import break_even, mape, spearman
@@ -16,7 +17,8 @@ WORDS = (
     "Device and accelerator differ in peak and bandwidth, so raw ratios compare sizes; those for the same peak or"
     " bandwidth multiply them out, the accelerator's peak being all its MACs, those of prediction worth (their bits /"
     " the array's)^2 each. Block masks are given to the accelerator, so both are compared without prediction; with it,"
-    " the accelerator is in the check of its break-even length."
+    " the accelerator is in the check of its break-even length. Of more than 2 heads 2 are simulated, their cycles and"
+    " bytes multiplied up."
 )
 ON_CPU = "No GPU was measured: one thread of a CPU shows that time follows the work, not a GPU's speed. "
 
@@ -59,8 +61,17 @@ class Point:
         return self.cycles / (1e3 * self.clock_ghz)
 
 
-def judged(points: Sequence[Point], raw: Sequence[Table] = (), *, on_cpu: bool = False) -> Check:
-    """The check of measured points: fails where the order of measured and of modelled times differs too much."""
+def judged(
+    points: Sequence[Point],
+    raw: Sequence[Table] = (),
+    *,
+    left_out: Mapping[int, str] = MappingProxyType({}),
+    on_cpu: bool = False,
+) -> Check:
+    """The check of measured points: fails where the order of measured and of modelled times differs too much.
+
+    `left_out`: lengths that were timed but cannot be simulated, with the reason.
+    """
     sparse = [point.sparse_us for point in points]
     roofline = [point.sparse_roofline_us for point in points]
     ranks = {
@@ -74,12 +85,12 @@ def judged(points: Sequence[Point], raw: Sequence[Table] = (), *, on_cpu: bool =
         "mape_measured_roofline": mape(sparse, roofline),
         "break_even_length": min((length for length in lengths.values() if length is not None), default=None),
     }
-    words = worst.replace("_", " ")
+    words, without = worst.replace("_", " "), "".join(f" {reason}." for reason in left_out.values())
     return Check(
         NAME,
         TITLE,
         "passed" if all(rank >= GATE for rank in ranks.values()) else "failed",
-        f"least rank correlation {ranks[worst]:.3f} ({words}), at least {GATE:g}. {ON_CPU * on_cpu}{WORDS}",
+        f"least rank correlation {ranks[worst]:.3f} ({words}), at least {GATE:g}. {ON_CPU * on_cpu}{WORDS}{without}",
         gate=GATE,
         figures=figures,
         tables=(
