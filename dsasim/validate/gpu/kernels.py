@@ -187,10 +187,13 @@ class Kernel:
 
 
 def _exact(case: Case, rows: Any, kept: Any) -> Any:
-    """Attention of some rows of head 0 over kept keys in float64."""
+    """Attention of some rows of head 0 over kept keys in float64; a row that keeps nothing is zero.
+
+    Such rows are there: the first of a causal group may see none of the keys that its group keeps.
+    """
     q, k, v = (part[0].double() for part in case.qkv)
     scores = (case.scale * q[rows] @ k.T).masked_fill(~kept, float("-inf"))
-    return torch.softmax(scores, -1) @ v
+    return torch.softmax(scores, -1).masked_fill(~kept, 0.0) @ v
 
 
 DENSE: Mapping[str, Kernel] = {

@@ -230,6 +230,17 @@ def test_flex_attention_computes_the_kept_blocks_only(monkeypatch):
     assert torch.allclose(out, expected, atol=1e-5)
 
 
+def test_a_causal_row_that_sees_no_key_of_its_group_is_zero_not_wrong():
+    """At density 0.1 the first 8 rows share one key, which few of them see; a kernel that is right must pass."""
+    case = Case(64, 1, 16, 0.1, "cpu", torch.float32, causal=True)
+    kernel = SPARSE["vectors_1x8"]
+    keep = kernel.kept(case, torch.arange(64))
+    assert not keep[0].any()
+    q, k, v = case.qkv
+    weights = torch.softmax((case.scale * q @ k.mT).masked_fill(~keep, -torch.inf), -1).nan_to_num(0.0)
+    Kernel(lambda _: lambda: weights @ v, kernel.kept).checked(case)
+
+
 def test_vectors_keep_their_density():
     case = Case(64, 2, 16, 0.1, "cpu", torch.float32)
     vectors = case.vectors(4)
