@@ -1,7 +1,8 @@
 """A slow model of DRAMsim3's controller (DDR4, one channel, one rank), which can be turned into ours a rule at a time.
 
-Its rules are those of umd-memsys/DRAMsim3, commit 29817593b338 (MIT), in words; copies of its files were read, and the
-cycles and ACTs of that commit (golden/dram/dramsim3_alone.csv) say that the rules are right. At each edge, in this order:
+Rules: umd-memsys/DRAMsim3, commit 29817593b338 (MIT), in words. What was read are stored copies of its files, some of
+them older; that these are that commit's rules is shown by its cycles and ACTs (golden/dram/dramsim3_alone.csv), all met
+exactly. At each edge, in this order:
 
     offer     one request, in order: to the 32 reads or the 32 writes that wait; not if its kind is full. A read of a
               pending read or write and a write to a pending write cost nothing (controller.cc, AddTransaction)
@@ -14,8 +15,8 @@ cycles and ACTs of that commit (golden/dram/dramsim3_alone.csv) say that the rul
               a write. All writes that wait are drained once there are 32, or more than 8 and no bank has a request; a
               write to a burst that is still to be read ends that (controller.cc, ScheduleTransaction)
 
-Up to 8 writes are left at the end, as there. Distances are dsasim's (`model.dram_rules`) but for three (timing.cc): RD→WR
-nCL + nBL + 1 - nCWL (its tRTRS is 1, in JEDEC's rule it is 2), with a closed page RD→ACT nBL longer, and no ACT→REF.
+Up to 8 writes are left at the end, as there. Distances are dsasim's (`model.dram_rules`) but for three (timing.cc):
+RD→WR nCL + nBL + 1 - nCWL (its tRTRS is 1, ours 2), with a closed page RD→ACT nBL longer, and no ACT→REF.
 """
 
 from typing import NamedTuple
@@ -67,7 +68,7 @@ class Requests(NamedTuple):
 
 
 class Banks(NamedTuple):
-    """Of each bank: earliest edge of each command, open row, accesses to it; its requests, oldest first, and how many."""
+    """Of each bank: earliest edge of each command, open row, accesses to it; its requests, oldest first; how many."""
 
     earliest: Ints
     row: Ints
@@ -267,7 +268,7 @@ def _move(requests: Requests, banks: Banks, lines: Ints, lengths: Ints, draining
 @njit(cache=True)
 def _find(requests: Requests, line: Ints, length: int, burst: int, write: int) -> bool:
     """Whether a read or a write of this burst is among the first `length`."""
-    for at in range(length):
+    for at in range(length):  # noqa: SIM110 (Numba compiles no generator)
         if requests.burst[line[at]] == burst and requests.write[line[at]] == write:
             return True
     return False
@@ -275,7 +276,7 @@ def _find(requests: Requests, line: Ints, length: int, burst: int, write: int) -
 
 @njit(cache=True)
 def _row_wanted(requests: Requests, line: Ints, length: int, row: int) -> bool:
-    for at in range(length):
+    for at in range(length):  # noqa: SIM110
         if requests.row[line[at]] == row:
             return True
     return False
