@@ -60,6 +60,7 @@ def replay(
     edge, at = scalars[EDGE], 0
     c, bank, row = 0, 0, 0
     located = NOTHING
+    soonest = np.min(channel[:, NEXT_TRY])
     while True:
         blocked = NEVER
         while at < len(bursts):
@@ -78,6 +79,7 @@ def replay(
             )  # fmt: skip
             if answer == REFUSED:
                 break
+            soonest = min(soonest, channel[c, NEXT_TRY])
             if answer == SHORTCUT:
                 if write == 0:
                     scalars[LAST_READ] = max(scalars[LAST_READ], edge + 1)
@@ -89,17 +91,17 @@ def replay(
             at += 1
         if at == len(bursts) and (not last_part or scalars[QUEUED] == 0):
             break
-        upcoming = blocked
-        for other in range(len(channel)):
-            upcoming = min(upcoming, channel[other, NEXT_TRY])
-        edge = max(edge + 1, upcoming)
+        edge = max(edge + 1, min(blocked, soonest))
         scalars[TAKEN] = 0
+        soonest = NEVER
         for other in range(len(channel)):
             if edge < channel[other, NEXT_TRY]:
+                soonest = min(soonest, channel[other, NEXT_TRY])
                 continue
             tag, write, arrived = tick(
                 fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, other, edge
             )  # fmt: skip
+            soonest = min(soonest, channel[other, NEXT_TRY])
             if tag == NOTHING:
                 continue
             scalars[QUEUED] -= 1
