@@ -75,12 +75,6 @@ def validate(
     if trend:
         result, taken = _with_trend(result, design, chosen)
         samples += taken
-    if profile is not None:
-        samples += _grown_profile(profile, known, result.device, minutes)
-    if csv is not None:
-        from dsasim.validate.gpu.samples import samples_csv
-
-        write_text(csv, "--csv", samples_csv(samples))
     if json is not None:
         write_text(json, "--json", validation_json(result))
     if report is not None:
@@ -89,6 +83,12 @@ def validate(
         from dsasim.report.style import new_console
 
         print_validation(result, new_console())
+    if profile is not None:  # last: what was checked is written by then, whatever happens on the device
+        samples += _grown_profile(profile, known, result.device, minutes)
+    if csv is not None:
+        from dsasim.validate.gpu.samples import samples_csv
+
+        write_text(csv, "--csv", samples_csv(samples))
     if result.failures:
         raise DsasimError("\n".join(f"{check.name}: {check.detail}" for check in result.failures))
 
