@@ -2,7 +2,8 @@
 
 Before each edge up to W requests are offered in trace order, each not before its cycle; the first that its channel
 refuses is offered again before the next edge (head-of-line blocking). So at edge e commands come first, then what is
-accepted at e, for edge e + 1 on. A read's latency runs from its acceptance to the end of its data.
+accepted at e, for edge e + 1 on; the first edge with commands is 1, in read mode. A read's latency runs from its
+acceptance to the end of its data.
 
 Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance.
 """

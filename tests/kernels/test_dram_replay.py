@@ -24,7 +24,8 @@ def by_twin(name: str, use: MemoryUse, requests: list[Request], per_edge: int) -
     """Offer up to `per_edge` requests before each edge's successor, in order, until one is refused."""
     twin, accepted, edge, upcoming = SlowDram(name, use, timing=OFTEN), {}, 0, 0
     while upcoming < len(requests) or twin.busy:
-        twin.issue(edge)
+        if edge > 0:  # the first requests are offered before anything is issued
+            twin.issue(edge)
         for _ in range(per_edge):
             if upcoming == len(requests) or requests[upcoming][2] > edge:
                 break
@@ -78,7 +79,7 @@ REQUESTS = st.lists(
     channels=st.sampled_from([1, 2, 4]),
     refresh=st.booleans(),
     requests=REQUESTS,
-    per_edge=st.integers(1, 5),
+    per_edge=st.sampled_from([1, 2, 5, 64]),
     cuts=st.lists(st.integers(0, 120), max_size=3),
 )
 def test_replay_equals_its_twin_wherever_the_trace_is_cut(
@@ -93,3 +94,14 @@ def test_replay_equals_its_twin_wherever_the_trace_is_cut(
         Requests(columns[1][a:b], columns[0][a:b].astype(np.uint8), columns[2][a:b], 1.0) for a, b in pairwise(bounds)
     ]
     assert in_words(replay_trace(preset, use, parts, per_edge)) == by_twin(name, use, requests, per_edge)
+
+
+def test_what_waits_at_the_first_edge_is_read_first() -> None:
+    """DDR4-2400R, eight writes and then a read, all at edge 0: the first tick is at 1 and begins in read mode.
+
+    The read's ACT at 1, RD at 1 + 16, data until 17 + 16 + 4; a tick at 0, with no reads, would have begun write mode.
+    """
+    bursts = np.arange(9, dtype=np.int64)
+    part = Requests(bursts, (bursts < 8).astype(np.uint8), np.zeros(9, np.int64), 1.0)
+    use = MemoryUse("row-column-bank-bankgroup-rank")
+    assert replay_trace(load_presets()["DDR4_2400"], use, [part], per_edge=9).cycles_last_read == 37
