@@ -4,9 +4,11 @@ A process that is killed in mid-write leaves a torn last line, which is cut off 
 is one line with one write, so all lines before it are whole.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,16 @@ class ResultStore:
     """An open results file; rows are found by their point's number, and are not held in memory."""
 
     def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool) -> None:
-        """Open or make the file; ConfigError if it holds rows and `resume` is false, or those of another sweep."""
+        """Open or make the file; ConfigError if another process writes it, or it holds rows: any, or those of another
+        sweep if `resume`.
+        """
         self._path = folder / RESULTS
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not resume and self._path.exists() and self._path.stat().st_size:
                 raise ConfigError(f"{self._path} has results already: go on with --resume, or choose another --out")
-            self._places, self._end = _find_rows(self._path, sweep_sha256)
-            self._file = self._path.open("a+b", buffering=0)
+            self._file = _locked(self._path)
+            self._places, self._end = self._found(sweep_sha256)
             self._file.truncate(self._end)
         except OSError as error:
             raise ConfigError(f"--out {folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
@@ -77,6 +81,13 @@ class ResultStore:
         """Close the file."""
         self._file.close()
 
+    def _found(self, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]], int]:
+        try:
+            return _find_rows(self._path, sweep_sha256)
+        except ConfigError:
+            self.close()
+            raise
+
     def _write(self, line: bytes) -> None:
         written = 0
         while written < len(line):
@@ -85,6 +96,19 @@ class ResultStore:
     def _line(self, number: int) -> bytes:
         offset, length = self._places[number]
         return os.pread(self._file.fileno(), length, offset)
+
+
+def _locked(path: Path) -> FileIO:
+    """Open a file to append, ours alone until it is closed: a second writer would move the ends of our rows."""
+    file = FileIO(path, "a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(f"{path}: another sweep is writing it: wait for it, or choose another --out") from None
+    except OSError:
+        pass  # a file system without locks
+    return file
 
 
 def _find_rows(path: Path, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]], int]:

@@ -73,6 +73,19 @@ def test_results_are_not_overwritten_nor_mixed(tmp_path: Path) -> None:
     assert numbers(tmp_path) == [1]
 
 
+def test_two_sweeps_cannot_write_one_file(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    with pytest.raises(ConfigError, match="another sweep is writing it"):
+        ResultStore(tmp_path, "a", resume=True)
+    append(store, row(2))
+    store.close()
+    with pytest.raises(ConfigError, match="of another sweep"):
+        ResultStore(tmp_path, "b", resume=True)
+    resumed = ResultStore(tmp_path, "a", resume=True)
+    assert len(resumed) == 2
+    resumed.close()
+
+
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written: file exists"):
