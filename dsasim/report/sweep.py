@@ -38,7 +38,7 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     for status in ("invalid", "infeasible", "failed"):
         if numbers := result.with_status(status):
             console.print(f"\n{status}", style="bold")
-            console.print(_reasons([_without_value(result.seen[number].reason) for number in numbers]))
+            console.print(_reasons([without_value(result.seen[number].reason) for number in numbers]))
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
@@ -74,7 +74,7 @@ def _counts(result: SweepResult) -> str:
     )
 
 
-def _without_value(reason: str) -> str:
+def without_value(reason: str) -> str:
     """Return a broken constraint without the value that broke it, which differs from point to point."""
     return reason.partition(": it is ")[0] if reason.startswith("constraint ") else reason
 

@@ -115,6 +115,8 @@ def _range_problem(scale: Any, low: Any, high: Any, step: Any, stepped: bool) ->
         return f"the range runs backwards, from {low} to {high}"
     if scale == "log2" and (stepped or low <= 0):
         return "a log2 range doubles: it has no step and begins above 0"
+    if scale == "linear" and not stepped and any(value != int(value) for value in (low, high)):
+        return f"a range of fractions needs its step, such as {{from: {low}, to: {high}, step: {high - low}}}"
     return "" if step > 0 else "step must be above 0"
 
 

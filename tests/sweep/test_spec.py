@@ -93,6 +93,10 @@ BAD = {
     "twice": ({"axes": "{pe_array.lanes: 1, g: {pe_array.lanes: [1]}}"}, "this key is in another axis too"),
     "range key": ({"axes": "{pe_array.lanes: {from: 1, until: 3}}"}, "unknown; a range has from, to, step, scale"),
     "range ends": ({"axes": "{pe_array.lanes: {from: 1}}"}, "a range needs the numbers from and to"),
+    "fractions": (
+        {"axes": "{mask_generator.density: {from: 0.1, to: 0.5}}"},
+        "a range of fractions needs its step, such as {from: 0.1, to: 0.5, step: 0.4}",
+    ),
     "backwards": ({"axes": "{pe_array.lanes: {from: 4, to: 1}}"}, "the range runs backwards, from 4 to 1"),
     "step": ({"axes": "{pe_array.lanes: {from: 1, to: 4, step: 0}}"}, "step must be above 0"),
     "log2 step": ({"axes": "{pe_array.lanes: {from: 1, to: 4, step: 2, scale: log2}}"}, "a log2 range doubles"),

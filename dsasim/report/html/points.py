@@ -29,9 +29,9 @@ class Axis:
         return ", ".join(self.keys)
 
     @property
-    def short_name(self) -> str:
-        """The keys without what other keys of the sweep have too, one a line."""
-        return "<br>".join(self.short_keys)
+    def title(self) -> str:
+        """The keys, one a line; their last words hold the unit."""
+        return "<br>".join(self.keys)
 
     def label(self, row: Row) -> str:
         """Return the value that a point has."""

@@ -42,13 +42,13 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
         "line": {"color": VERMILION, "width": 1.5},
         "hovertemplate": f"%{{x}}: median %{{y:,.4g}} {shown.unit}, %{{text}}<extra></extra>",
     }
-    values = names_axis(axis_.short_name, categoryorder="array", categoryarray=labels)
+    values = names_axis(axis_.title, categoryorder="array", categoryarray=labels)
     return figure([boxes, line], 360, xaxis=values, yaxis=axis(shown.words, shown.unit))
 
 
 def effects(group: Group, axes: Sequence[Axis]) -> Figure:
     """Draw, for every axis and objective, the largest median over the smallest: 1 is an axis without effect."""
-    names = [each.short_name for each in axes]
+    names = [each.title for each in axes]
     data = [
         {
             "type": "bar",

@@ -12,6 +12,7 @@ from dsasim.report.html.quantities import quantity
 from dsasim.report.html.sensitivity import effects, over_axis
 from dsasim.report.html.summary import ERROR_NOTE, KINDS
 from dsasim.report.style import number
+from dsasim.report.sweep import without_value
 
 MAX_REFUSED = 100
 STATUS_WORDS = {
@@ -114,17 +115,15 @@ def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
 def _refused(rows: Sequence[Row], axes: Sequence[Axis]) -> Iterator[Section]:
     refused = [row for row in rows if row["status"] != "ok"]
     if refused:
-        shown = [
-            [
-                str(row["point"]),
-                row["status"],
-                row["reason"] or "",
-                Folded(overrides_line(row, axes), overrides_yaml(row)),
-            ]
-            for row in refused[:MAX_REFUSED]
+        alike: dict[tuple[str, str], list[Row]] = {}
+        for row in refused:
+            alike.setdefault((row["status"], without_value(row["reason"] or "")), []).append(row)
+        most_first = sorted(alike.items(), key=lambda item: -len(item[1]))
+        shown: list[list[str | Folded]] = [
+            [f"{len(same):,}", status, reason, Folded(overrides_line(same[0], axes), overrides_yaml(same[0]))]
+            for (status, reason), same in most_first[:MAX_REFUSED]
         ]
-        words = f"{len(refused):,} points" + (
-            f", the first {MAX_REFUSED} of them." if len(refused) > MAX_REFUSED else "."
-        )
-        table = Table(("point", "status", "reason", "design"), shown, ("status", "reason", "design"))
+        more = f", the {MAX_REFUSED} most frequent of {len(alike):,} reasons." if len(alike) > MAX_REFUSED else "."
+        words = f"{len(refused):,} points, those of one reason together, with the first of them{more}"
+        table = Table(("points", "status", "reason", "design"), shown, ("status", "reason", "design"))
         yield Section("Points without a place", words, [table])

@@ -180,10 +180,10 @@ ROUNDING = 64
 def added_to_scores(scores: Any, q: Any, k: Any, scale: float, eps: float) -> Any:
     """What the model added to scale * q k^T before softmax [1 or H, L_q, L_k], -inf where masked; None for nothing.
 
-    Scores are the model's own [H, L_q, L_k], computed to `eps`, so whatever it did to them (bias, mask, soft cap) is in
-    the difference.
+    Scores are the model's own [H, L_q, L_k], computed to `eps` and compared in float32, so whatever it did to them
+    (bias, mask, soft cap) is in the difference.
     """
-    tolerance = ROUNDING * max(eps, float(torch.finfo(scores.dtype).eps))
+    tolerance = ROUNDING * max(eps, *(float(torch.finfo(kind).eps) for kind in (scores.dtype, torch.float32)))
     added: list[Any] = []
     run = q.shape[0] // k.shape[0]
     for head in range(scores.shape[0]):

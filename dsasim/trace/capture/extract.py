@@ -44,6 +44,6 @@ def _run(source: str, run: object) -> None:
         run()
     except TraceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = str(error).strip().splitlines() or [""]
         raise TraceError(f"{source}: the model failed: {type(error).__name__}: {reason[0]}") from error

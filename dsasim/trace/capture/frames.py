@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,8 +29,15 @@ class Frame:
     seen: bool = False
     taken: set[tuple[Any, ...]] = field(default_factory=set)
     """Inputs that an attention in it was said to have."""
+    versions: tuple[int, ...] = ()
+    """How often each input had been changed in place when the module was given it."""
     elsewhere: bool = False
     """Ran in another thread, where PyTorch shows its functions to nobody who asked in this one."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether an input was changed in place since."""
+        return self.versions != _versions(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,12 @@ class ModuleStack:
     """The modules that run now, outermost first, kept by hooks on every module of the model.
 
     `on_start` is called when a forward pass of the model begins; `on_unseen` with the frame of an attention module that
-    ended without `mark_seen` in it.
+    ended without `mark_seen` in it; `on_raise` when a forward pass ends with an exception.
     """
 
     on_start: Callable[[], None]
-    on_unseen: Callable[[Frame], None]
+    on_unseen: Callable[[Frame], None] = lambda _: None
+    on_raise: Callable[[BaseException], None] = lambda _: None
     frames: list[Frame] = field(default_factory=list)
     _thread: int = field(default_factory=threading.get_ident)
     _handles: list[Any] = field(default_factory=list)
@@ -105,20 +114,29 @@ class ModuleStack:
                 return
             if not self.frames:
                 self.on_start()
-            self.frames.append(Frame(name, module, _tensors_by_name(module, args, kwargs)))
+            inputs = _tensors_by_name(module, args, kwargs)
+            self.frames.append(Frame(name, module, inputs, versions=_versions(inputs)))
 
         return enter
 
-    def _leaving(self, module: Any, _args: Any, _output: Any) -> None:
+    def _leaving(self, module: Any, _args: Any, output: Any) -> None:
+        error = sys.exc_info()[1] if output is None else None  # a hook that is always called runs where it is handled
         while self.frames and threading.get_ident() == self._thread:
             frame = self.frames.pop()
             if frame.module is module:
                 self._unseen(frame)
+                if error is not None and not self.frames:
+                    self.on_raise(error)
                 return
 
     def _unseen(self, frame: Frame) -> None:
         if not frame.seen and ATTENTION_CLASS.search(type(frame.module).__name__):
             self.on_unseen(frame)
+
+
+def _versions(inputs: dict[str, Any]) -> tuple[int, ...]:
+    """Changes in place that PyTorch has counted of each tensor; none of those made in inference mode."""
+    return tuple(0 if tensor.is_inference() else tensor._version for tensor in inputs.values())  # noqa: SLF001
 
 
 def _tensors_by_name(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

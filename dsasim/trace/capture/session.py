@@ -77,7 +77,7 @@ class Capture:
         self._missed: Counter[str] = Counter()
         self._about: list[dict[str, Any]] = []
         self._step, self._last, self._batches = -1, -1, set[int]()
-        self._stack = ModuleStack(self._start_step, self._unseen)
+        self._stack = ModuleStack(self._start_step, self._unseen, self._raised)
         self._mode = AttentionMode(self._captured, self._lost, self._softmax_place)
         self._folder = Path(tempfile.mkdtemp(prefix="dsasim-capture-", dir=scratch))
         self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -189,6 +189,9 @@ class Capture:
             why = ELSEWHERE if frame.elsewhere else NOTHING_SEEN
             self._missed[f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran{why}"] += 1
 
+    def _raised(self, error: BaseException) -> None:
+        self._missed[f"forward pass {self._step} ended with {type(error).__name__}: what came after it is missing"] += 1
+
     def _lost(self, reason: str) -> None:
         if self._step == self._selection.step:
             self._missed[f"{self._stack.where()}: its attention could not be followed: {reason}"] += 1
@@ -240,8 +243,13 @@ class Capture:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
         x = (given.x_q.data_ptr(), *given.x_q.shape)
         if x in given.frame.taken:
-            notes.append("several attentions ran on one input of this module: that of the later ones may be another")
+            notes.append(
+                "several attentions ran on one input of this module: that of the later ones may be another "
+                "(heads or samples computed one by one are a layer each: give such a model a batch of one)"
+            )
         given.frame.taken.add(x)
+        if given.frame.changed:
+            notes.append("its input was changed in place before its attention: X is as it was then")
         if call.bent and layer.bias is not None:
             notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))

@@ -74,8 +74,9 @@ def _from_function(source: str) -> Source:
         made = function()
     except TraceError:
         raise
-    except Exception as error:
-        raise TraceError(f"{source}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise TraceError(f"{source}: {type(error).__name__}: {reason}") from error
     finally:
         sys.path.remove("")
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):

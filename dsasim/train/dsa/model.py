@@ -41,7 +41,7 @@ class Dsa(torch.nn.Module):
         self.paths = torch.nn.ModuleList(paths.values())
         self.names = tuple(paths)
         self._model = (model,)  # not a submodule: its parameters are its own
-        self._stack = ModuleStack(self._start, lambda _: None)
+        self._stack = ModuleStack(self._start)
         self._losses: list[Any] = []
         self._passes = 0
         self._met = Counter[str]()

@@ -269,3 +269,73 @@ def test_nothing_is_said_of_softmaxes_that_are_no_attention():
     with torch.no_grad(), capture(model) as trace:  # a warning is an error here
         model(torch.randn(1, L, WIDTH))
     assert (len(trace.layers), trace.not_captured) == (1, [])
+
+
+class Fragile(nn.Module):
+    """Two layers; the second raises while `broken`."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(Mixer(nn.functional.scaled_dot_product_attention) for _ in range(2))
+        self.broken = True
+
+    def forward(self, x):
+        x = self.layers[0](x)
+        if self.broken:
+            raise ValueError("broken")
+        return self.layers[1](x)
+
+
+def test_a_forward_pass_that_raised_is_said():
+    model = Fragile()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with capture(model) as trace:
+            with pytest.raises(ValueError, match="broken"):
+                model(torch.randn(1, L, WIDTH))
+            model.broken = False
+            model(torch.randn(1, L, WIDTH))
+    reason = "forward pass 0 ended with ValueError: what came after it is missing"
+    assert reason in [str(warning.message) for warning in warned]
+    assert trace.provenance()["not_captured"] == [reason]
+
+
+def test_an_error_that_leaves_the_block_is_in_the_trace_that_is_saved_all_the_same(tmp_path):
+    model = Fragile()
+    with pytest.raises(ValueError, match="broken"), capture(model) as trace:
+        model(torch.randn(1, L, WIDTH))
+    assert trace.not_captured == ["forward pass 0 ended with ValueError: what came after it is missing"]
+
+
+def test_a_model_run_where_an_error_is_handled_did_not_raise():
+    model = Fragile()
+    model.broken = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CaptureWarning)
+        with capture(model) as trace:
+            try:
+                raise KeyError("another")
+            except KeyError:
+                model(torch.randn(1, L, WIDTH))
+    assert trace.not_captured == []
+
+
+def test_an_input_changed_in_place_before_its_attention_is_said():
+    class InPlace(Mixer):
+        def forward(self, x):
+            x.sub_(x.mean(-1, keepdim=True))
+            return super().forward(x)
+
+    model = InPlace(nn.functional.scaled_dot_product_attention)
+    with torch.no_grad(), pytest.warns(CaptureWarning, match="changed in place"), capture(model) as trace:
+        model(torch.randn(1, L, WIDTH))
+    assert len(trace.layers) == 1
+
+
+def test_double_precision_leaves_no_rounding_as_a_bias():
+    def eager(q, k, v):
+        return (q @ k.mT / D_HEAD**0.5).softmax(-1) @ v
+
+    with capture(Mixer(eager).double()) as trace:
+        trace._model(torch.randn(1, L, WIDTH, dtype=torch.float64))
+    assert trace.layers[0].bias is None
