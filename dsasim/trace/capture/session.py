@@ -163,7 +163,8 @@ class Capture:
         if missing:
             raise TraceError(f"layers: no layer {ranges(missing)}; the model's attention layers are 0-{self._last}")
         if self._step < self._selection.step:
-            raise TraceError(f"step {self._selection.step}: the model ran {self._step + 1} forward passes")
+            ran = f"step {self._selection.step}: the model ran {self._step + 1} forward passes"
+            raise TraceError("\n".join([ran, *self.not_captured]))
         if self._last < 0 and not self._missed:
             self._missed["no attention was seen in the model: it has none, or its kernels call none of PyTorch's"] += 1
         if later := self._step - self._selection.step:
@@ -185,7 +186,7 @@ class Capture:
                 self._missed[f"{where}: {UNUSED}"] += 1
 
     def _unseen(self, frame: Frame) -> None:
-        if self._step == self._selection.step:
+        if frame.elsewhere or self._step == self._selection.step:
             why = ELSEWHERE if frame.elsewhere else NOTHING_SEEN
             self._missed[f"{frame.name or 'the model itself'} ({type(frame.module).__name__}) ran{why}"] += 1
 

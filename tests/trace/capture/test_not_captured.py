@@ -339,3 +339,17 @@ def test_double_precision_leaves_no_rounding_as_a_bias():
     with capture(Mixer(eager).double()) as trace:
         trace._model(torch.randn(1, L, WIDTH, dtype=torch.float64))
     assert trace.layers[0].bias is None
+
+
+def test_a_model_that_runs_in_another_thread_only_is_told_why():
+    class Attention(Mixer):
+        pass
+
+    model = Attention(nn.functional.scaled_dot_product_attention)
+    thread = threading.Thread(target=model, args=(torch.randn(1, L, WIDTH),))
+    elsewhere = capture(model)
+    elsewhere.__enter__()
+    thread.start()
+    thread.join()
+    with pytest.raises(TraceError, match=r"ran 0 forward passes\n.*in another thread"):
+        elsewhere.__exit__(None, None, None)
