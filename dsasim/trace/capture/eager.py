@@ -23,6 +23,7 @@ from dsasim.trace.capture.lineage import (
     paired,
     still_pairs,
     tensors_in,
+    version_of,
 )
 
 PRODUCTS = frozenset(("matmul", "__matmul__", "mm", "bmm", "baddbmm", "addmm", "einsum"))
@@ -30,6 +31,7 @@ SOFTMAX = frozenset(("softmax", "_softmax", "_safe_softmax", "softmin"))
 OPERANDS = ("batch1", "mat1", "other", "mat2", "tensor2", "batch2")
 UNKNOWN_SCORES = "what went into softmax is no product of two tensors that are not weights"
 NO_SOFTMAX = "two products without a softmax between them (linear, sigmoid or hand-written softmax?)"
+CHANGED = "q or k was changed in place after their product"
 UNUSED = "the probabilities of a softmax met no values in a product (a broadcast sum, or no attention at all?)"
 ROUTE = "product, softmax, product"
 
@@ -109,7 +111,8 @@ class Eager:
         made = None if is_weight(a) or is_weight(b) else score_operands(equation, a, b)
         if made is not None:
             q, k, swapped = made
-            setattr(out, LINEAGE, Scores(q, k, alpha, precision=out.dtype, swapped=swapped))
+            made_of = ((a, version_of(a)), (b, version_of(b)))
+            setattr(out, LINEAGE, Scores(q, k, alpha, precision=out.dtype, swapped=swapped, made_of=made_of))
 
     def _lost_in(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Say that probabilities went into a product of three operands or more."""
@@ -122,7 +125,7 @@ class Eager:
     def _finish(self, probs: Probabilities, equation: str, a: Any, b: Any, out: Any, *, first: bool) -> None:
         probs.softmax.used = True
         found = attend(equation, a, b, out, probabilities_first=first, swapped=probs.swapped)
-        lost = probs.lost or probs.scores.lost
+        lost = probs.lost or probs.scores.lost or (CHANGED if probs.scores.stale else "")
         if found is None or lost:
             self.on_lost(lost or "probabilities in a product that does not sum over the keys")
             return

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dsasim.trace.capture.call import AttentionCall
+from dsasim.trace.capture.lineage import version_of
 
 ATTENTION_CLASS = re.compile(r"attention|attn", re.IGNORECASE)
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
@@ -29,6 +30,8 @@ class Frame:
     seen: bool = False
     taken: set[tuple[Any, ...]] = field(default_factory=set)
     """Inputs that an attention in it was said to have."""
+    args: tuple[Any, ...] = ()
+    """Its positional arguments, as the capture's hook was given them."""
     versions: tuple[int, ...] = ()
     """How often each input had been changed in place when the module was given it."""
     elsewhere: bool = False
@@ -59,12 +62,14 @@ class ModuleStack:
     """The modules that run now, outermost first, kept by hooks on every module of the model.
 
     `on_start` is called when a forward pass of the model begins; `on_unseen` with the frame of an attention module that
-    ended without `mark_seen` in it; `on_raise` when a forward pass ends with an exception.
+    ended without `mark_seen` in it; `on_raise` when a forward pass ends with an exception;
+    `on_replaced` when a module with a captured attention turns out to have got other arguments, from a later hook.
     """
 
     on_start: Callable[[], None]
     on_unseen: Callable[[Frame], None] = lambda _: None
     on_raise: Callable[[BaseException], None] = lambda _: None
+    on_replaced: Callable[[Frame], None] = lambda _: None
     frames: list[Frame] = field(default_factory=list)
     _thread: int = field(default_factory=threading.get_ident)
     _handles: list[Any] = field(default_factory=list)
@@ -115,16 +120,18 @@ class ModuleStack:
             if not self.frames:
                 self.on_start()
             inputs = _tensors_by_name(module, args, kwargs)
-            self.frames.append(Frame(name, module, inputs, versions=_versions(inputs)))
+            self.frames.append(Frame(name, module, inputs, args=args, versions=_versions(inputs)))
 
         return enter
 
-    def _leaving(self, module: Any, _args: Any, output: Any) -> None:
+    def _leaving(self, module: Any, args: Any, output: Any) -> None:
         error = sys.exc_info()[1] if output is None else None  # a hook that is always called runs where it is handled
         while self.frames and threading.get_ident() == self._thread:
             frame = self.frames.pop()
             if frame.module is module:
                 self._unseen(frame)
+                if frame.taken and any(now is not then for now, then in zip(args, frame.args, strict=False)):
+                    self.on_replaced(frame)
                 if error is not None and not self.frames:
                     self.on_raise(error)
                 return
@@ -135,8 +142,7 @@ class ModuleStack:
 
 
 def _versions(inputs: dict[str, Any]) -> tuple[int, ...]:
-    """Changes in place that PyTorch has counted of each tensor; none of those made in inference mode."""
-    return tuple(0 if tensor.is_inference() else tensor._version for tensor in inputs.values())  # noqa: SLF001
+    return tuple(map(version_of, inputs.values()))
 
 
 def _tensors_by_name(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ class Scores:
     """q k^T times `scale`, perhaps with more done to it; q [..., L_q, d], k [..., L_k, d].
 
     `swapped`: the tensor is [..., L_k, L_q] as it stands. `precision`: the type the product was computed in. `bent`
-    names what was done beside scaling and adding. `lost` says what happened that cannot be followed.
+    names what was done beside scaling and adding. `lost` says what happened that cannot be followed. `made_of`: the
+    operands of the product, each with how often it had been changed in place by then.
     """
 
     q: Any
@@ -82,6 +83,12 @@ class Scores:
     turned: bool = False
     bent: str = ""
     lost: str = ""
+    made_of: tuple[tuple[Any, int], ...] = ()
+
+    @property
+    def stale(self) -> bool:
+        """Whether an operand was changed in place after the product."""
+        return any(version_of(tensor) != version for tensor, version in self.made_of)
 
     def shaped(self, tensor: Any) -> bool:
         """Whether the last two axes of a tensor are still those of the scores."""
@@ -114,6 +121,11 @@ def tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
         for tensor in value if isinstance(value, tuple | list) else (value,):
             if isinstance(tensor, torch.Tensor):
                 yield tensor
+
+
+def version_of(tensor: Any) -> int:
+    """How often a tensor was changed in place, as PyTorch counts it; 0 of one made in inference mode."""
+    return 0 if tensor.is_inference() else int(tensor._version)  # noqa: SLF001
 
 
 def is_weight(tensor: Any) -> bool:

@@ -77,7 +77,7 @@ class Capture:
         self._missed: Counter[str] = Counter()
         self._about: list[dict[str, Any]] = []
         self._step, self._last, self._batches = -1, -1, set[int]()
-        self._stack = ModuleStack(self._start_step, self._unseen, self._raised)
+        self._stack = ModuleStack(self._start_step, self._unseen, self._raised, self._replaced)
         self._mode = AttentionMode(self._captured, self._lost, self._softmax_place)
         self._folder = Path(tempfile.mkdtemp(prefix="dsasim-capture-", dir=scratch))
         self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -192,6 +192,10 @@ class Capture:
 
     def _raised(self, error: BaseException) -> None:
         self._missed[f"forward pass {self._step} ended with {type(error).__name__}: what came after it is missing"] += 1
+
+    def _replaced(self, frame: Frame) -> None:
+        where = f"{frame.name or 'the model itself'} ({type(frame.module).__name__})"
+        self._note(f"{where}: a hook set after the capture began replaced its input: X is as it was before that hook")
 
     def _lost(self, reason: str) -> None:
         if self._step == self._selection.step:

@@ -353,3 +353,26 @@ def test_a_model_that_runs_in_another_thread_only_is_told_why():
     thread.join()
     with pytest.raises(TraceError, match=r"ran 0 forward passes\n.*in another thread"):
         elsewhere.__exit__(None, None, None)
+
+
+def test_an_operand_changed_in_place_after_its_product_is_said():
+    def eager(q, k, v):
+        q = q.clone()
+        scores = q @ k.mT / 2
+        q.mul_(3.0)
+        return scores.softmax(-1) @ v
+
+    model, warned = Beside(Mixer(eager)), pytest.warns(CaptureWarning, match="changed in place after their product")
+    with torch.no_grad(), warned, capture(model) as trace:
+        model(torch.randn(1, L, WIDTH))
+    assert len(trace.layers) == 1
+
+
+def test_an_input_that_a_later_hook_replaced_is_said():
+    model = Mixer(nn.functional.scaled_dot_product_attention)
+    watched = capture(model)
+    watched.__enter__()
+    model.register_forward_pre_hook(lambda _, args: (2 * args[0],))
+    model(torch.randn(1, L, WIDTH))
+    with pytest.warns(CaptureWarning, match="a hook set after the capture began replaced its input"):
+        watched.__exit__(None, None, None)
