@@ -31,10 +31,8 @@ def compare(
     ] = None,
 ) -> None:
     """Run several designs on one trace and print them side by side; speed-ups are also against the first."""
-    from json import dumps
-
     from dsasim.config.loader import load_arch
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import STDOUT, check_writable, write_json
 
     if json is not None:
         check_writable(json, "--json")
@@ -46,9 +44,7 @@ def compare(
     from dsasim.report.compare import comparison_json, print_comparison
 
     if json is not None:
-        write_text(
-            json, "--json", dumps(comparison_json(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        write_json(json, "--json", comparison_json(results))
     if json != STDOUT:
         from dsasim.report.style import new_console
 

@@ -54,10 +54,9 @@ def dram(
     ] = None,
 ) -> None:
     """Replay a request trace on the memory model alone: cycles, bandwidth, row hits, commands, latencies."""
-    from json import dumps
     from pathlib import Path
 
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import STDOUT, check_writable, write_json
 
     if json is not None:
         check_writable(json, "--json")
@@ -74,16 +73,10 @@ def dram(
         parts = with_progress(read_requests(Path(trace), memory.access_bytes), progress)
         result = replay_trace(memory, use, parts, inject or channels)
     if json is not None:
-        head = {
-            "preset": preset,
-            "mapping": mapping,
-            "channels": channels,
-            "ranks": ranks,
-            "inject": inject or channels,
-        }
-        head |= {"page": page.value, "refresh": refresh}
+        head = {"preset": preset, "mapping": mapping, "channels": channels, "ranks": ranks}
+        head |= {"inject": inject or channels, "page": page.value, "refresh": refresh}
         sources = {"dram_sources": [group.to_json() for group in memory.sources]}
-        write_text(json, "--json", dumps(head | result.to_json() | sources, indent=2) + "\n")
+        write_json(json, "--json", head | result.to_json() | sources)
     if json != STDOUT:
         from dsasim.report.dram import print_replay
         from dsasim.report.style import new_console

@@ -1,6 +1,7 @@
 """`dsasim trace evaluate`."""
 
 from decimal import Decimal
+from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,9 +62,7 @@ def trace_evaluate(
     shares = sorted({parse_share(number, "--density") for number in density or ("0.05", "0.1", "0.25")})
     designs = {
         (method, share): load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)])
-        for method in METHODS
-        if method in chosen
-        for share in shares
+        for method, share in product([method for method in METHODS if method in chosen], shares)
     }
     needs_torch("running a model")
     from dsasim.evaluate.run import Request, evaluate
@@ -79,15 +78,13 @@ def trace_evaluate(
 
 def _write(result: "Evaluation", json: str | None, plot: str | None) -> None:
     """The plot, the JSON, and a table where neither goes to stdout."""
-    from json import dumps
-
     from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
-    from dsasim.report.files import STDOUT, write_text
+    from dsasim.report.files import STDOUT, write_json, write_text
 
     if plot is not None:
         write_text(plot, "--plot", evaluation_svg(result))
     if json is not None:
-        write_text(json, "--json", dumps(evaluation_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(json, "--json", evaluation_json(result))
     if STDOUT not in (json, plot):
         from dsasim.report.style import new_console
 

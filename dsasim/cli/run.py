@@ -47,9 +47,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""
-    from json import dumps
-
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import STDOUT, check_writable, write_json, write_text
 
     if json is not None:
         check_writable(json, "--json")
@@ -67,7 +65,7 @@ def run(
         page = run_page(values, over_time, mask_pictures(values, trace, mask_heads))
         write_text(report, "--report", page.html())
     if json is not None:
-        write_text(json, "--json", dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(json, "--json", values)
     if json != STDOUT:
         from dsasim.report.style import new_console
         from dsasim.report.text import print_result

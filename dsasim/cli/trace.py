@@ -163,9 +163,7 @@ def trace_compare(
     plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="Draw a cell for each head.")] = None,
 ) -> None:
     """Measure how the masks of each head overlap between two inputs; a trace of masks alone brings its own."""
-    from json import dumps
-
-    from dsasim.report.files import STDOUT, check_writable, write_text
+    from dsasim.report.files import STDOUT, check_writable, write_json, write_text
 
     for path, flag in ((json, "--json"), (plot, "--plot")):
         if path is not None:
@@ -189,7 +187,7 @@ def trace_compare(
     if plot is not None:
         write_text(plot, "--plot", overlap_svg(result))
     if json is not None:
-        write_text(json, "--json", dumps(overlap_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(json, "--json", overlap_json(result))
     if STDOUT not in (json, plot):
         from dsasim.report.style import new_console
 

@@ -49,12 +49,7 @@ def validate(
     ] = None,
 ) -> None:
     """Compare every step of a run with PyTorch (extra `torch`); exit status 1 when one is off."""
-    from dsasim.report.files import STDOUT, write_text
-
-    if minutes is not None and profile is None:
-        raise ConfigError("--minutes is for --profile, which was not asked for")
-    if csv is not None and not trend and profile is None:
-        raise ConfigError("--csv writes the times of --trend and --profile; neither was asked for")
+    _check_asked(minutes, csv, profile, trend=trend)
     _check_outputs({"--json": json, "--report": report, "--profile": profile, "--csv": csv})
     needs_torch()
     known = _known_profile(profile, device)
@@ -65,8 +60,6 @@ def validate(
     chosen = open_selection(trace, layers, heads)
 
     from dsasim.report.progress import LateProgress
-    from dsasim.report.validation import print_validation, validation_json
-    from dsasim.report.validation_page import validation_page
     from dsasim.validate.run import validate as run_checks
 
     with LateProgress(f"validating {design.name} on {chosen.trace.meta.name}") as progress:
@@ -75,22 +68,39 @@ def validate(
     if trend:
         result, taken = _with_trend(result, design, chosen)
         samples += taken
-    if json is not None:
-        write_text(json, "--json", validation_json(result))
-    if report is not None:
-        write_text(report, "--report", validation_page(result))
-    if json != STDOUT:
-        from dsasim.report.style import new_console
-
-        print_validation(result, new_console())
+    _write(result, json, report)
     if profile is not None:  # last: what was checked is written by then, whatever happens on the device
         samples += _grown_profile(profile, known, result.device, minutes)
     if csv is not None:
+        from dsasim.report.files import write_text
         from dsasim.validate.gpu.samples import samples_csv
 
         write_text(csv, "--csv", samples_csv(samples))
     if result.failures:
         raise DsasimError("\n".join(f"{check.name}: {check.detail}" for check in result.failures))
+
+
+def _write(result: "Validation", json: str | None, report: str | None) -> None:
+    """The JSON, the page, and a table where the JSON does not go to stdout."""
+    from dsasim.report.files import STDOUT, write_json, write_text
+    from dsasim.report.style import new_console
+    from dsasim.report.validation import print_validation
+    from dsasim.report.validation_page import validation_page
+
+    if json is not None:
+        write_json(json, "--json", result.to_json())
+    if report is not None:
+        write_text(report, "--report", validation_page(result))
+    if json != STDOUT:
+        print_validation(result, new_console())
+
+
+def _check_asked(minutes: float | None, csv: str | None, profile: str | None, *, trend: bool) -> None:
+    """ConfigError for a flag of something that was not asked for."""
+    if minutes is not None and profile is None:
+        raise ConfigError("--minutes is for --profile, which was not asked for")
+    if csv is not None and not trend and profile is None:
+        raise ConfigError("--csv writes the times of --trend and --profile; neither was asked for")
 
 
 def _check_outputs(paths: "Mapping[str, str | None]") -> None:

@@ -132,7 +132,7 @@ def _keep_found(
 ) -> None:
     """After a command to `bank` on the other of two buses, forget what was found for this one if it may not hold.
 
-    Commands on one bus hold back those on the other only in their own bank (tests/model/test_dram_preset.py). So it
+    Commands on one bus hold back those on the other only in their own bank (tests/kernels/test_dram_queue.py). So it
     holds unless it is of this bank, or the bank may now come first, or the mode is to change.
     """
     when, found, mode = channel[c, FOUND_AT + bus], channel[c, FOUND + bus], channel[c, WRITE_MODE]

@@ -1,12 +1,13 @@
 """Output files: found writable before the work starts, and complete or absent after it."""
 
 import gzip
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from dsasim.errors import ConfigError
 
@@ -46,6 +47,11 @@ def write_text(path: str, flag: str, text: str) -> None:
             _replace(target, text)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
         raise _unwritable(path, flag, error) from None
+
+
+def write_json(path: str, flag: str, value: Any) -> None:
+    """Write `value` as JSON that people can read, as `write_text` does; ValueError for what JSON has no number for."""
+    write_text(path, flag, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
-
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -28,11 +26,6 @@ LIMITS = (
     " hand, a cycle-stepped twin, the RTL, bounds checked in every run, and other simulators (README)."
     " What the masks do to a model's perplexity: `dsasim trace evaluate`."
 )
-
-
-def validation_json(result: Validation) -> str:
-    """The text that `--json` writes."""
-    return dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def print_validation(result: Validation, console: Console) -> None:

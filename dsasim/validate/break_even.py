@@ -1,9 +1,8 @@
 """From which length on do prediction and sparse attention beat dense attention, on the simulated accelerator?
 
 A trace is run on its first 16, 32, ... tokens, as `dsasim run` does it: with its fitted predictor, against dense
-machines
-of the same MACs and of the same area. The first tokens of a causal model's input are an input of their own; those of a
-bidirectional one have been mixed with the rest, which changes masks, not how many keys they keep.
+machines of the same MACs and of the same area. The first tokens of a causal model's input are an input of their own;
+those of a bidirectional one have been mixed with the rest, which changes masks, not how many keys they keep.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Points a second of a sweep of one MiniLM layer, and what two workers take that one process does not (issue 6, 5).
+"""Points a second of a sweep of one MiniLM layer, and what two workers take that one process does not.
 
 Machines are shared, and a wall clock measures their load. So all is counted in processor time, after the workers are
 warm: what the main process and the workers take for a point, against what the same points take in this process alone.

@@ -29,7 +29,8 @@ class Point:
 
     Times are in us: the quiet fifth (p20) of the samples. `sparse_roofline_us` is for the blocks kept, so rounded up to
     tiles; cycles, utilisation and DRAM bytes are the accelerator's on the same blocks, at `clock_ghz`.
-    `peak_ratio` and `bandwidth_ratio`: the device's over the accelerator's.
+    `peak_ratio` and `bandwidth_ratio`: the device's over the accelerator's. They and the rooflines are not known until
+    `trend.beside_roofline`.
     """
 
     L: int
@@ -40,10 +41,10 @@ class Point:
     sparse_us: float
     prediction_us: float
     cycles: int
-    num_heads: int = 2
-    clock_ghz: float = 1.0
-    utilisation: float = 0.0
-    dram_bytes: int = 0
+    num_heads: int
+    clock_ghz: float
+    utilisation: float
+    dram_bytes: int
     dense_roofline_us: float = 0.0
     sparse_roofline_us: float = 0.0
     prediction_roofline_us: float = 0.0

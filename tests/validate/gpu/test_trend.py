@@ -25,7 +25,7 @@ from dsasim.validate.statistics import break_even, mape, spearman
 
 POINT = Point(
     L=512, density=1.0, block_density=1.0, num_blocks=32, dense_us=100.0, sparse_us=120.0, prediction_us=30.0,
-    cycles=10_000, sparse_roofline_us=100.0,
+    cycles=10_000, num_heads=2, clock_ghz=1.0, utilisation=0.5, dram_bytes=0, sparse_roofline_us=100.0,
 )  # fmt: skip
 
 
