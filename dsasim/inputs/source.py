@@ -1,0 +1,92 @@
+"""A file that a user named, read once, whole and bounded."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import printable
+from dsasim.inputs.strict_json import parse_json
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+"""Opening a pipe must not wait for a writer; of no effect on regular files."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file and how to speak of it: `what` it should be ("a design"), and the error that says it is not.
+
+    `argument` is the flag it came from, put before its name in messages, if that is not plain.
+    """
+
+    path: Path
+    what: str
+    max_bytes: int
+    error: type[DsasimError] = ConfigError
+    argument: str = ""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call the file: `--gpu-profile a.json`."""
+        return f"{self.argument} {printable(self.name or self.path)}".lstrip()
+
+    def refuse(self, reason: str, line: int | None = None) -> NoReturn:
+        """Raise this source's error: label, line and reason."""
+        place = self.label if line is None else f"{self.label}:{line}"
+        raise self.error(f"{place}: {reason}") from None
+
+    def open(self) -> BinaryIO:
+        """The file opened for reading, once it is known to be a regular one of at most `max_bytes`."""
+        try:
+            number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | _AT_ONCE)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            self.refuse(f"cannot be read: {_reason(error)}")
+        file = os.fdopen(number, "rb")
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > self.max_bytes:
+            file.close()
+            self._refuse_kind(found)
+        return file
+
+    def read(self) -> bytes:
+        """All bytes of the file."""
+        with self.open() as file:
+            try:
+                data = file.read(self.max_bytes + 1)
+            except OSError as error:
+                self.refuse(f"cannot be read: {_reason(error)}")
+        if len(data) > self.max_bytes:  # it grew, or is of a kind that tells no size (/proc)
+            self.refuse(f"more than {self.max_bytes:,} bytes: not {self.what}")
+        return data
+
+    def text(self) -> str:
+        """All of the file as UTF-8, with or without a byte-order mark; the error names the line that is not."""
+        data = self.read()
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self.refuse(f"not {self.what}: not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1)
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object in the file, read strictly (`parse_json`)."""
+        try:
+            value = parse_json(self.text())
+        except ValueError as error:
+            self.refuse(f"not {self.what}: not JSON: {error}")
+        if not isinstance(value, dict):
+            self.refuse(f"not {self.what}: not a JSON object")
+        return value
+
+    def _refuse_kind(self, found: os.stat_result) -> NoReturn:
+        if stat.S_ISDIR(found.st_mode):
+            self.refuse(f"is a folder, not {self.what}")
+        if not stat.S_ISREG(found.st_mode):
+            self.refuse(f"is a pipe or a device, not {self.what}")
+        self.refuse(f"{found.st_size:,} bytes, more than {self.max_bytes:,}: not {self.what}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()

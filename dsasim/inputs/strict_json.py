@@ -1,0 +1,77 @@
+"""JSON as RFC 8259 has it and nothing more, with bounds, so that what was read can be used without a second look."""
+
+import json
+import math
+import re
+from collections import Counter
+from typing import Any, NoReturn
+
+MAX_DEPTH = 64
+"""Brackets within brackets; a result of dsasim has 7. Python's own limit depends on the caller's stack."""
+
+MAX_DIGITS = 19
+"""Of an integer: what 64 bits hold (https://www.rfc-editor.org/rfc/rfc8259#section-6 warns of more)."""
+
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; ValueError says in a few words what is wrong, and where if that is known.
+
+    Beside what JSON forbids these are refused: NaN and Infinity, numbers beyond a double or of more than 19 digits,
+    an object's key that stands twice, lone surrogates, and more than 64 brackets within each other.
+    """
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(text)
+    try:
+        value = json.loads(
+            text, parse_constant=_constant, parse_int=_integer, parse_float=_real, object_pairs_hook=_object
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg.lower()}") from None
+    if _SURROGATE.search(text):
+        _check_surrogates(value)
+    return value
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", _TEXTS.sub("", text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} brackets within each other")
+
+
+def _check_surrogates(value: object) -> None:
+    """An escaped pair is one character and no surrogate; half of one cannot be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair, which is no character") from None
+
+
+def _constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} characters; at most {MAX_DIGITS} are read")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:20]} is larger than a double")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {twice!a} stands twice")
+    return value
