@@ -47,7 +47,8 @@ def selection_words(result: Result) -> str:
 def trace_words(result: Result) -> str:
     """The trace, its kind and model, and what of it was run; the model's own name, without how it was stored."""
     trace = result["trace"]
-    return f"{trace['name']} ({trace['kind']}, {trace['model'].split(' (')[0]}; {selection_words(result)})"
+    what = ", ".join(filter(None, (trace["kind"], trace["model"].split(" (")[0])))
+    return f"{trace['name']} ({what}; {selection_words(result)})"
 
 
 def allowed_positions(layer: Result) -> int | None:
