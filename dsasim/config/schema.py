@@ -200,18 +200,11 @@ class DramConfig(Section):
         "DDR4_2400", "DDR4_3200", "LPDDR5_6400", "GDDR6", "GDDR6_14000", "HBM2", "HBM2_2000", "HBM3", "HBM3_6400"
     ] = Field(description="standard and speed of a channel (model/dram_presets.yaml)")
     channels: Annotated[int, Field(ge=1, le=64)] = Field(description="channels, each with a controller of its own")
-    ranks: Annotated[int, Field(ge=1, le=8)] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
+    ranks: Literal[1, 2, 4, 8] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
     mapping: str = Field(description="address fields from most to least significant, joined by -, or mop4")
     refresh: bool = Field(description="whether every rank stops for nRFC in every nREFI")
     page: Literal["open", "closed"] = Field(default="open", description="whether a row stays open after an access")
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
-
-    @field_validator("ranks")
-    @classmethod
-    def _power_of_two(cls, ranks: int) -> int:
-        if ranks & (ranks - 1):
-            raise ValueError(f"{ranks} is not 1, 2, 4 or 8")
-        return ranks
 
     @field_validator("mapping")
     @classmethod

@@ -169,9 +169,10 @@ def test_bad_input_ends_with_2_and_says_where(
 
 
 @pytest.mark.parametrize("ranks", ["3", "5", "6", "7"])
-def test_mop4_needs_a_power_of_two_of_ranks(dsasim: Callable, conflict: str, ranks: str) -> None:
-    done = dsasim("dram", conflict, "--preset", "DDR4_2400", "--mapping", "mop4", "--ranks", ranks)
-    assert done.status == 2
+@pytest.mark.parametrize("mapping", ["mop4", "row-bank-bankgroup-rank-column"])
+def test_ranks_are_a_power_of_two_as_in_a_design(dsasim: Callable, conflict: str, mapping: str, ranks: str) -> None:
+    done = dsasim("dram", conflict, "--preset", "DDR4_2400", "--mapping", mapping, "--ranks", ranks)
+    assert (done.status, done.out) == (2, "")
     assert f"needs 1, 2, 4 or 8 ranks, got {ranks}" in done.err
 
 

@@ -27,6 +27,8 @@ LINES = {
         '"4" is not a whole number from 1 to 1024; write the number without q',
     ),
     "bool as number": ("  lanes:", "  lanes: true", "pe_array.lanes: true is not a whole number from 1 to 1024"),
+    "true as density": ("  density:", "  density: true", "mask_generator.density: true is not a number above 0, at mo"),
+    "true as sigma": ("  sigma:", "  sigma: true", "predictor.sigma: true is not a number above 0, at most 1, or null"),
     "on": ("  lanes:", "  lanes: on", f"pe_array.lanes: `on` {AMBIGUOUS}"),
     "octal": ("  lanes:", "  lanes: 012", f"pe_array.lanes: `012` {AMBIGUOUS}"),
     "hex": ("  lanes:", "  lanes: 0x10", f"pe_array.lanes: `0x10` {AMBIGUOUS}"),

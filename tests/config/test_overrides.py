@@ -44,6 +44,11 @@ def test_an_optional_section_may_be_taken_away() -> None:
 
 
 BAD = {
+    "true is no share": (
+        "mask_generator.density=true",
+        "mask_generator.density: true is not a number above 0, at most 1",
+    ),
+    "six ranks": ("dram.ranks=6", "dram.ranks: 6 is not one of 1, 2, 4, 8"),
     "no equals": ("pe_array.lanes", "expected KEY=VALUE, such as --set mask_generator.density=0.05"),
     "typo": ("predictor.sigm=.5", "no such key predictor.sigm; did you mean predictor.sigma?"),
     "no section": ("density=.2", "no such key density; did you mean mask_generator.density?"),
