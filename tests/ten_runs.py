@@ -60,7 +60,10 @@ def predictor(rng: Any, L_q: int, L_k: int, heads: int, kv_heads: int) -> Fitted
         w_k=rng.normal(size=(kv_heads, COLUMNS, 2)).astype(np.float32),
         extra_q=np.zeros((L_q, 0), np.float32),
         extra_k=np.zeros((L_k, 0), np.float32),
-        scales={4: {name: np.full(size, 0.25, np.float32) for name, size in scales.items()}},
+        scales={
+            bits: {name: np.full(size, 2.0**-scale, np.float32) for name, size in scales.items()}
+            for bits, scale in ((4, 2), (8, 5))
+        },
         position_columns=0,
         fitted_on="nothing",
     )
