@@ -17,7 +17,7 @@ from dsasim.api import RunResult, load_arch, simulate
 from dsasim.predictors import load_predictor
 from dsasim.sim.over_time import OverTime
 from dsasim.trace.arrays import LayerArrays, MaskArrays
-from dsasim.trace.attention import FittedPredictor
+from dsasim.trace.attention import AttentionTrace, FittedPredictor
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import trace_in_memory
 
@@ -113,6 +113,7 @@ class Run:
 
     name: str
     case: Case
+    trace: AttentionTrace
     result: RunResult
     document: dict[str, Any]
     over_time: OverTime
@@ -152,7 +153,7 @@ def run(name: str) -> Run:
         ]
     else:
         keep = [expected_keep(arch.predictor.method, each) for each in case.layers]
-    return Run(name, case, result, json.loads(json.dumps(result.to_json())), over_time, keep, allowed)
+    return Run(name, case, trace, result, json.loads(json.dumps(result.to_json())), over_time, keep, allowed)
 
 
 def positions(arrays: LayerArrays) -> np.ndarray:

@@ -14,13 +14,16 @@ import pytest
 from surfaces import Shown, by_name, printed, ruled, value
 from ten_runs import CASES, Run, expected_quality, run
 
+from dsasim.baseline.dense import dense_arch, lane_split
 from dsasim.baseline.gpu_profile import compared_gpus
+from dsasim.cost.model import estimate_cost
 from dsasim.report.compare import print_comparison
 from dsasim.report.html.run import run_page
 from dsasim.report.html.sweep import sweep_page
 from dsasim.report.style import STALL_WORDS
 from dsasim.report.sweep import print_sweep
 from dsasim.report.text import print_result
+from dsasim.sim.engine import run_machine
 from dsasim.sweep.metrics import METRICS
 from dsasim.sweep.row import Form
 from dsasim.sweep.runner import SweepResult
@@ -185,6 +188,16 @@ def test_what_is_saved_is_the_same_everywhere_and_a_bound_where_prediction_is_fr
     first = run(next(iter(CASES))).document
     assert close(column["speed-up over the first"], first["time_ns"] / document["time_ns"])
     assert close(column["energy saving over the first"], first["energy_pj"]["total"] / document["energy_pj"]["total"])
+
+
+def test_what_dense_hardware_takes_is_a_run_of_it(one: Run) -> None:
+    arch, baseline = one.result.arch, one.document["baseline"]
+    selection = {each.number: range(each.num_heads) for each in one.trace}
+    dense = dense_arch(arch, baseline["dense_mapping"], lane_split(arch, one.trace, selection))
+    machine = run_machine(dense, one.trace, selection, scope=one.case.scope)
+    assert (machine.cycles, machine.attention_cycles) == (baseline["dense_cycles"], baseline["dense_attention_cycles"])
+    energy = estimate_cost(dense, machine).energy_pj["total"]
+    assert baseline["energy_vs_dense_ratio"] == pytest.approx(energy / one.document["energy_pj"]["total"], **EXACT)
 
 
 def test_attention_alone_is_told_apart_where_there_is_more(one: Run) -> None:
