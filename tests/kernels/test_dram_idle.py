@@ -59,7 +59,7 @@ def memory_of(make_dram: Callable[..., Dram], name: str, use: MemoryUse, log_com
 
 
 def play(dram: Dram, phase: Phase, step: int) -> list[int]:
-    """A phase: its transfers, whose ends are returned, and its idle time, of which at most `step` edges pass at once."""
+    """Transfers, whose ends are returned, and idle time, of which at most `step` edges pass at once."""
     transfers, *idle = phase
     edge = int(dram.state.scalars[kernel.EDGE])
     posted = [Transfer.run(write, burst * dram.preset.access_bytes, 1) for write, burst in transfers]
