@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simpy import Environment
 from twin_dram import SlowDram
 
+from dsasim.config.loader import load_arch
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
@@ -17,8 +20,16 @@ from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import load_presets
 from dsasim.model.dram_replay import ReplayResult, replay_trace
+from dsasim.model.dram_watched import WatchedDram
+from dsasim.model.probe import NoProbe
 from dsasim.trace.requests import Requests
 
+MEMORY = (
+    "clock_ghz=1",
+    "dram.preset=DDR4_2400",
+    "dram.channels=1",
+    "dram.mapping=row-bank-bankgroup-column-channel",
+)
 RANDOM = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 OFTEN = {"nREFI": 150, "nRFC": 60}
 PRESETS = ("DDR4_2400", "DDR4_3200", "LPDDR5_6400", "GDDR6_14000", "HBM2_2000", "HBM3_6400")
@@ -165,6 +176,31 @@ def test_a_log_is_filled_before_anything_is_skipped(make_dram: Callable[..., Dra
     kernel.catch_up(dram.memory, dram.state, 150 * 10**6 + 1)
     assert dram.memory.log[0, 0] == dram.counts[0, controller.REFRESHES] == 10**6
     assert dram.memory.log[1:, 0].tolist() == [150, 300, 450, 600]
+
+
+def test_a_watched_memory_skips_as_well() -> None:
+    """Its log is looked at cut by cut, but not of idle stretches: here 10^9 core cycles between two reads."""
+
+    class Bus(NoProbe):
+        def bus(self, data: Any, open_transfers: Any, total_cycles: int) -> None:
+            self.begins, self.posts = data[:, 0].tolist(), [post for post, _ in open_transfers]
+
+    env, bus = Environment(), Bus()
+    dram = WatchedDram(env, load_arch("dsa-decoupled", (*MEMORY, "dram.refresh=true")), 1, bus)
+
+    def reads() -> Any:
+        yield dram.post(0, Transfer.run(False, 0, 64))
+        yield env.timeout(10**9)
+        yield dram.post(0, Transfer.run(False, 64, 64))
+
+    env.process(reads())
+    env.run()
+    dram.finish(2 * 10**9)
+    first, second = zip(bus.posts, bus.begins, strict=True)
+    assert abs(second[1] - second[0] - (first[1] - first[0])) <= 1  # refreshes closed the row; an edge is 0.83 cycles
+    assert (
+        dram.counts[0, controller.REFRESHES] == ceil(2 * 10**9 / dram.core_cycles_per_edge) // dram.memory.fixed[REFI]
+    )
 
 
 def test_refreshes_longer_than_their_interval_are_issued_one_by_one(make_dram: Callable[..., Dram]) -> None:
