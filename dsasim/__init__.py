@@ -1,7 +1,8 @@
 """dsasim: what a dynamic-sparse-attention accelerator costs in cycles, joules and mm², and what it does to the result.
 
-    from dsasim import load_arch, load_trace, simulate
-    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"))
+    from dsasim import load_arch, simulate
+    result = simulate("dsa-decoupled", "smollm2-l512")
+    faster = simulate(load_arch("dsa-decoupled", ["pe_array.lanes=8"]), "smollm2-l512", layers=[13])
 
 The names below are loaded at first use, so that `dsasim --help` imports neither NumPy nor Numba.
 """
@@ -57,3 +58,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'dsasim' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names: what `dir` and `help` show."""
+    return __all__
