@@ -163,11 +163,11 @@ def trace_compare(
     plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="Draw a cell for each head.")] = None,
 ) -> None:
     """Measure how the masks of each head overlap between two inputs; a trace of masks alone brings its own."""
-    from dsasim.report.files import STDOUT, check_writable, write_json, write_text
+    from dsasim.report.files import DRAWING, STDOUT, check_writable, write_json, write_text
 
-    for path, flag in ((json, "--json"), (plot, "--plot")):
+    for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
-            check_writable(path, flag)
+            check_writable(path, flag, endings)
     from dsasim.config.loader import load_arch
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
@@ -196,10 +196,11 @@ def trace_compare(
 
 def _check_out(out: str) -> None:
     from dsasim.report.files import STDOUT, check_writable
+    from dsasim.trace.find import SUFFIX
 
     if out == STDOUT:
         raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    check_writable(out, "--out", (SUFFIX,))
 
 
 def _warn(note: str | None) -> None:
@@ -230,13 +231,10 @@ def trace_extract(
     """Run a PyTorch model and store its attention as a trace (needs the extra `torch`)."""
     from pathlib import Path
 
-    from dsasim.report.files import STDOUT, check_writable
     from dsasim.trace.capture import needs_torch
     from dsasim.trace.capture.selection import Selection, parse_numbers
 
-    if out == STDOUT:
-        raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    _check_out(out)
     selection = Selection(
         layers=None if layers is None else parse_numbers(layers, "--layers"),
         heads=None if heads is None else parse_numbers(heads, "--heads"),

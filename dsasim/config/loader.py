@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class ShippedArch:
-    """A design that comes with dsasim: its name, its file, and the first comment line of that file."""
+    """A design that comes with dsasim: its name, its file, and the first paragraph of the comment on top of it."""
 
     name: str
     path: Path
@@ -127,6 +128,7 @@ def _refuse_other_files(data: bytes, label: str) -> None:
 
 
 def _summary(path: Path) -> str:
+    """The comment at the head of a file up to its first empty line, as one line."""
     with path.open(encoding="utf-8") as file:
-        line = file.readline().strip()
-    return line.lstrip("# ") if line.startswith("#") else ""
+        lines = takewhile(lambda line: line.startswith("# "), file)
+        return " ".join(line.removeprefix("# ").strip() for line in lines)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
-from dsasim.report.style import new_table, percent
+from dsasim.report.style import new_grid, new_table, percent
 from dsasim.trace.attention import TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
@@ -39,7 +39,7 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
 
 
 def _provenance(facts: Mapping[str, object]) -> Table:
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid()
     for name, value in facts.items():
         lines = value if _is_list(value) else [value]
         if lines:

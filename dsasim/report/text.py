@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
+from dsasim.report.style import STALL_WORDS, energy_text, new_grid, new_table, percent, time_text, times
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -64,7 +64,7 @@ def _title(result: RunResult) -> str:
 
 
 def _headline(result: RunResult) -> Table:
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid(3)
     for name, *cells in _headline_rows(result):
         grid.add_row(name, *cells)
     return grid
