@@ -26,10 +26,11 @@ def printed(columns: str | None, monkeypatch: pytest.MonkeyPatch, *rows: tuple[s
     return stream.getvalue().rstrip("\n").split("\n")
 
 
-@pytest.mark.parametrize(
-    ("columns", "width"),
-    [(None, 100), ("", 100), ("0", 100), ("80", 80), ("72", 72), ("200", 100), ("7", 40), ("-1", 100), ("8x", 100)],
-)
+WIDTHS = {None: 100, "": 100, "0": 100, "80": 80, "72": 72, "200": 100, "7": 40, "-1": 100, "8x": 100}
+"""COLUMNS, and how wide a pipe is then."""
+
+
+@pytest.mark.parametrize(("columns", "width"), WIDTHS.items())
 def test_a_pipe_is_as_wide_as_columns_says_and_at_most_100(
     columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +47,7 @@ def test_numbers_are_whole_at_80_columns_and_nothing_is_cut(monkeypatch: pytest.
     for cell in (*ROW[1:], "launches", "speed-up"):
         assert cell in text  # unbroken
     assert "…" not in text
-    assert [line.split()[0] for line in lines[-2:] if line.split()] == ["Jetson", "Orin"]
+    assert [line.split()[0] for line in lines if line.split()][-2:] == ["Jetson", "Orin"]
 
 
 def test_a_table_that_fits_has_wide_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
