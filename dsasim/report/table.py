@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import PaddingDimensions
 from rich.table import Column, Table
 
 LONGEST_WORD = 30
 """Columns; longer words (digests, paths) are broken before any number is."""
+
+
+GAPS: dict[int, PaddingDimensions] = {3: (0, 1), 2: (0, 1, 0, 0), 1: (0, 0)}
+"""Columns between two columns of a table, and the padding of a cell that makes them."""
 
 
 class FittingTable(Table):
@@ -19,13 +24,12 @@ class FittingTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the table out for the width at hand."""
-        count = len(self.columns)
-        widest = [max(map(cell_len, _texts(column))) for column in self.columns]
-        fits = sum(widest) + 3 * count - 1 <= options.max_width  # edges of 1, gaps of 3
-        self.padding = (0, 1) if fits else (0, 1, 0, 0)
-        narrowest = list(map(_narrowest, self.columns))
-        widths = widest if fits else fitted(narrowest, widest, options.max_width - 2 * count)  # gaps of 2
-        for column, width in zip(self.columns, widths, strict=True):
+        narrowest, widest = (list(map(width, self.columns)) for width in (_narrowest, _widest))
+        rooms = {gap: options.max_width - 2 - gap * (len(self.columns) - 1) for gap in GAPS}  # edges of 1
+        least = {gap: sum(widest if gap == max(GAPS) else narrowest) for gap in GAPS}
+        gap = next((gap for gap in GAPS if least[gap] <= rooms[gap]), min(GAPS))
+        self.padding = GAPS[gap]
+        for column, width in zip(self.columns, fitted(narrowest, widest, rooms[gap]), strict=True):
             column.width = width
         yield from super().__rich_console__(console, options)
 
@@ -46,6 +50,10 @@ def fitted(narrowest: Sequence[int], widest: Sequence[int], room: int) -> list[i
 
 def _texts(column: Column) -> list[str]:
     return [str(column.header), *map(str, column.cells)]
+
+
+def _widest(column: Column) -> int:
+    return max(map(cell_len, _texts(column)))
 
 
 def _narrowest(column: Column) -> int:
