@@ -12,16 +12,16 @@ from dsasim.trace.attention import AttentionTrace
 
 CASES = 30
 MORE = {
-    "twice the banks": ("buffers.k.banks=4", "buffers.k.banks=8", 1.05),
-    "twice the port width": ("buffers.v.port_bytes=4", "buffers.v.port_bytes=8", 1.05),
-    "another scheduler": ("scheduler.num_schedulers=1", "scheduler.num_schedulers=2", 1.1),
+    "twice the banks": ("buffers.k.banks=4", "buffers.k.banks=8", 1.0),
+    "twice the port width": ("buffers.v.port_bytes=4", "buffers.v.port_bytes=8", 1.0),
+    "another scheduler": ("scheduler.num_schedulers=1", "scheduler.num_schedulers=2", 1.0),
     "faster softmax": ("softmax.exp_per_cycle=1", "softmax.exp_per_cycle=4", 1.05),
     "twice the lanes": ("pe_array.lanes=1", "pe_array.lanes=2", 1.1),
-    "twice the channels": ("dram.channels=1", "dram.channels=2", 1.2),
+    "twice the channels": ("dram.channels=1", "dram.channels=2", 1.15),
     "more outstanding bursts": ("dma.outstanding_bursts=1", "dma.outstanding_bursts=4", 1.05),
-    "another open transfer": ("dma.open_transfers=1", "dma.open_transfers=2", 1.1),
+    "another open transfer": ("dma.open_transfers=1", "dma.open_transfers=2", 1.05),
 }
-"""What is tried: less, more, and how much slower more may be at worst."""
+"""What is tried: less, more, and how much slower more may be at worst in these cases; of 1,000 a few are slower still."""
 
 
 @pytest.mark.parametrize("what", MORE)
