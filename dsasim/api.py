@@ -10,6 +10,7 @@ from typing import Any, get_args
 import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.baseline.gpu_table import Gpu
+from dsasim.config.changes import changes_of
 from dsasim.config.loader import Design, load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
@@ -34,11 +35,20 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Part:
+    """How much of a trace there was to choose from, where not all of it was run."""
+
+    of_layers: int
+    of_heads: int
+
+
+@dataclass(frozen=True)
 class RunResult:
     """Everything a run yields; `to_json` is what `dsasim run --json` writes.
 
     `arch` is the design as simulated: a trace of masks alone brings its own and makes it `given`. `notes` is what must
-    stand beside the figures (`trace.notes`); it is in the JSON where there is one.
+    stand beside the figures (`trace.notes`), `changes` what the design's name does not say (`config.changes`), `part`
+    what `layers` and `heads` were chosen from: each is in the JSON where there is one.
     """
 
     arch: ArchConfig
@@ -49,6 +59,8 @@ class RunResult:
     baseline: Baseline | None
     scope: Scope = "attention"
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    part: Part | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
@@ -74,7 +86,17 @@ class RunResult:
             "quality": None if self.quality is None else _quality_json(self.quality),
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "invariants": dict(machine.invariants),
-        } | ({"notes": list(self.notes)} if self.notes else {})
+            **self._remarks(),
+        }
+
+    def _remarks(self) -> dict[str, Any]:
+        """What only some runs have to say; a run of a whole trace on a design as it is has nothing here."""
+        remarks: dict[str, Any] = {} if not self.notes else {"notes": list(self.notes)}
+        if self.changes:
+            remarks["changes"] = list(self.changes)
+        if self.part is not None:
+            remarks["part"] = asdict(self.part)
+        return remarks
 
 
 def _quality_json(quality: Quality) -> dict[str, Any]:
@@ -104,6 +126,7 @@ def simulate(
     quality: bool = True,
     baselines: bool = True,
     gpus: Iterable[Gpu] | None = None,
+    changes: Sequence[str] | None = None,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
@@ -111,12 +134,14 @@ def simulate(
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
     what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
-    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
+    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table. `changes` are said
+    beside the design's name, by default what sets it apart from the shipped design of that name.
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
     needs.
     """
     arch = arch if isinstance(arch, ArchConfig) else load_arch(arch)
     trace = trace if isinstance(trace, AttentionTrace) else load_trace(trace)
+    told = changes_of(arch) if changes is None else tuple(changes)
     arch = effective_arch(arch, trace)
     selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
@@ -133,7 +158,14 @@ def simulate(
         baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope, gpus) if baselines else None,
         scope=scope,
         notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
+        changes=told,
+        part=_part(trace, selection),
     )
+
+
+def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Part | None:
+    heads = sum(layer.num_heads for layer in trace)
+    return None if sum(map(len, selection.values())) == heads else Part(len(trace.layer_numbers), heads)
 
 
 def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:

@@ -84,9 +84,11 @@ def _simulate(
     gpu_profiles: Sequence[str],
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
+    from dsasim.config.changes import changes_of
     from dsasim.config.loader import load_arch
 
     design = load_arch(arch, overrides)
+    changes = changes_of(design, overrides)
     chosen = open_selection(trace, layers, heads)
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
@@ -98,7 +100,9 @@ def _simulate(
     from dsasim.report.progress import LateProgress
 
     with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, onlooker as probe:
-        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe, gpus=gpus)
+        return simulate(
+            design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe, gpus=gpus, changes=changes
+        )
 
 
 @contextmanager
