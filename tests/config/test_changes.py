@@ -11,7 +11,7 @@ def test_a_shipped_design_as_it_is_has_no_changes() -> None:
 
 def test_what_differs_from_the_shipped_design_of_the_name_is_found() -> None:
     arch = load_arch("dsa-edge", ["pe_array.lanes=2", "dram.page=closed", "buffers.q.num_slots=3"])
-    assert changes_of(arch) == ("buffers.q.num_slots=3", "dram.page=closed", "pe_array.lanes=2")
+    assert changes_of(arch) == ("pe_array.lanes=2", "buffers.q.num_slots=3", "dram.page=closed")
 
 
 def test_what_was_set_is_said_as_it_was_written_the_last_of_each() -> None:
