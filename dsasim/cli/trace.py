@@ -11,6 +11,17 @@ from dsasim.errors import ConfigError
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
 
 
+@trace_app.command("list")
+def trace_list() -> None:
+    """List the shipped traces."""
+    from dsasim.report.listing import print_traces
+    from dsasim.report.style import new_console
+    from dsasim.trace.find import shipped_traces
+    from dsasim.trace.store import open_trace
+
+    print_traces(map(open_trace, shipped_traces().values()), new_console())
+
+
 @trace_app.command("info")
 def trace_info(trace: Trace = DEFAULT_TRACE) -> None:
     """Print a trace's shape, kind, provenance, and the share of keys that hold 90, 95 and 99 % of the mass."""

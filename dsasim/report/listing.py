@@ -1,6 +1,6 @@
-"""The tables of `arch list` and `trace info`."""
+"""The tables of `arch list`, `trace list` and `trace info`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 from rich.console import Console
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
 from dsasim.report.style import new_grid, new_table, percent
-from dsasim.trace.attention import TraceMeta
+from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
 
@@ -24,6 +24,23 @@ def print_archs(archs: tuple[ShippedArch, ...], console: Console) -> None:
         rows = str(arch.scheduler.token_parallelism)
         table.add_row(shipped.name, f"{arch.macs:,}", arch.predictor.method, rows, dram, shipped.summary)
     console.print(table)
+
+
+def print_traces(traces: Iterable[AttentionTrace], console: Console) -> None:
+    """Print one row a shipped trace: name, kind, layers, heads, keys, and the model it is of."""
+    table = new_table("trace", "kind", "layers", "heads", "L_k", "model")
+    for column in (1, 2, 5):
+        table.columns[column].justify = "left"
+    for trace in traces:
+        layers = ", ".join(map(str, trace.layer_numbers))
+        heads, keys = (_each(getattr(layer, name) for layer in trace) for name in ("num_heads", "L_k"))
+        table.add_row(trace.meta.name, trace.meta.kind, layers, heads, keys, trace.meta.model)
+    console.print(table)
+
+
+def _each(counts: Iterable[int]) -> str:
+    """A count that all layers have, or those that they have."""
+    return ", ".join(f"{count:,}" for count in dict.fromkeys(counts))
 
 
 def print_trace_info(info: TraceInfo, console: Console) -> None:
