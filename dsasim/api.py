@@ -42,7 +42,7 @@ class Part:
     of_heads: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """Everything a run yields; `to_json` is what `dsasim run --json` writes.
 
@@ -61,6 +61,14 @@ class RunResult:
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     part: Part | None = None
+
+    def __repr__(self) -> str:
+        """The first lines of what `dsasim run` prints."""
+        return dsasim.summary_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return dsasim.summary_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""

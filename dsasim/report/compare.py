@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.config.changes import design_words
 from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times
-from dsasim.report.text import density
+from dsasim.report.text import density, document_of
+from dsasim.report.title import trace_words
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -40,12 +42,7 @@ def comparison_json(results: Sequence[RunResult]) -> dict[str, Any]:
 
 def print_comparison(results: Sequence[RunResult], console: Console) -> None:
     """Print `results` on `console`, at most 100 columns wide."""
-    trace = results[0].trace
-    layers = ", ".join(str(layer.layer) for layer in results[0].machine.layers)
-    heads = sum(len(layer.heads) for layer in results[0].machine.layers)
-    model = trace.model.split(" (")[0]
-    counted = "1 head" if heads == 1 else f"{heads} heads"
-    console.print(f"{trace.name} ({trace.kind}, {model}; layers {layers}; {counted})", style="bold")
+    console.print(_title(results), style="bold")
     for note in dict.fromkeys(note for result in results for note in result.notes):
         console.print(note, style="yellow")
     labels = _labels(results)
@@ -54,6 +51,12 @@ def print_comparison(results: Sequence[RunResult], console: Console) -> None:
         console.print(_table(results[part], labels[part], results[0]))
     if any(result.machine.predictor_free for result in results):
         console.print("≤, ≥: prediction is free of charge there, so these are bounds")
+
+
+def _title(results: Sequence[RunResult]) -> str:
+    """The trace, and what was set in all designs alike."""
+    common = [change for change in results[0].changes if all(change in each.changes for each in results)]
+    return design_words(trace_words(document_of(results[0])), common)
 
 
 def _labels(results: Sequence[RunResult]) -> list[str]:

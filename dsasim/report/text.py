@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from dsasim.report.style import STALL_WORDS, energy_text, new_grid, new_table, percent, time_text, times
+from dsasim.report.title import run_title
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -30,10 +32,7 @@ GPU_WORDS = (
 
 def print_result(result: RunResult, console: Console) -> None:
     """Print `result` on `console`, at most 100 columns wide."""
-    console.print(_title(result), style="bold")
-    for note in result.notes:
-        console.print(note, style="yellow")
-    console.print(_headline(result))
+    print_summary(result, console)
     console.print("\nwho waited for what", style="bold")
     console.print(_units_table(result.machine))
     console.print("what it costs", style="bold")
@@ -46,6 +45,14 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(_layers_table(result.machine.layers))
 
 
+def print_summary(result: RunResult, console: Console) -> None:
+    """Print what was run, what must be known before its figures are read, and the answer."""
+    console.print(title(result), style="bold")
+    for note in result.notes:
+        console.print(note, style="yellow")
+    console.print(_headline(result))
+
+
 def density(machine: MachineResult) -> float:
     """Return kept / allowed positions over all heads; a head's allowed positions are its nnz / density."""
     heads = [head for layer in machine.layers for head in layer.heads if head.density > 0]
@@ -53,24 +60,33 @@ def density(machine: MachineResult) -> float:
     return sum(head.nnz for head in heads) / allowed if allowed else 0.0
 
 
-def _title(result: RunResult) -> str:
-    layers = ", ".join(str(layer.layer) for layer in result.machine.layers)
-    heads = sum(len(layer.heads) for layer in result.machine.layers)
+def title(result: RunResult) -> str:
+    """What was run on what."""
+    return run_title(document_of(result))
+
+
+def document_of(result: RunResult) -> dict[str, Any]:
+    """The part of a result's document that its title is made of."""
     trace = result.trace
-    # a model's own name, without how its weights were stored
-    model = trace.model.split(" (")[0]
-    counted = "1 head" if heads == 1 else f"{heads} heads"
-    return f"{result.arch.name} on {trace.name} ({trace.kind}, {model}; layers {layers}; {counted})"
+    return {
+        "arch": {"name": result.arch.name},
+        "changes": result.changes,
+        "trace": {"name": trace.name, "kind": trace.kind, "model": trace.model},
+        "layers": [asdict(layer) for layer in result.machine.layers],
+        "part": None if result.part is None else asdict(result.part),
+        "scope": result.scope,
+    }
 
 
 def _headline(result: RunResult) -> Table:
     grid = new_grid(3)
-    for name, *cells in _headline_rows(result):
+    for name, *cells in headline_rows(result):
         grid.add_row(name, *cells)
     return grid
 
 
-def _headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
+def headline_rows(result: RunResult) -> Iterator[tuple[str, str, str]]:
+    """Yield each figure of the answer: what it is, its text, and a remark."""
     machine = result.machine
     clock_ghz = float(result.arch.clock_ghz)
     yield "cycles", f"{machine.cycles:,}", f"{time_text(machine.cycles / clock_ghz)} at {clock_ghz:g} GHz"

@@ -1,6 +1,9 @@
 """dsasim as a Python package: what it shows of itself, and runs by name."""
 
+import io
 import pydoc
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import pytest
 
 import dsasim
 from dsasim import ConfigError, DsasimError, TraceError, load_arch, load_trace, simulate
+from dsasim.report.style import new_console
+from dsasim.report.text import print_result
 from dsasim.trace.find import shipped_traces
 
 SMALL = {"layers": [0], "heads": [0], "quality": False, "baselines": False}
@@ -58,3 +63,36 @@ def test_a_path_may_be_of_any_kind(tmp_path: Path) -> None:
         load_arch(tmp_path / "x.yaml")
     with pytest.raises(TraceError, match=r"x\.safetensors"):
         load_trace(tmp_path / "x.safetensors")
+
+
+def test_a_result_shows_the_first_lines_of_what_is_printed() -> None:
+    arch = load_arch("dsa-edge", ["pe_array.lanes=2"])
+    result = simulate(arch, "minilm-l128", [0], [0, 1])
+    stream = io.StringIO()
+    print_result(result, new_console(stream))
+    printed = [line.rstrip() for line in stream.getvalue().split("\n")]
+    shown = repr(result).split("\n")
+    assert shown == printed[: len(shown)]
+    assert printed[len(shown)] == ""
+    assert " ".join(shown[:2]).startswith("dsa-edge with pe_array.lanes=2 on minilm-l128 (real")
+    assert shown[-1].startswith("output error")
+    assert str(result) == repr(result)
+
+
+def test_a_result_in_a_notebook_is_a_table_of_escaped_text() -> None:
+    result = replace(simulate("dsa-edge", "minilm-l128", [0], [0]), notes=("<script>\x1b[1m&",))
+    html = result._repr_html_()
+    assert "<p><em>&lt;script&gt;\\x1b[1m&amp;</em></p>" in html
+    assert html.count("<tr><td>") == 8
+    assert f"<td>{result.machine.cycles:,}</td>" in html
+    assert set(re.findall(r"<(\w+)", html)) == {"div", "p", "b", "em", "table", "tr", "td"}
+    assert len(html) < 2000
+
+
+def test_what_was_run_is_in_the_result_only_where_it_is_not_all() -> None:
+    keys = {"changes", "part", "notes"}
+    whole = simulate("dsa-edge", "minilm-l128", quality=False, baselines=False)
+    assert keys & whole.to_json().keys() == set()
+    part = simulate("dsa-edge", "minilm-l128", changes=["my own words"], **SMALL).to_json()
+    assert part["changes"] == ["my own words"]
+    assert part["part"] == {"of_layers": 6, "of_heads": 72}

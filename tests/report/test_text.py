@@ -70,6 +70,8 @@ def result(**changes: Any) -> Any:
         ),
         "scope": "attention",
         "notes": (),
+        "changes": (),
+        "part": None,
     }
     return SimpleNamespace(**{**facts, **changes})
 

@@ -16,6 +16,7 @@ from dsasim.report.html.roofline import roofline
 from dsasim.report.html.summary import headline, trust, warnings
 from dsasim.report.html.units import busy_over_time, owners_over_time, shown_units, unit_cycles
 from dsasim.report.text import peak_text
+from dsasim.report.title import run_title, selection_words
 from dsasim.sim.over_time import OverTime
 
 Result = Mapping[str, Any]
@@ -38,7 +39,7 @@ def _peak_notes(baseline: Result) -> list[str]:
 def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[MaskPicture] = ()) -> Page:
     """Return the page of a result; what was seen of the run while it ran adds its figures over time."""
     return Page(
-        f"{result['arch']['name']} on {result['trace']['name']}",
+        run_title(result),
         [
             Section("Summary", _heads_words(result), list(_summary(result))),
             *_beside(result),
@@ -53,9 +54,8 @@ def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[
 
 
 def _heads_words(result: Result) -> str:
-    layers = ", ".join(str(layer["layer"]) for layer in result["layers"])
-    heads = sum(len(layer["heads"]) for layer in result["layers"])
-    return f"Layers {layers}; {heads} heads; scope {result['scope']}; dsasim {result['dsasim_version']}."
+    words = selection_words(result)
+    return f"{words[0].upper()}{words[1:]}; dsasim {result['dsasim_version']}."
 
 
 def _summary(result: Result) -> Iterator[Part]:

@@ -145,6 +145,14 @@ def test_a_result_with_a_number_missing_names_it(tmp_path: Path, seen: Any, path
         read_input(str(file))
 
 
+@pytest.mark.parametrize(("key", "value"), [("changes", "a=1"), ("changes", [1]), ("part", {"of_layers": "2"})])
+def test_remarks_of_another_type_are_refused(tmp_path: Path, seen: Any, key: str, value: Any) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(seen.result | {key: value}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=key):
+        read_input(str(path))
+
+
 def test_a_result_reads_back(tmp_path: Path, seen: Any) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(seen.result), encoding="utf-8")
