@@ -58,6 +58,12 @@ def test_a_wrong_argument_is_said(change: dict[str, Any], error: type[DsasimErro
         simulate(**arguments)
 
 
+def test_a_trace_is_named_in_a_line() -> None:
+    model = "all-MiniLM-L6-v2 (BERT encoder, float32)"
+    shown = f"AttentionTrace('minilm-l128', real, {model!r}, layers=(0, 1, 2, 3, 4, 5))"
+    assert repr(load_trace("minilm-l128")) == shown
+
+
 def test_a_path_may_be_of_any_kind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml: cannot be read"):
         load_arch(tmp_path / "x.yaml")
