@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -89,6 +89,11 @@ def percent(ratio: float) -> str:
 def times(ratio: float) -> str:
     """Return a factor with three significant digits: 2.5 → `2.50x`."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:#.3g}x"
+
+
+def where_known(text: Callable[[float], str], value: float | None) -> str:
+    """Return a figure as `text` writes it, or nothing where it does not exist."""
+    return "" if value is None else text(value)
 
 
 def number(value: float) -> str:

@@ -8,8 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dsasim.inputs.printable import printable
+from dsasim.report.figures import Result
+from dsasim.report.headline import headline
 from dsasim.report.style import MAX_COLUMNS, new_console
-from dsasim.report.text import headline_rows, print_summary, title
+from dsasim.report.text import print_summary
+from dsasim.report.title import run_title
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -20,20 +23,20 @@ def summary_text(result: RunResult) -> str:
     stream = io.StringIO()
     console = new_console(stream)
     console.width = MAX_COLUMNS
-    print_summary(result, console)
+    print_summary(result.to_json(), console)
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
 
 
 def summary_html(result: RunResult) -> str:
     """The same as a piece of HTML without style or script, for notebooks."""
-    return f"<div>{''.join(_pieces(result))}</div>"
+    return f"<div>{''.join(_pieces(result.to_json()))}</div>"
 
 
-def _pieces(result: RunResult) -> Iterator[str]:
-    yield f"<p><b>{_text(title(result))}</b></p>"
-    for note in result.notes:
+def _pieces(result: Result) -> Iterator[str]:
+    yield f"<p><b>{_text(run_title(result))}</b></p>"
+    for note in result.get("notes", ()):
         yield f"<p><em>{_text(note)}</em></p>"
-    rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in headline_rows(result))
+    rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in headline(result))
     yield f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 

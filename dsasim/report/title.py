@@ -1,13 +1,8 @@
 """What a run is called: its design with what was changed in it, its trace, and what of that was run."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from dsasim.config.changes import design_words
 from dsasim.inputs.printable import printable
-
-Result = Mapping[str, Any]
-"""A result document: what `RunResult.to_json` gives and `dsasim run --json` writes."""
+from dsasim.report.figures import Result
 
 
 def run_title(result: Result) -> str:

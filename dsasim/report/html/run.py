@@ -6,6 +6,8 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schema import ArchConfig
+from dsasim.report.figures import peak_text
+from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
 from dsasim.report.html.costs import area_figure, cost_table, energy_figure
 from dsasim.report.html.heads import MEASURES, head_map
@@ -13,9 +15,8 @@ from dsasim.report.html.masks import MaskPicture, mask_figure
 from dsasim.report.html.page import Page
 from dsasim.report.html.parts import Cards, Chart, Choice, Folded, Heading, Notes, Part, Section
 from dsasim.report.html.roofline import roofline
-from dsasim.report.html.summary import headline, trust, warnings
+from dsasim.report.html.summary import cards, trust, warnings
 from dsasim.report.html.units import busy_over_time, owners_over_time, shown_units, unit_cycles
-from dsasim.report.text import peak_text
 from dsasim.report.title import run_title, selection_words
 from dsasim.sim.over_time import OverTime
 
@@ -60,7 +61,7 @@ def _heads_words(result: Result) -> str:
 
 def _summary(result: Result) -> Iterator[Part]:
     yield Notes(list(warnings(result)), warning=True)
-    yield Cards(list(headline(result)))
+    yield Cards(list(cards(result)))
     yield Heading("How far to trust it")
     yield Notes(list(trust(result)))
 
@@ -73,7 +74,7 @@ def _beside(result: Result) -> Iterator[Section]:
             parts += [Heading("GPUs"), Notes([GPU_NOTE, *_peak_notes(baseline)]), gpu_table(baseline["gpu"])]
         words = (
             "Dense machines keep every allowed position and do without predictor, mask generator and scheduler; "
-            f"with the same MACs the faster dataflow is {baseline['dense_mapping'].replace('_', '-')}."
+            f"with the same MACs the faster dataflow is {MAPPING_WORDS[baseline['dense_mapping']]}."
         )
         yield Section("Against other machines", words, parts)
     if quality is not None:
