@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.config.changes import design_words
+from dsasim.inputs.printable import printable
 from dsasim.report.figures import (
     BUSY,
     QUALITY,
@@ -17,10 +19,10 @@ from dsasim.report.figures import (
     density,
     gain,
     owned_cycles,
-    trace_words,
     unit_share,
 )
 from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times, where_known
+from dsasim.report.title import trace_words
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -43,7 +45,7 @@ def comparison_json(results: Sequence[RunResult]) -> dict[str, Any]:
 def print_comparison(results: Sequence[RunResult], console: Console) -> None:
     """Print `results` on `console`, at most 100 columns wide."""
     runs = [result.to_json() for result in results]
-    console.print(trace_words(runs[0]), style="bold")
+    console.print(_title(runs), style="bold")
     for note in dict.fromkeys(note for run in runs for note in run.get("notes", ())):
         console.print(note, style="yellow")
     labels = _labels(runs)
@@ -52,6 +54,12 @@ def print_comparison(results: Sequence[RunResult], console: Console) -> None:
         console.print(_table(runs[part], labels[part], runs[0]))
     if any(run["predictor_free"] for run in runs):
         console.print("≤, ≥: prediction is free of charge there, so these are bounds")
+
+
+def _title(runs: Sequence[Result]) -> str:
+    """The trace, and what was set in all designs alike."""
+    common = [change for change in runs[0].get("changes", ()) if all(change in run.get("changes", ()) for run in runs)]
+    return printable(design_words(trace_words(runs[0]), common))
 
 
 def _labels(runs: Sequence[Result]) -> list[str]:

@@ -37,20 +37,6 @@ def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def selection_words(result: Result) -> str:
-    """Which layers and how many heads were run: `layers 4, 13; 18 heads`."""
-    layers = ", ".join(str(layer["layer"]) for layer in result["layers"])
-    heads = sum(len(layer["heads"]) for layer in result["layers"])
-    return f"layers {layers}; {'1 head' if heads == 1 else f'{heads} heads'}"
-
-
-def trace_words(result: Result) -> str:
-    """The trace, its kind and model, and what of it was run; the model's own name, without how it was stored."""
-    trace = result["trace"]
-    what = ", ".join(filter(None, (trace["kind"], trace["model"].split(" (")[0])))
-    return f"{trace['name']} ({what}; {selection_words(result)})"
-
-
 def allowed_positions(layer: Result) -> int | None:
     """Allowed positions of one head of a layer: nnz / density of one that keeps a key, or what the layer says.
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dsasim.report.html.quantities import quantity
-from dsasim.report.style import MAX_COLUMNS, new_table, short_keys
+from dsasim.report.style import new_grid, new_table, short_keys
 from dsasim.sweep.store import RESULTS
 from dsasim.trace.notes import kind_note
 
@@ -78,7 +78,7 @@ def without_value(reason: str) -> str:
 
 def _reasons(reasons: Sequence[str]) -> Table:
     """One row a reason, the most frequent first."""
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid()
     counted = Counter(reasons).most_common()
     for reason, count in counted[:MAX_REASONS]:
         grid.add_row(f"{count:,}", reason)
@@ -107,11 +107,6 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         measured = (_cell(value / size) for (_, size), value in values)
         rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
     table = new_table(*heads)
-    table.collapse_padding = True
-    widths = [max(map(len, (*head.split(), *cells))) for head, *cells in zip(heads, *rows, strict=True)]
-    if sum(widths) + 2 * len(widths) <= MAX_COLUMNS:
-        for column, width in zip(table.columns, widths, strict=True):
-            column.min_width = width  # wraps between words only
     for row in rows:
         table.add_row(*row)
     return table

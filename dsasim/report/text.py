@@ -22,11 +22,11 @@ from dsasim.report.figures import (
     peak_text,
     reuse,
     top_stall,
-    trace_words,
     unit_share,
 )
 from dsasim.report.headline import headline
-from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times, where_known
+from dsasim.report.style import STALL_WORDS, energy_text, new_grid, new_table, percent, time_text, times, where_known
+from dsasim.report.title import run_title
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
@@ -44,10 +44,7 @@ def print_result(result: RunResult, console: Console) -> None:
 
 def print_document(result: Result, console: Console) -> None:
     """Print the result that a document holds (`RunResult.to_json`) on `console`, at most 100 columns wide."""
-    console.print(f"{result['arch']['name']} on {trace_words(result)}", style="bold")
-    for note in result.get("notes", ()):
-        console.print(note, style="yellow")
-    console.print(_headline(result))
+    print_summary(result, console)
     console.print("\nwho waited for what", style="bold")
     console.print(_units_table(result["units"]))
     console.print("what it costs", style="bold")
@@ -60,8 +57,16 @@ def print_document(result: Result, console: Console) -> None:
     console.print(_layers_table(result["layers"]))
 
 
+def print_summary(result: Result, console: Console) -> None:
+    """Print what was run, what must be known before its figures are read, and the answer, of a result document."""
+    console.print(run_title(result), style="bold")
+    for note in result.get("notes", ()):
+        console.print(note, style="yellow")
+    console.print(_headline(result))
+
+
 def _headline(result: Result) -> Table:
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid(3)
     for line in headline(result):
         grid.add_row(*line)
     return grid

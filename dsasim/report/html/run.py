@@ -6,7 +6,7 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schema import ArchConfig
-from dsasim.report.figures import peak_text, selection_words
+from dsasim.report.figures import peak_text
 from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
 from dsasim.report.html.costs import area_figure, cost_table, energy_figure
@@ -17,6 +17,7 @@ from dsasim.report.html.parts import Cards, Chart, Choice, Folded, Heading, Note
 from dsasim.report.html.roofline import roofline
 from dsasim.report.html.summary import cards, trust, warnings
 from dsasim.report.html.units import busy_over_time, owners_over_time, shown_units, unit_cycles
+from dsasim.report.title import run_title, selection_words
 from dsasim.sim.over_time import OverTime
 
 Result = Mapping[str, Any]
@@ -39,7 +40,7 @@ def _peak_notes(baseline: Result) -> list[str]:
 def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[MaskPicture] = ()) -> Page:
     """Return the page of a result; what was seen of the run while it ran adds its figures over time."""
     return Page(
-        f"{result['arch']['name']} on {result['trace']['name']}",
+        run_title(result),
         [
             Section("Summary", _heads_words(result), list(_summary(result))),
             *_beside(result),
@@ -54,8 +55,8 @@ def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[
 
 
 def _heads_words(result: Result) -> str:
-    chosen = selection_words(result)
-    return f"{chosen[0].upper()}{chosen[1:]}; scope {result['scope']}; dsasim {result['dsasim_version']}."
+    words = selection_words(result)
+    return f"{words[0].upper()}{words[1:]}; dsasim {result['dsasim_version']}."
 
 
 def _summary(result: Result) -> Iterator[Part]:
