@@ -3,6 +3,7 @@
 import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH, Arch, Overrides
+from dsasim.report.say import say
 
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 
@@ -22,8 +23,9 @@ def arch_show(arch: Arch = DEFAULT_ARCH, overrides: Overrides = None) -> None:
     """Print a design as YAML, every value resolved and `--set` applied."""
     from dsasim.config.loader import load_arch
     from dsasim.config.resolved import arch_to_yaml
+    from dsasim.report.files import STDOUT, write_text
 
-    typer.echo(arch_to_yaml(load_arch(arch, overrides or ())), nl=False)
+    write_text(STDOUT, "", arch_to_yaml(load_arch(arch, overrides or ())))
 
 
 @arch_app.command("check")
@@ -34,4 +36,4 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
 
     design = load_arch(arch, overrides or ())
     check_memory(design.dram)
-    typer.echo(f"OK: {arch} is the design {design.name}")
+    say(f"OK: {arch} is the design {design.name}")

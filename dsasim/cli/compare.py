@@ -69,5 +69,5 @@ def _run(designs: "Sequence[ArchConfig]", selection: TraceSelection) -> "list[Ru
             try:
                 results.append(simulate(design, trace, selection.layers, selection.heads, progress))
             except ConfigError as error:
-                raise ConfigError(f"{design.name}: {error}") from None
+                raise ConfigError(*(f"{design.name}: {problem}" for problem in error.args)) from None
     return results

@@ -31,7 +31,7 @@ def model_name(model: Any) -> str:
     """The class of the model, and the type of its configuration where it has one."""
     kind = getattr(getattr(model, "config", None), "model_type", None)
     name = type(model).__name__
-    return f"{name} ({kind})" if isinstance(kind, str) and kind else name
+    return f"{name} ({printable(kind)})" if isinstance(kind, str) and kind else name
 
 
 def versions() -> dict[str, str]:
