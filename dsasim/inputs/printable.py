@@ -3,9 +3,7 @@
 import re
 from collections.abc import Callable
 
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """What Python takes for printable and no reader sees: Default_Ignorable_Code_Point of Unicode's
 DerivedCoreProperties.txt (https://www.unicode.org/reports/tr44/), as far as it is of the categories Lo and Mn."""
 

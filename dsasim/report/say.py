@@ -6,5 +6,5 @@ from dsasim.inputs.printable import printable
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Write a line to stdout, or to stderr; nothing in it acts, and it is not wrapped: it may hold a command to copy."""
+    """Write a line to stdout, or to stderr; nothing in it acts, and it is not wrapped: it may hold a command."""
     (sys.stderr if err else sys.stdout).write(f"{printable(text)}\n")

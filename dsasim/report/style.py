@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.report.console import PlainConsole
+
 MAX_COLUMNS = 100
 
 COLOURS = {
@@ -40,7 +42,7 @@ _PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
 
 def new_console(file: IO[str] | None = None) -> Console:
     """Return a console on `file` (stdout if none) that is never wider than MAX_COLUMNS and invents no markup."""
-    console = Console(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    console = PlainConsole(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
     console.width = min(console.width, MAX_COLUMNS) if console.is_terminal else MAX_COLUMNS
     return console
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.report.console import wrapped
 from dsasim.report.style import MAX_COLUMNS, new_table, short_keys
 from dsasim.sweep.store import RESULTS
 from dsasim.trace.notes import kind_note
@@ -38,7 +39,8 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     for status in ("invalid", "infeasible", "failed"):
         if numbers := result.with_status(status):
             console.print(f"\n{status}", style="bold")
-            console.print(_reasons([without_value(result.seen[number].reason) for number in numbers]))
+            for line in _reasons([without_value(result.seen[number].reason) for number in numbers], console.width):
+                console.print(line)
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
@@ -79,15 +81,16 @@ def without_value(reason: str) -> str:
     return reason.partition(": it is ")[0] if reason.startswith("constraint ") else reason
 
 
-def _reasons(reasons: Sequence[str]) -> Table:
-    """One row a reason, the most frequent first."""
-    grid = Table.grid(padding=(0, 2))
+def _reasons(reasons: Sequence[str], columns: int) -> Iterator[str]:
+    """A line a reason, the most frequent first, each with how many points it is that of."""
     counted = Counter(reasons).most_common()
+    width = len(f"{counted[0][1]:,}") + 2
     for reason, count in counted[:MAX_REASONS]:
-        grid.add_row(f"{count:,}", reason)
+        lines = [part for line in reason.split("\n") for part in wrapped(line, columns - width).split("\n")]
+        yield f"{count:<{width},}{lines[0]}"
+        yield from (" " * width + line for line in lines[1:])
     if len(counted) > MAX_REASONS:
-        grid.add_row("", f"and {len(counted) - MAX_REASONS} more reasons")
-    return grid
+        yield " " * width + f"and {len(counted) - MAX_REASONS} more reasons"
 
 
 def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:

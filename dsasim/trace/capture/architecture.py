@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from dsasim.inputs.printable import printable
+
 READABLE = ("eager", "sdpa")
 """Attention implementations of transformers that call PyTorch's own functions."""
 

@@ -141,7 +141,11 @@ def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, abou
     inputs = {"input_ids": torch.tensor([ids])}
     if getattr(model.config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = inputs["input_ids"]
-    where = "the text of pydoc_data.topics, topics in alphabetical order" if text is None else f"file {printable(text.name)}"
+    where = (
+        "the text of pydoc_data.topics, topics in alphabetical order"
+        if text is None
+        else f"file {printable(text.name)}"
+    )
     digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
     input_of = {"input": f"the first {len(ids)} tokens of {where}", "input_token_ids_sha256": digest}
     return Source(source, model, lambda: model(**inputs), {**about, **input_of})
