@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
+from dsasim.report.html.label import hover, label, lines
 from dsasim.report.html.parts import Table
 from dsasim.report.style import number
 
@@ -19,17 +20,17 @@ MEASURES = {
 def baseline_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw the cycles of the dense machines and of the design."""
     baseline = result["baseline"]
-    cycles = {"dense,<br>same MACs": baseline["dense_cycles"]}
+    cycles = {lines("dense,", "same MACs"): baseline["dense_cycles"]}
     if baseline["iso_area"] is not None:
-        cycles["dense,<br>same area"] = baseline["iso_area"]["cycles"]
-    cycles["this design"] = result["cycles"]
+        cycles[lines("dense,", "same area")] = baseline["iso_area"]["cycles"]
+    cycles[label("this design")] = result["cycles"]
     trace = {
         "type": "bar",
         "orientation": "h",
         "y": list(cycles),
         "x": list(cycles.values()),
         "marker": {"color": [BLUE if name == "this design" else GREY for name in cycles]},
-        "hovertemplate": "%{y}: %{x:,} cycles<extra></extra>",
+        "hovertemplate": hover("%{y}: %{x:,} cycles"),
     }
     names = names_axis("machine", autorange="reversed")
     return figure([trace], 110 + 36 * len(cycles), xaxis=axis("time", "cycles", rangemode="tozero"), yaxis=names)
@@ -55,7 +56,7 @@ def quality_figure(quality: Mapping[str, Any]) -> Figure:
             "x": list(MEASURES),
             "y": [(quality if name is None else quality[name])[measure] for measure in MEASURES.values()],
             "marker": {"color": MASK_COLOURS[words]},
-            "hovertemplate": f"%{{x}}, {words}: %{{y:.3f}}<extra></extra>",
+            "hovertemplate": hover("%{x}, $words: %{y:.3f}", words=words),
         }
         for words, name in MASKS.items()
     ]
@@ -76,7 +77,7 @@ def layer_cycles(result: Mapping[str, Any]) -> Figure:
             "y": layers,
             "x": cycles,
             "marker": {"color": PALETTE[at % len(PALETTE)]},
-            "hovertemplate": f"layer %{{y}}, {name}: %{{x:,}} cycles<extra></extra>",
+            "hovertemplate": hover("layer %{y}, $name: %{x:,} cycles", name=name),
         }
         for at, (name, cycles) in enumerate(parts.items())
     ]

@@ -1,6 +1,6 @@
 """Figures as plain Plotly JSON (https://plotly.com/javascript/reference): no import of plotly, and tests validate them.
 
-Colours of text, grid and background are the page's (`templates`), so a figure serves the light and the dark theme.
+Texts in them are drawn as they are written (`label.shown`). Colours of text, grid and background are the page's (`templates`), so a figure serves the light and the dark theme.
 """
 
 import math
