@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.inputs.printable import printable
 from dsasim.report.console import wrapped
 from dsasim.report.style import MAX_COLUMNS, new_table, short_keys
 from dsasim.sweep.store import RESULTS
@@ -57,7 +58,7 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
 def print_answer(answer: Answer, console: Console) -> None:
     """Print what a query found; nothing for a statement without an answer."""
     if answer.columns:
-        table = new_table(*answer.columns)
+        table = new_table(*map(printable, answer.columns))
         for row in answer.rows:
             table.add_row(*map(_cell, row))
         console.print(table)
@@ -128,4 +129,4 @@ def _cell(value: object) -> str:
         return "null" if value is None else str(value).lower()
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() or value >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(value)
