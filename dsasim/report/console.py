@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from dsasim.inputs.printable import printable_lines
+from dsasim.inputs.printable import printable, printable_lines
 
 _WORD = re.compile(r"(?:`[^`]*`|\S)+")
 """A word, or a command between backticks with its spaces."""
@@ -24,10 +24,9 @@ class PlainConsole(Console):
         return super().render_str(printable_lines(text), **how)
 
     def print(self, *objects: Any, **how: Any) -> None:
-        """Print a table, or a sentence whose lines are broken here, between words."""
+        """Print a table, or a sentence: one line, but where it is broken here, between words."""
         if len(objects) == 1 and isinstance(objects[0], str):
-            text = "\n".join(wrapped(line, self.width) for line in printable_lines(objects[0]).split("\n"))
-            super().print(text, soft_wrap=True, **how)
+            super().print(wrapped(printable(objects[0]), self.width), soft_wrap=True, **how)
         else:
             super().print(*objects, **how)
 

@@ -2,12 +2,14 @@
 
 from html import escape
 
-from dsasim.inputs.printable import printable_lines
+from dsasim.inputs.printable import printable, printable_lines
 
 
 def inert(text: str) -> str:
-    """`text` for an element or a quoted attribute: neither a browser nor its reader takes any of it for something else.
+    """`text` for an element or a quoted attribute: no browser and no reader takes any of it for something else."""
+    return escape(printable(text))
 
-    Lines stay lines, where the element has them.
-    """
+
+def inert_lines(text: str) -> str:
+    """The same where lines are kept, in `pre`."""
     return escape(printable_lines(text))

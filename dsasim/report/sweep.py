@@ -39,20 +39,23 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     console.print(_counts(result), style="bold")
     for status in ("invalid", "infeasible", "failed"):
         if numbers := result.with_status(status):
-            console.print(f"\n{status}", style="bold")
+            console.print()
+            console.print(status, style="bold")
             for line in _reasons([without_value(result.seen[number].reason) for number in numbers], console.width):
                 console.print(line)
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
-        console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        console.print()
+        console.print(f"Pareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
         if note := kind_note(choice.meta):
             console.print(note, style="yellow")
         if front:
             console.print(_front_table(result, front[:MAX_ROWS]))
         if len(front) > MAX_ROWS:
             console.print(f"and {len(front) - MAX_ROWS} more")
-    console.print(f"\nevery point is a line of {folder / RESULTS}")
+    console.print()
+    console.print(f"every point is a line of {folder / RESULTS}")
 
 
 def print_answer(answer: Answer, console: Console) -> None:

@@ -34,7 +34,8 @@ def print_result(result: RunResult, console: Console) -> None:
     for note in result.notes:
         console.print(note, style="yellow")
     console.print(_headline(result))
-    console.print("\nwho waited for what", style="bold")
+    console.print()
+    console.print("who waited for what", style="bold")
     console.print(_units_table(result.machine))
     console.print("what it costs", style="bold")
     console.print(_cost_table(result.cost.energy_pj, result.cost.area_mm2))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dsasim.report.html.figure import Figure
 from dsasim.report.html.label import shown
-from dsasim.report.markup import inert
+from dsasim.report.markup import inert, inert_lines
 
 
 class Part(Protocol):
@@ -126,7 +126,7 @@ class Folded:
 
     def html(self) -> str:
         """Details that open on a click."""
-        return f"<details><summary>{inert(self.title)}</summary><pre>{inert(self.text)}</pre></details>"
+        return f"<details><summary>{inert(self.title)}</summary><pre>{inert_lines(self.text)}</pre></details>"
 
 
 @dataclass(frozen=True)
@@ -157,4 +157,4 @@ class Section:
 def _cell(cell: str | Folded) -> str:
     if isinstance(cell, Folded):
         return cell.html()
-    return f"<pre>{inert(cell)}</pre>" if "\n" in cell else inert(cell)
+    return f"<pre>{inert_lines(cell)}</pre>" if "\n" in cell else inert(cell)
