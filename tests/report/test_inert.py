@@ -101,7 +101,9 @@ def test_listings(run: Any) -> None:
         "n": {HOSTILE: 1},
     }
     meta = replace(info.meta, name=HOSTILE, model=HOSTILE, provenance=facts)
-    assert not acts(printed(print_trace_info, replace(info, meta=meta)))
+    text = printed(print_trace_info, replace(info, meta=meta))
+    assert not acts(text)
+    assert r"\nforged" in text  # a value is one line
 
 
 def test_sweeps() -> None:
