@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.report.say import say
 
 
 def sweep(
@@ -56,7 +57,7 @@ def sweep(
         with LateProgress(f"sweep {checked.name}", rate_unit="points") as progress:
             result = run_sweep(checked, folder, pool, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        typer.echo(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
+        say(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
         raise
     print_sweep(result, folder, new_console())
     if failed := result.with_status("failed"):

@@ -7,7 +7,9 @@ says what it is derived from or which choice needs it.
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dsasim.inputs.printable import named
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 """A number of things that exist: at least one, at most about a million."""
@@ -237,7 +239,9 @@ class CostConfig(Section):
 class ArchConfig(Section):
     """A complete accelerator design."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="what reports call the design")
+    name: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(named)] = Field(
+        description="what reports call the design"
+    )
     clock_ghz: Annotated[Decimal, Field(ge=Decimal("0.01"), le=10, decimal_places=4)] = Field(
         description="clock of everything on chip; the memory has its preset's"
     )

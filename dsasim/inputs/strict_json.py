@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from dsasim.inputs.printable import unprintable
+
 MAX_DEPTH = 64
 """Brackets within brackets; a result of dsasim has 7. Python's own limit depends on the caller's stack."""
 
@@ -20,7 +22,8 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text; ValueError says in a few words what is wrong, and where if that is known.
 
     Beside what JSON forbids these are refused: NaN and Infinity, numbers beyond a double or of more than 19 digits,
-    an object's key that stands twice, lone surrogates, and more than 64 brackets within each other.
+    an object's key that stands twice or cannot be printed, lone surrogates, and more than 64 brackets within each
+    other.
     """
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(text)
@@ -74,4 +77,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!a} stands twice")
+    if hidden := next(filter(unprintable, value), None):
+        raise ValueError(f"the key {hidden!a} cannot be printed")
     return value

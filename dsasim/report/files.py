@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dsasim.errors import ConfigError
+from dsasim.inputs.printable import printable_json, printable_lines
 
 STDOUT = "-"
 PAGE = (".html", ".htm")
@@ -49,7 +50,7 @@ def _check_ending(path: str, flag: str, endings: Sequence[str]) -> None:
 def write_text(path: str, flag: str, text: str) -> None:
     """Write `text` to `path` by way of a temporary name beside it, or to stdout for `-`; ConfigError naming `flag`."""
     if path == STDOUT:
-        sys.stdout.write(text)
+        sys.stdout.write(printable_lines(text))
         return
     try:
         target = Path(path).resolve()
@@ -63,7 +64,8 @@ def write_text(path: str, flag: str, text: str) -> None:
 
 def write_json(path: str, flag: str, value: Any) -> None:
     """Write `value` as JSON that people can read, as `write_text` does; ValueError for what JSON has no number for."""
-    write_text(path, flag, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, flag, printable_json(text) + "\n")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import dsasim
 from dsasim.errors import ConfigError, TraceError
+from dsasim.inputs.printable import printable_lines
 from dsasim.sweep.metrics import Constraint, Metric, first_broken
 from dsasim.sweep.spec import SweepSpec, TraceChoice
 from dsasim.sweep.store import Row
@@ -98,4 +99,4 @@ def run_to_line(simulation: Simulation, form: Form, job: Job) -> Line:
     except (ConfigError, TraceError) as error:
         return form.without_result(job.head, "invalid", str(error))
     except Exception as error:  # noqa: BLE001 (a bug that one point meets is that point's)
-        return form.without_result(job.head, "failed", f"{type(error).__name__}: {error}")
+        return form.without_result(job.head, "failed", printable_lines(f"{type(error).__name__}: {error}"))

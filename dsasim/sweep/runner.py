@@ -131,7 +131,8 @@ class _Batches:
             else:
                 refused.append(point)
         if not groups and not self._ran and self._spec.strategy.method not in SEARCHES:
-            raise ConfigError("\n".join(("no point can be run", *sorted({point.reason for point in refused})[:10])))
+            reasons = sorted({point.reason for point in refused})[:10]
+            raise ConfigError("no point can be run", *(line for reason in reasons for line in reason.split("\n")))
         for point in refused:
             self._add(self._form.without_result(self._head(point), point.status, point.reason))
         for key in [key for key in groups if key in self._ran]:

@@ -13,6 +13,7 @@ import dsasim
 from dsasim.config.loader import locate_arch, read_yaml
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import unprintable
 from dsasim.sweep.axes import Axis, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -79,6 +80,8 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     Files that it names are looked for beside it.
     """
     label = str(path)
+    if found := unprintable(Path(path).stem):
+        raise ConfigError(f"{label}: a sweep is called by its file, whose name holds '{found}': rename the file")
     document = parse_document(read_yaml(Path(path), label, "a sweep"), label, "a sweep")
     for name in document.values:
         if name not in KEYS:
@@ -280,4 +283,4 @@ def _complain(document: Document, path: KeyPath, text: str) -> None:
 
 
 def _error(document: Document) -> ConfigError:
-    return ConfigError("\n".join(map(str, sorted(document.problems))))
+    return ConfigError(*map(str, sorted(document.problems)))

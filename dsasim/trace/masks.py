@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import printable
 from dsasim.trace.arrays import mask_metadata
 from dsasim.trace.attention import Kind
 from dsasim.trace.packing import Bool, pack_bits
@@ -111,7 +112,7 @@ def import_mask(
         MaskRows(source, number, num_heads, kv_heads, L_q, L_k, d_head, causal, rows_of(number))
         for number in range(num_layers)
     ]
-    provenance = {"file": npy_path.name, "pruned_is_true": pruned_is_true} | provenance
+    provenance = {"file": printable(npy_path.name), "pruned_is_true": pruned_is_true} | provenance
     write_masks(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
 
 

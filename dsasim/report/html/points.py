@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from dsasim.errors import ConfigError
+from dsasim.report.html.label import Markup, lines
 from dsasim.report.style import short_keys
 from dsasim.sweep.metrics import Metric, find_metric
 from dsasim.sweep.pareto import pareto_front
@@ -29,9 +30,9 @@ class Axis:
         return ", ".join(self.keys)
 
     @property
-    def title(self) -> str:
+    def title(self) -> Markup:
         """The keys, one a line; their last words hold the unit."""
-        return "<br>".join(self.keys)
+        return lines(*self.keys)
 
     def label(self, row: Row) -> str:
         """Return the value that a point has."""

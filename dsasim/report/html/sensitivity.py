@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.report.html.figure import BLUE, PALETTE, VERMILION, Figure, axis, figure, names_axis
+from dsasim.report.html.label import hover
 from dsasim.report.html.points import Axis, Group
 from dsasim.report.html.quantities import quantity
 from dsasim.sweep.metrics import Metric
@@ -40,7 +41,7 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
         "y": median,
         "text": counts,
         "line": {"color": VERMILION, "width": 1.5},
-        "hovertemplate": f"%{{x}}: median %{{y:,.4g}} {shown.unit}, %{{text}}<extra></extra>",
+        "hovertemplate": hover("%{x}: median %{y:,.4g} $unit, %{text}", unit=shown.unit),
     }
     values = names_axis(axis_.title, categoryorder="array", categoryarray=labels)
     return figure([boxes, line], 360, xaxis=values, yaxis=axis(shown.words, shown.unit))
@@ -59,7 +60,7 @@ def effects(group: Group, axes: Sequence[Axis]) -> Figure:
             "base": 1,
             "customdata": [effect(group, each, metric) for each in axes],
             "marker": {"color": PALETTE[at % len(PALETTE)]},
-            "hovertemplate": f"%{{y}}<br>{quantity(metric.name).words}: %{{customdata:.3g}}x<extra></extra>",
+            "hovertemplate": hover("%{y}<br>$words: %{customdata:.3g}x", words=quantity(metric.name).words),
         }
         for at, metric in enumerate(group.metrics)
     ]
