@@ -67,10 +67,14 @@ class LocalWorkers:
         """Return a new pool, its processes under way."""
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
-        executor = ProcessPoolExecutor(self.num_workers, multiprocessing.get_context(self._start_method), begin_worker)
-        # a process takes over what is blocked: Ctrl-C in its first second, before it can ignore it, prints no traceback
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A process takes over what is blocked. Ctrl-C in a worker's first second, before it can ignore it, prints no
+        # traceback; and where a terminal is closed, Python's own process that looks after semaphores outlives us, as it
+        # must. SIGTERM is not blocked: the pool ends its processes by it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
+            executor = ProcessPoolExecutor(
+                self.num_workers, multiprocessing.get_context(self._start_method), begin_worker
+            )
             for _ in range(self.num_workers):
                 executor.submit(os.getpid)  # a process starts with a job that finds none idle
         finally:
