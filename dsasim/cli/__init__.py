@@ -26,7 +26,10 @@ for command in (run, compare, sweep, report, validate, dram):  # the order of --
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 Ctrl-C (143 SIGTERM, 129 SIGHUP)."""
+    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 Ctrl-C.
+
+    A sweep that is ended by SIGTERM or SIGHUP exits with 143 or 129.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -39,8 +42,8 @@ def main() -> None:
     except DsasimError as error:
         _print_error(str(error))
         sys.exit(error.exit_status)
-    except KeyboardInterrupt as stop:
-        sys.exit(128 + getattr(stop, "signal_number", 2))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as error:
         # stdout left (`dsasim … | head`: say nothing) or filled up; the interpreter must find nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,7 +64,7 @@ def sweep(
     from dsasim.report.sweep import print_sweep
     from dsasim.sweep.pool import LocalWorkers, Workers
     from dsasim.sweep.runner import run_sweep
-    from dsasim.sweep.stop import stopped_by_signals
+    from dsasim.sweep.stop import Stopped, stopped_by_signals
 
     if scheduler is None:
         pool: Workers = LocalWorkers(workers or len(os.sched_getaffinity(0)))
@@ -75,7 +75,7 @@ def sweep(
     try:
         with stopped_by_signals(), LateProgress(f"sweep {checked.name}", rate_unit="points") as progress:
             result = run_sweep(checked, folder, pool, resume=resume, progress=progress, doubt=_Doubts())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         with suppress(OSError):  # a terminal that was closed
             typer.echo(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
         raise

@@ -19,6 +19,9 @@ MAX_CRASHES = 2
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Each worker is one core: more threads would get in each other's way, and change the order of float sums."""
 
+NOT_TO_WORKERS = {signal.SIGINT, signal.SIGHUP}
+"""Signals that come to a terminal's whole job; workers end by their parent, or with it."""
+
 CHUNK_SECONDS = 0.25
 """Jobs are handed over in chunks of about this time: a hand-over costs the main process a quarter of a millisecond."""
 
@@ -70,11 +73,12 @@ class LocalWorkers:
         # A process takes over what is blocked. Ctrl-C in a worker's first second, before it can ignore it, prints no
         # traceback; and where a terminal is closed, Python's own process that looks after semaphores outlives us, as it
         # must. SIGTERM is not blocked: the pool ends its processes by it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_TO_WORKERS)
         try:
             executor = ProcessPoolExecutor(
                 self.num_workers, multiprocessing.get_context(self._start_method), begin_worker
             )
+            signal.pthread_sigmask(signal.SIG_BLOCK, NOT_TO_WORKERS)  # to start that process unblocks Ctrl-C
             for _ in range(self.num_workers):
                 executor.submit(os.getpid)  # a process starts with a job that finds none idle
         finally:

@@ -10,12 +10,11 @@ STOPPING = (signal.SIGTERM, signal.SIGHUP)
 """What `kill`, a container that is stopped, and a terminal that is closed send."""
 
 
-class Stopped(KeyboardInterrupt):
-    """Asked to end by a signal; a shell calls its exit status 128 + `signal_number`."""
+class Stopped(SystemExit):
+    """Asked to end by a signal; the exit status is 128 + its number, as a shell has it."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
+        super().__init__(128 + signal_number)
 
 
 @contextmanager
