@@ -67,7 +67,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     for row in rows:
         objectives = row.get("objectives")
         if objectives and all(value is not None for value in objectives.values()):
-            found.setdefault((row["trace"]["name"], _selection(row)), []).append(row)
+            found.setdefault((row["trace"]["name"], row["selection"]), []).append(row)
     if not found:
         raise ConfigError("no point of the sweep has all its objectives")
     names = [trace for trace, _ in found]
@@ -128,9 +128,3 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _selection(row: Row) -> str:
-    layers = [layer["layer"] for layer in row["layers"]]
-    heads = sum(len(layer["heads"]) for layer in row["layers"])
-    return f"layers {', '.join(map(str, layers))}, {heads} heads"
