@@ -61,7 +61,7 @@ def test_a_sweep(dsasim: Callable, tmp_path: Path) -> None:
 
 BAD = {
     "no file": (("nowhere.json", "--out", "r.html"), "nowhere.json: cannot be read: no such file or directory"),
-    "not a result": (("RUN", "--out", "r.html"), "is not the result of a run"),
+    "not a result": (("RUN", "--out", "r.html"), "not the result of a run"),
     "stdout's folder": (("RESULT", "--out", "nowhere/r.html"), "--out nowhere/r.html: cannot be written"),
     "heads without a trace": (("RESULT", "--out", "r.html", "--mask-heads", "0:1"), "name it with --trace"),
     "another trace": (("RESULT", "--out", "r.html", "--trace", "smollm2-l512"), "the run was on another trace"),

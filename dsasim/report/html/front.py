@@ -88,7 +88,10 @@ def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, 
 
 def _hover(row: Row, group: Group) -> str:
     """Write a point's number, all its objectives, and its YAML, in the little HTML that Plotly knows."""
+    if (text := group.texts.get(row["point"])) is not None:
+        return text
     values = [(quantity(metric.name), value) for metric, value in zip(group.metrics, group.values(row), strict=True)]
     lines = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
     yaml = [line.replace(" ", " ") for line in overrides_yaml(row).split("\n")]
-    return "<br>".join([f"<b>point {row['point']}</b>", *map(escape, (*lines, *yaml))])
+    text = group.texts[row["point"]] = "<br>".join([f"<b>point {row['point']}</b>", *map(escape, (*lines, *yaml))])
+    return text

@@ -53,6 +53,21 @@ class Group:
         by_point = {row["point"]: row for row in self.rows}
         return [by_point[number] for number in pareto_front(points, [metric.sense for metric in self.metrics])]
 
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """What was written of a point for one figure, kept for the others."""
+        return {}
+
+    @cached_property
+    def _labels(self) -> dict[Axis, list[str]]:
+        return {}
+
+    def labels(self, axis: Axis) -> list[str]:
+        """Return the value of an axis that each row has; all objectives ask for it."""
+        if axis not in self._labels:
+            self._labels[axis] = [axis.label(row) for row in self.rows]
+        return self._labels[axis]
+
     def values(self, row: Row) -> list[float]:
         """Return the objectives of a point."""
         return [row["objectives"][metric.name] for metric in self.metrics]
