@@ -19,8 +19,8 @@ MAX_CRASHES = 2
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Each worker is one core: more threads would get in each other's way, and change the order of float sums."""
 
-NOT_TO_WORKERS = {signal.SIGINT, signal.SIGHUP}
-"""Signals that come to a terminal's whole job; workers end by their parent, or with it."""
+NOT_TO_WORKERS = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
+"""Signals that a worker does not hear as it begins; after that SIGTERM ends it (`begin_worker`)."""
 
 CHUNK_SECONDS = 0.25
 """Jobs are handed over in chunks of about this time: a hand-over costs the main process a quarter of a millisecond."""
@@ -68,11 +68,23 @@ class LocalWorkers:
 
     def start(self) -> Executor:
         """Return a new pool, its processes under way."""
+        try:
+            return self._begin()
+        except BaseException:  # told to stop in the middle of it
+            self._kill()
+            raise
+
+    def stop(self, executor: Executor) -> None:
+        """Kill the processes."""
+        executor.shutdown(wait=False, cancel_futures=True)
+        self._kill()
+
+    def _begin(self) -> Executor:
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
-        # A process takes over what is blocked. Ctrl-C in a worker's first second, before it can ignore it, prints no
+        # A process takes over what is blocked: Ctrl-C in a worker's first second, before it can ignore it, prints no
         # traceback; and where a terminal is closed, Python's own process that looks after semaphores outlives us, as it
-        # must. SIGTERM is not blocked: the pool ends its processes by it.
+        # must.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_TO_WORKERS)
         try:
             executor = ProcessPoolExecutor(
@@ -85,9 +97,7 @@ class LocalWorkers:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return executor
 
-    def stop(self, executor: Executor) -> None:
-        """Kill the processes."""
-        executor.shutdown(wait=False, cancel_futures=True)
+    def _kill(self) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
             process.kill()
             process.join()

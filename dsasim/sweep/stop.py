@@ -1,13 +1,17 @@
 """SIGTERM and SIGHUP end a sweep as Ctrl-C does: workers ended, rows kept."""
 
+import math
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 STOPPING = (signal.SIGTERM, signal.SIGHUP)
 """What `kill`, a container that is stopped, and a terminal that is closed send."""
+
+DEAF_SECONDS = 5.0
+"""After a signal, more of them are not heard while things are put away."""
 
 
 class Stopped(SystemExit):
@@ -19,22 +23,22 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Raise `Stopped` at the first of these signals, and be deaf to more of them while things are put away.
+    """Raise `Stopped` at one of these signals. One that was ignored before (nohup) stays ignored."""
+    heard = -math.inf
 
-    One that was ignored before (nohup) stays ignored.
-    """
+    def stop(number: int, _: FrameType | None) -> None:
+        nonlocal heard
+        now = time.monotonic()
+        if now - heard > DEAF_SECONDS:
+            heard = now
+            raise Stopped(number)
+
     before = {number: signal.getsignal(number) for number in STOPPING}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)
-    raise Stopped(number)

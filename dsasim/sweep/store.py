@@ -56,7 +56,7 @@ class ResultStore:
             self._places: dict[int, _Place] = {}
             self._end = 0
             self._begin(sweep_sha256)
-        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError, a NUL a ValueError
             raise ConfigError(f"--out {folder}: cannot be written: {_reason(error)}") from None
 
     def __contains__(self, number: int) -> bool:

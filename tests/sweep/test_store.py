@@ -181,6 +181,10 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written: file exists"):
         ResultStore(tmp_path / "file", "a", resume=False)
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("loop", "a\0b", "x" * 300):
+        with pytest.raises(ConfigError, match="cannot be written: "):
+            ResultStore(tmp_path / name, "a", resume=True)
     with pytest.raises(ConfigError, match="cannot be read: no such file"):
         load_sweep(tmp_path / "nothing")
 
