@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,9 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 
 NOT_TO_WORKERS = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
 """Signals that a worker does not hear as it begins; after that SIGTERM ends it (`begin_worker`)."""
+
+PUT_AWAY_SECONDS = 5.0
+"""A pool whose processes are dead is put away in milliseconds; nobody waits for one that is stuck."""
 
 CHUNK_SECONDS = 0.25
 """Jobs are handed over in chunks of about this time: a hand-over costs the main process a quarter of a millisecond."""
@@ -75,9 +79,11 @@ class LocalWorkers:
             raise
 
     def stop(self, executor: Executor) -> None:
-        """Kill the processes."""
-        executor.shutdown(wait=False, cancel_futures=True)
+        """Kill the processes, and wait for the thread that looks after them: at exit Python would run into its end."""
         self._kill()
+        put_away = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+        put_away.start()
+        put_away.join(PUT_AWAY_SECONDS)
 
     def _begin(self) -> Executor:
         for name in ONE_THREAD:

@@ -1,5 +1,6 @@
 """What a report is made from: the JSON of a run, or the rows of a sweep, checked and converted before it is drawn."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dsasim.inputs.checked import checked_json
+from dsasim.inputs.printable import printable
 from dsasim.inputs.source import Source
-from dsasim.report.html.schema import Run
+from dsasim.report.html.schema import MAX_REAL, Run
 from dsasim.report.html.sweep_rows import StoredRow, read_rows
 from dsasim.sweep.store import RESULTS, results_source
 
@@ -16,6 +18,9 @@ Result = dict[str, Any]
 
 MAX_RESULT_BYTES = 1 << 28
 """Of a run's result: that of 10,000 heads takes two megabytes."""
+
+MAX_INTEGER = 1 << 53
+"""Whole numbers up to here are exact as doubles, and sums of many of them are NumPy's integers."""
 
 _RUN = TypeAdapter(Run)
 
@@ -33,4 +38,16 @@ def read_input(path: str) -> Result | list[StoredRow]:
 def read_run(source: Source) -> Result:
     """Return the result that `dsasim run --json` wrote, every value of its kind; ConfigError names what is wrong."""
     found: Result = _RUN.dump_python(checked_json(_RUN, source.text(), source), mode="json")
+    for key, value in _numbers(found):
+        if abs(value) > (MAX_INTEGER if isinstance(value, int) else MAX_REAL) or 0 < abs(value) < 1 / MAX_REAL:
+            source.refuse(f"not {source.what}: {key}: {value:.3g} is beyond what a run can have")
     return found
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a document, and the keys that lead to it."""
+    if isinstance(value, dict | list):
+        for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _numbers(child, f"{key}.{printable(name)}" if key else printable(name))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield key, value

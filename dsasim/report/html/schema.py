@@ -64,7 +64,25 @@ def _apart(axes: dict[str, Any]) -> dict[str, Any]:
     return axes
 
 
-Axes = Annotated[dict[str, bool | int | FiniteFloat | str | None], AfterValidator(_apart)]
+def _usable(value: float) -> float:
+    if abs(value) > MAX_REAL or 0 < abs(value) < 1 / MAX_REAL:
+        raise ValueError(f"{value:.3g} is beyond what a run can have")
+    return value
+
+
+def _with_widths(baseline: Baseline) -> Baseline:
+    """Ratios of widths are shown."""
+    peak = baseline.peak
+    if peak.array_bits < 1 or (peak.predictor_bits or 1) < 1 or (peak.predictor_macs and not peak.predictor_bits):
+        raise ValueError("peak: widths must be at least 1")
+    return baseline
+
+
+MAX_REAL = 1e100
+"""Sums, products and quotients of what is below this and above its inverse are numbers too."""
+
+Figure = Annotated[float, AfterValidator(_usable)]
+Axes = Annotated[dict[str, bool | int | Figure | str | None], AfterValidator(_apart)]
 Version = Annotated[int, AfterValidator(_readable)]
 Design = Annotated[ArchConfig, PlainValidator(_design), PlainSerializer(arch_to_dict)]
 Costs = Annotated[dict[str, Annotated[NonNegativeFloat, Field(allow_inf_nan=False)]], _holding("total")]
@@ -125,7 +143,7 @@ class Run(TypedDict):
     cost_sources: NotRequired[dict[str, str]]
     dram_sources: NotRequired[list[dict[str, Any]]]
     quality: Quality | None
-    baseline: Baseline | None
+    baseline: Annotated[Baseline, AfterValidator(_with_widths)] | None
     invariants: dict[str, bool]
     notes: NotRequired[list[str]]
     changes: NotRequired[list[str]]
@@ -156,7 +174,7 @@ class MeasuredRow(_Row):
     """A row of a point that ran, as far as a report looks at it."""
 
     status: Literal["ok", "infeasible"]
-    objectives: dict[str, FiniteFloat | None]
+    objectives: dict[str, Figure | None]
     arch: Design
     layers: Layers
     predictor_free: bool

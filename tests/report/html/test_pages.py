@@ -116,6 +116,8 @@ WRONG = {
     "a design that cannot be": (("arch", "pe_array", "lanes"), 0, "arch: pe_array.lanes"),
     "a unit without instances": (("units", "dma", "instances"), 0, "units.dma: instances must be at least 1"),
     "a source of another kind": (("cost_sources", "dram"), [1], "cost_sources.dram"),
+    "more units than there are": (("units", "dma", "instances"), 10**18, "units.dma.instances: 1e+18 is beyond what a"),
+    "a density near nothing": (("layers", 0, "heads", 0, "density"), 5e-324, "layers.0.heads.0.density: 4.94e-324 is"),
     "a law of another kind": (("invariants", "layers_sum_to_total"), 1, "invariants.layers_sum_to_total"),
 }
 
