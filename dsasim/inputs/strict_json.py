@@ -16,6 +16,7 @@ _DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 _LONG_NUMBERS = (MAX_DIGITS * b"0", b"0e000", b"0e+000")
 """Every number that `_integer` or `_real` could refuse has one of these in it, once its digits are alike."""
 
+_BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -56,9 +57,9 @@ def _has_long_numbers(outside: str) -> bool:
 
 def _is_shallow(outside: str) -> bool:
     """Whether pairs of brackets, taken out from within 64 times, leave none; deep and broken texts do."""
-    brackets = outside.encode("utf-8", "surrogatepass").translate(None, _NO_BRACKETS)
+    brackets = outside.encode("utf-8", "surrogatepass").translate(_BRACKETS_ALIKE, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return True
     return False
