@@ -35,7 +35,10 @@ for command in (run, compare, sweep, report, validate, dram):  # the order of --
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 interrupted."""
+    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 Ctrl-C.
+
+    A sweep that is ended by SIGTERM or SIGHUP exits with 143 or 129.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

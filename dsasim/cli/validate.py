@@ -144,7 +144,7 @@ def _known_profile(path: str | None, device: str) -> "GpuProfile | None":
     from dsasim.validate.gpu.sensors import open_sensors
     from dsasim.validate.run import chosen_device
 
-    known, here = read_profile(path, complete=False), chosen_device(device)
+    known, here = read_profile(path, complete=False, argument="--profile"), chosen_device(device)
     return resumed(known, identity(here, open_sensors(here)))
 
 

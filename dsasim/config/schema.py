@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from dsasim.inputs.printable import named
 
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
+MAX_COUNT = 1 << 20
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 """A number of things that exist: at least one, at most about a million."""
 
 Bytes = Annotated[int, Field(ge=1, le=1 << 30)]
@@ -22,6 +24,8 @@ Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 
 MAX_LANES = 1024
 """Most lanes of an array, given or found for a dense machine of the same area (`baseline.dense`)."""
+
+MAX_TILE_ROWS = 4096
 
 PREDICTED = ("dsa2021",)
 """Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
@@ -88,7 +92,9 @@ class SchedulerConfig(Section):
     order: Literal["in_order", "reordered"] = Field(
         description="in_order: each row's keys ascending; reordered: a key once for all rows of the group that keep it"
     )
-    tile_rows: Annotated[int, Field(ge=1, le=4096)] = Field(description="most query rows of a tile, a multiple of T")
+    tile_rows: Annotated[int, Field(ge=1, le=MAX_TILE_ROWS)] = Field(
+        description="most query rows of a tile, a multiple of T"
+    )
     num_schedulers: Count = Field(description="groups scheduled at a time; group g of a tile goes to g mod this")
     keys_classified_per_cycle: Count = Field(description="mask positions one scheduler sorts into its queues a cycle")
     id_queue_entries: Count = Field(description="keys of a group that one ID queue, of one exact set of rows, holds")

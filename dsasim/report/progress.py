@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -60,7 +61,8 @@ class LateProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):  # a terminal that was closed
+                self._bar.stop()
 
     def _due(self) -> bool:
         return self._console.is_terminal and time.monotonic() - self._begun > SHOWN_AFTER_SECONDS

@@ -25,7 +25,7 @@ REQUIRED = KEYS[:4]
 SEARCHES = ("nsga2", "tpe")
 METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Of what a row holds (`sweep.row`): one more when that changes, so that no file gets rows of two kinds."""
 
 MAX_SEED = (1 << 31) - 1

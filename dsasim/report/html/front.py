@@ -102,6 +102,10 @@ def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, 
 
 def _hover(row: Row, group: Group) -> str:
     """Write a point's number, all its objectives, and its YAML, one below the other."""
+    if (text := group.texts.get(row["point"])) is not None:
+        return text
     values = [(quantity(metric.name), value) for metric, value in zip(group.metrics, group.values(row), strict=True)]
     measured = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
-    return lines(Markup(f"<b>point {row['point']:d}</b>"), *measured, *overrides_yaml(row).split("\n"))
+    text = lines(Markup(f"<b>point {row['point']:d}</b>"), *measured, *overrides_yaml(row).split("\n"))
+    group.texts[row["point"]] = text
+    return text
