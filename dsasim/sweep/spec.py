@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dsasim
-from dsasim.config.loader import locate_arch, read_yaml
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
+from dsasim.config.loader import locate_arch, read_document
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import printable
 from dsasim.sweep.axes import Axis, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -78,8 +79,7 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
 
     Files that it names are looked for beside it.
     """
-    label = str(path)
-    document = parse_document(read_yaml(Path(path), label, "a sweep"), label, "a sweep")
+    document = read_document(Path(path), str(path), "a sweep")
     for name in document.values:
         if name not in KEYS:
             close = difflib.get_close_matches(name, KEYS, 1)
@@ -101,7 +101,9 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
         raise _error(document)
     values = {name: document.values.get(name) for name in ("axes", "constraints", "objectives")}
     digest = _fingerprint(base, traces, values, strategy)
-    return SweepSpec(Path(path).stem, base, document, traces, axes, constraints, objectives, strategy, digest)
+    return SweepSpec(
+        printable(Path(path).stem), base, document, traces, axes, constraints, objectives, strategy, digest
+    )
 
 
 def plain(value: Any) -> Any:
@@ -122,7 +124,7 @@ def _read_base(document: Document, folder: Path) -> Document | None:
         path, label = locate_arch(name)
         path = folder / path
         # messages about points go into the results, which hold no paths
-        return parse_document(read_yaml(path, label), Path(label).name)
+        return read_document(path, label, places=Path(label).name)
     except ConfigError as error:
         _complain(document, ("base",), str(error))
         return None
@@ -152,7 +154,7 @@ def _trace(item: Any, folder: Path) -> TraceChoice:
     if not isinstance(name, str):
         raise ConfigError("must be the name of a shipped trace, a file, or {trace: NAME, layers: [0, 3], heads: [0]}")
     is_file = "/" in name or Path(name).suffix
-    path = find_trace(folder / name if is_file else name).resolve()
+    path = find_trace(folder / name if is_file else name).absolute()
     opened = open_trace(path)
     layers, heads = _numbers(values.get("layers"), "layers"), _numbers(values.get("heads"), "heads")
     _check_selection(opened, layers, heads)
