@@ -95,6 +95,8 @@ def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorS
     yield _check(tensors, names["positions"], (meta.L_k, positions))
     yield _check(tensors, names["others_q"], (meta.L_q, others))
     yield _check(tensors, names["others_k"], (meta.L_k, others))
+    if rank == 0:
+        raise TraceError(f"{tensors.label}: {names['w_q']} has no columns")
     if positions and meta.L_q > meta.L_k:
         raise TraceError(f"{tensors.label}: {names['positions']}: {meta.L_q} queries are no end of {meta.L_k} keys")
     heads, kv_heads = meta.num_heads, meta.num_kv_heads
