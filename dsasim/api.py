@@ -20,6 +20,7 @@ from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
+from dsasim.sim.limits import check_work
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
@@ -106,11 +107,12 @@ def simulate(
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
     tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
-    needs.
+    needs, or claims sizes that nobody would wait for (`sim.limits`).
     """
     arch = effective_arch(arch, trace)
     selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
+    check_work(arch, trace, selection, scope)
     meter = QualityMeter() if quality and not trace.masks_only else None
     stages = _stages(progress, 1 + DENSE_RUNS * baselines)
     machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, probe)

@@ -69,7 +69,7 @@ def locate_arch(name_or_path: str | Path) -> tuple[Path, str]:
 
 
 def _unknown_name(name: str, shipped: list[str]) -> str:
-    if (_shipped_folder("traces") / f"{name}.safetensors").is_file():
+    if name in {path.stem for path in _shipped_folder("traces").glob("*.safetensors")}:
         return f"{name!r} is a trace, not a design; a design comes first: dsasim run DESIGN {name}"
     close = difflib.get_close_matches(name, shipped, 1)
     meant = f"did you mean {close[0]!r}? " if close else ""

@@ -32,6 +32,10 @@ SCALES = ("x", "xp", "w_q", "w_k", "q", "k")
 """The scales stored for each width in bits: of X, Z = [XP | extra], W~q, W~k, Q~ and K~."""
 
 
+MAX_POSITIONS = 1 << 42
+"""Of a layer, num_heads x L_q x L_k: 64 heads of 256 Ki tokens; every command walks them, at 10^8 to 10^9 a second."""
+
+
 class Part(BaseModel):
     """One part of the metadata: frozen, closed to unknown keys, no type converted silently."""
 
@@ -87,9 +91,11 @@ class LayerMeta(Part):
     ] = {}
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def _sizes_agree(self) -> Self:
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"num_kv_heads {self.num_kv_heads} does not divide num_heads {self.num_heads}")
+        if (positions := self.num_heads * self.L_q * self.L_k) > MAX_POSITIONS:
+            raise ValueError(f"{positions:,} positions (num_heads x L_q x L_k), more than {MAX_POSITIONS:,}")
         return self
 
 

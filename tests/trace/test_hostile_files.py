@@ -134,6 +134,15 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.Mo
     assert refusal(path, lambda path: open_trace(find_trace(path))) == "cannot be read: permission denied"
 
 
+def test_more_positions_than_anyone_waits_for(broken: Callable) -> None:
+    def claim(_tensors: dict, metadata: dict) -> None:
+        metadata["layers"][0] |= {"L_q": 1 << 22, "L_k": 1 << 22}
+
+    assert refusal(broken(claim)) == (
+        "metadata: layers.0: 70,368,744,177,664 positions (num_heads x L_q x L_k), more than 4,398,046,511,104"
+    )
+
+
 UNSPEAKABLE = [b"a\xff", b"a\x1b[31m", b"a\nb", "a\u202eb".encode()]
 """Names of files: not UTF-8, an escape sequence, two lines, text that runs backwards."""
 
@@ -156,6 +165,20 @@ def test_such_a_name_is_refused_before_a_run_and_before_a_trace_is_made(dsasim: 
         done = dsasim(*command)
         assert (done.status, done.out) == (2, "")
         assert done.err.endswith("cannot be printed: rename it\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "a" * 5000 + ".safetensors", "loop.yaml", "loop/x.safetensors", "n\ud800"]
+)
+@pytest.mark.parametrize("command", ["run dsa-edge", "run", "sweep", "trace info", "trace fit-predictor", "arch check"])
+def test_names_that_lead_nowhere_are_bad_input(
+    command: str, name: str, dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.yaml").symlink_to("loop.yaml")
+    Path("loop").symlink_to("loop")
+    done = dsasim(*command.split(), name)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.parametrize("place", ["loop", "nul\0"])
