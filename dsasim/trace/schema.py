@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -111,9 +110,7 @@ class FileMeta(Part):
 
     @model_validator(mode="after")
     def _printable(self) -> Self:
-        fits = [fit.model_dump() for layer in self.layers for fit in layer.predictors.values()]
-        texts = {"model": self.model, "provenance": self.provenance, "layers.predictors": fits}
-        for key, text in chain.from_iterable(_texts(where, value) for where, value in texts.items()):
+        for key, text in (("model", self.model), *_texts("provenance", self.provenance)):
             if found := _UNPRINTABLE.search(text):
                 raise ValueError(f"{key} holds the character {found[0]!a}, which cannot be printed")
         return self
@@ -132,8 +129,7 @@ def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
         yield where, value
     elif isinstance(value, dict):
         for key, child in value.items():
-            yield where, str(key)
-            yield from _texts(f"{where}.{ascii(str(key))[1:-1]}", child)
+            yield from ((where, key), *_texts(f"{where}.{ascii(key)[1:-1]}", child))
     elif isinstance(value, list | tuple):
         for child in value:
             yield from _texts(where, child)
