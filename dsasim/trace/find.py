@@ -35,9 +35,9 @@ def trace_name(path: Path) -> str:
 
     TraceError where that cannot be printed, or written as UTF-8: then no result could be either.
     """
-    if wrong := unprintable(path.stem):
+    if found := unprintable(path.stem):
         raise TraceError(
-            f"{printable(path)}: a trace is called as its file is, and {wrong} cannot be printed: rename it"
+            f"{printable(path)}: a trace is called by its file, whose name holds '{found}': rename the file"
         )
     return path.stem
 

@@ -92,18 +92,12 @@ def test_one_sigma_in_two_spellings(broken: Callable, make_layer: Callable, make
     assert refusal(path) == "metadata: layers.0.predictors: two of its keys are one number"
 
 
-def test_tensors_that_cannot_be_printed_and_predictors_without_columns(
-    broken: Callable, make_layer: Callable, make_fit: Callable
-) -> None:
-    def rename(_tensors: dict, metadata: dict) -> None:
-        metadata["layers"][0]["predictors"]["0.25"]["fitted_on"] = "\x1b[2J"
-
+def test_predictors_without_columns(broken: Callable, make_layer: Callable, make_fit: Callable) -> None:
     def flatten(tensors: dict, _metadata: dict) -> None:
         for name in ("w_q", "w_k"):
             tensors[f"layer.3.sigma.0.25.{name}"] = tensors[f"layer.3.sigma.0.25.{name}"][..., :0].copy()
 
     layer = make_layer(predictors=(make_fit(),))
-    assert "holds the character '\\x1b', which cannot be printed" in refusal(broken(rename, layer=layer))
     assert "layer.3.sigma.0.25.w_q has no columns" in refusal(broken(flatten, layer=layer))
 
 
@@ -116,7 +110,7 @@ def test_pipes_devices_loops_and_names_that_the_system_refuses(tmp_path: Path) -
         loop: "cannot be read: too many levels of symbolic links",
         Path("/dev/zero"): "is a pipe or a device, not a trace",
         Path("a" * 5000 + ".safetensors"): "cannot be read: file name too long",
-        tmp_path / "a\0.safetensors": r"a trace is called as its file is, and \x00 cannot be printed: rename it",
+        tmp_path / "a\0.safetensors": r"a trace is called by its file, whose name holds '\x00': rename the file",
         tmp_path / "\0" / "a.safetensors": "cannot be read: embedded null byte",
     }
     for path, message in cases.items():
@@ -152,10 +146,10 @@ def test_a_trace_whose_name_no_result_could_hold(name: bytes, write: Callable, m
     path = write(make_layer())
     renamed = Path(os.fsdecode(os.fsencode(path.parent) + b"/" + name + b".safetensors"))
     path.rename(renamed)
-    assert refusal(renamed).endswith("cannot be printed: rename it")
+    assert refusal(renamed).endswith("rename the file")
     assert refusal(
         renamed, lambda path: write_trace(path, [make_layer()], kind="real", model="", provenance={})
-    ).endswith("cannot be printed: rename it")
+    ).endswith("rename the file")
 
 
 def test_such_a_name_is_refused_before_a_run_and_before_a_trace_is_made(dsasim: Callable, tmp_path: Path) -> None:
@@ -164,7 +158,7 @@ def test_such_a_name_is_refused_before_a_run_and_before_a_trace_is_made(dsasim: 
     for command in (("run", "dsa-edge", name), ("trace", "synth", "--pattern", "window", "--out", name)):
         done = dsasim(*command)
         assert (done.status, done.out) == (2, "")
-        assert done.err.endswith("cannot be printed: rename it\n")
+        assert done.err.endswith("rename the file\n")
 
 
 @pytest.mark.parametrize(
