@@ -13,7 +13,6 @@ import dsasim
 from dsasim.config.loader import locate_arch, read_document
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
-from dsasim.inputs.printable import printable
 from dsasim.sweep.axes import Axis, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -101,9 +100,7 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
         raise _error(document)
     values = {name: document.values.get(name) for name in ("axes", "constraints", "objectives")}
     digest = _fingerprint(base, traces, values, strategy)
-    return SweepSpec(
-        printable(Path(path).stem), base, document, traces, axes, constraints, objectives, strategy, digest
-    )
+    return SweepSpec(Path(path).stem, base, document, traces, axes, constraints, objectives, strategy, digest)
 
 
 def plain(value: Any) -> Any:
