@@ -24,7 +24,8 @@ _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _VALUE = r"""'[^'"\\]*'|"[^'"\\]*"|True|False|\([0-9L, ]*\)"""
 _ITEM = rf"""(?:'(\w+)'|"(\w+)") *: *({_VALUE})"""
 _HEADER = re.compile(rf"\{{ *{_ITEM} *, *{_ITEM} *, *{_ITEM} *,? *\}} *\n?")
-_SHAPE = re.compile(r"\( *((?:[0-9]{1,18}L? *, *)*)([0-9]{1,18}L?)? *\)")
+_SIZE = "(?:0|[1-9][0-9]{0,17})L?"
+_SHAPE = re.compile(rf"\( *((?:{_SIZE} *, *)*)({_SIZE})? *\)")
 _ELEMENT = re.compile(r"[<>|=]?[?bBhHiIlLqQefdgFDGUSVcumM][0-9]{0,5}(\[[0-9A-Za-z]{1,8}\])?")
 
 

@@ -117,6 +117,16 @@ def _replace_number(data: bytes, rng: Random) -> bytes:
     return _joined(tokens)
 
 
+def _other_number(data: bytes, rng: Random) -> bytes:
+    """A whole number that may well be one: what is wrong with it, only a rule between values can say."""
+    tokens = _tokens(data)
+    if numbers := [at for at in range(1, len(tokens), 2) if tokens[at].isdecimal()]:
+        at = rng.choice(numbers)
+        old = int(tokens[at][:15])
+        tokens[at] = str(rng.choice((0, 1, 2, 3, old + 1, max(0, old - 1), old // 2, 2 * old)))
+    return _joined(tokens)
+
+
 def _swap_words(data: bytes, rng: Random) -> bytes:
     tokens = _tokens(data)
     if len(tokens) > 1:
@@ -142,5 +152,6 @@ def _move_line(data: bytes, rng: Random) -> bytes:
 
 
 WORD_CHANGES: Sequence[Callable[[bytes, Random], bytes]] = (
-    *(_replace_word, _replace_word, _replace_number, _replace_number, _swap_words, _copy_word, _move_line),
+    *(_replace_word, _replace_number, _replace_number, _other_number, _other_number, _other_number),
+    *(_swap_words, _copy_word, _move_line),
 )

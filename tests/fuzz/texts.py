@@ -1,6 +1,7 @@
 """Readers of YAML: designs, --set, specs of sweeps."""
 
 import copy
+import json
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ def _number(value: Any) -> object:
 
 
 def _overrides() -> tuple[bytes, ...]:
-    values = ("2", "0.25", "true", "reordered", "null", '"x"')
-    keys = sorted(".".join(path) for path in all_keys())
-    return tuple(f"{key}={values[at % len(values)]}".encode() for at, key in enumerate(keys))
+    """Every key with the value that it has."""
+    values = dict(_leaves(arch_to_dict(load_arch("dsa-decoupled"))))
+    return tuple(f"{'.'.join(key)}={json.dumps(values.get(key))}".encode() for key in all_keys())
 
 
 class _Override:

@@ -231,6 +231,7 @@ ONES = bytes([1] * 8)
         (npy(described("(1, 2, 2, 2)", "'|O'"), ONES), "it holds Python objects, which are not unpickled"),
         (npy(described("(1, 2, 2, 2)", order="'False'"), ONES), "fortran_order is neither True nor False"),
         (npy(described("(1 2, 2, 2)"), ONES), "its header's shape is not a tuple of sizes"),
+        (npy(described("(1, 2, 2, 02)"), ONES), "its header's shape is not a tuple of sizes"),
         (npy(described("(8)"), ONES), "its header's shape is not a tuple of sizes"),
         (npy(described("(" + "1, " * 100 + ")"), b"\1"), "NumPy has no arrays of 100 axes and such extents"),
         (npy(described("(0, " + "99999999999, " * 3 + ")")), "axes and such extents"),
