@@ -4,7 +4,7 @@ import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -67,6 +67,7 @@ def bounded(seconds: int) -> Iterator[None]:
 def attack(reader: Reader, numbers: Iterable[int], folder: Path) -> Outcome:
     """Read the mutants of these numbers, each made from its number alone."""
     outcome, path = Outcome(), folder / reader.file
+    _read_seeds(reader, path)
     for number in numbers:
         rng = Random(f"{reader.name} {number}")
         seed = rng.choice(reader.seeds)
@@ -81,6 +82,14 @@ def attack(reader: Reader, numbers: Iterable[int], folder: Path) -> Outcome:
             kept.write_bytes(data)
             outcome.failures.append(f"{reader.name} {number} ({kept}): {wrong}")
     return outcome
+
+
+def _read_seeds(reader: Reader, path: Path) -> None:
+    """Each seed once, however long it takes: a first call may have to compile."""
+    for seed in reader.seeds:
+        path.write_bytes(reader.spread(seed) or b"")
+        with suppress(DsasimError):  # some seeds are good for nothing but to be broken further
+            reader.read(path, seed)
 
 
 def _wrong(reader: Reader, path: Path, seed: bytes, outcome: Outcome) -> str:
