@@ -35,7 +35,12 @@ _AMBIGUOUS = re.compile(
 )
 _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 _EXPONENT_TOO_LONG = re.compile(r"[eE][-+]?[0-9]{3,}$")
-_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_CONSTANTS = {"": None, "~": None} | {
+    spelt: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelt in (word, word.capitalize(), word.upper())
+}
+"""As YAML spells them: `tRUE` is a text to every reader."""
 
 
 @dataclass(frozen=True, order=True)
@@ -111,8 +116,8 @@ def scalar_value(text: str, *, plain: bool) -> Any:
     """
     if not plain:
         return text
-    if text.lower() in _CONSTANTS:
-        return _CONSTANTS[text.lower()]
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if _AMBIGUOUS.fullmatch(text):
         raise ValueError(
             f"`{text}` means different things to different YAML readers: write a plain decimal number, true or false, "

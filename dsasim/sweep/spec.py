@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dsasim
-from dsasim.config.loader import locate_arch, read_yaml
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
+from dsasim.config.loader import locate_arch, read_document
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
 from dsasim.inputs.printable import unprintable
 from dsasim.sweep.axes import Axis, read_axes
@@ -82,7 +82,7 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     label = str(path)
     if found := unprintable(Path(path).stem):
         raise ConfigError(f"{label}: a sweep is called by its file, whose name holds '{found}': rename the file")
-    document = parse_document(read_yaml(Path(path), label, "a sweep"), label, "a sweep")
+    document = read_document(Path(path), label, "a sweep")
     for name in document.values:
         if name not in KEYS:
             close = difflib.get_close_matches(name, KEYS, 1)
@@ -125,7 +125,7 @@ def _read_base(document: Document, folder: Path) -> Document | None:
         path, label = locate_arch(name)
         path = folder / path
         # messages about points go into the results, which hold no paths
-        return parse_document(read_yaml(path, label), Path(label).name)
+        return read_document(path, label, places=Path(label).name)
     except ConfigError as error:
         _complain(document, ("base",), str(error))
         return None
@@ -155,7 +155,7 @@ def _trace(item: Any, folder: Path) -> TraceChoice:
     if not isinstance(name, str):
         raise ConfigError("must be the name of a shipped trace, a file, or {trace: NAME, layers: [0, 3], heads: [0]}")
     is_file = "/" in name or Path(name).suffix
-    path = find_trace(folder / name if is_file else name).resolve()
+    path = find_trace(folder / name if is_file else name).absolute()
     opened = open_trace(path)
     layers, heads = _numbers(values.get("layers"), "layers"), _numbers(values.get("heads"), "heads")
     _check_selection(opened, layers, heads)

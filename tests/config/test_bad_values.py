@@ -13,6 +13,8 @@ LINES = {
     "choice": ("technology_nm:", "technology_nm: 23", "technology_nm: 23 is not one of 65, 45, 32, 28,"),
     "choice of text": ("order:", "  order: random", 'scheduler.order: the text "random" is not one of in_order, reord'),
     "choice as fraction": ("  bits: 4", "  bits: 4.0", "predictor.bits: 4.0 is not one of 2, 4, 8, or null"),
+    "true misspelt": ("refresh:", "  refresh: tRue", 'dram.refresh: the text "tRue" is not true or false'),
+    "null misspelt": ("refresh:", "  refresh: nulL", 'dram.refresh: the text "nulL" is not true or false'),
     "false as 0": ("refresh:", "  refresh: 0", "dram.refresh: 0 is not true or false"),
     "negative": ("lanes:", "  lanes: -4", "pe_array.lanes: -4 is not a whole number from 1 to 1024"),
     "zero": ("  lanes:", "  lanes: 0", "pe_array.lanes: 0 is not a whole number from 1 to 1024"),
