@@ -107,13 +107,19 @@ def test_top_k_keeps_the_highest_predicted_scores(make_arch: MakeArch, make_laye
 
 
 def test_threshold_compares_dequantised_scores_times_scale(make_arch: MakeArch, make_layer: MakeLayer) -> None:
+    """Thresholds lie in the middle between neighbouring scores, so that a scale off by little is seen."""
     layer = make_layer()
-    arch = make_arch("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
-    predictor, fitted = Dsa2021(arch, layer), layer.predictor(Decimal("0.5"))
+    threshold = ("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
+    fitted = layer.predictor(Decimal("0.5"))
     assert fitted is not None
     scales = fitted.scales[4]
-    real = all_scores(predictor, layer, 2) * float(scales["q"][2]) * float(scales["k"][1]) * layer.scale
-    assert np.array_equal(predictor.select(2).keep.to_dense(), (real > 0.2) & layer.allowed())
+    for head, kv_head in ((0, 0), (2, 1), (3, 1)):
+        codes = all_scores(Dsa2021(make_arch(*threshold), layer), layer, head)
+        real = codes * float(scales["q"][head]) * float(scales["k"][kv_head]) * layer.scale
+        found = np.unique(real)
+        for middle in (found[1:] + found[:-1])[len(found) // 2 :: 80] / 2:
+            predictor = Dsa2021(make_arch(*threshold, f"mask_generator.threshold={middle:.9f}"), layer)
+            assert np.array_equal(predictor.select(head).keep.to_dense(), (real > middle) & layer.allowed())
 
 
 def test_more_bits_find_more_of_the_exact_keys(make_arch: MakeArch, make_layer: MakeLayer) -> None:

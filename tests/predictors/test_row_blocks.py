@@ -13,6 +13,7 @@ from dsasim.trace.attention import LayerTrace
 METHODS = {
     "dsa2021": (),
     "dsa2021 by threshold": ("mask_generator.selection=threshold", "mask_generator.threshold=0.1"),
+    "dsa2021 by merging": ("mask_generator.top_k_unit=bitonic", "mask_generator.comparators=4"),
     "oracle_topk": (),
     "oracle_threshold": ("mask_generator.selection=threshold", "mask_generator.threshold=0.1"),
     "given": (),
@@ -50,3 +51,4 @@ def test_blocks_do_not_matter(
             assert np.array_equal(cut.keep.block(0, 24).indices, one.keep.block(0, 24).indices)
             assert np.array_equal(cut.row_cycles, one.row_cycles)
             assert (cut.keep.num_keys, cut.comparisons) == (24, one.comparisons)
+            assert (cut.entries_read, cut.entries_written) == (one.entries_read, one.entries_written)
