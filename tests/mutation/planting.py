@@ -85,7 +85,16 @@ class Checkout:
 
     def run(self, tests: Sequence[str]) -> int:
         """Pytest's exit status for tests, up to the first that fails; AssertionError where they could not be run."""
-        arguments = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-m", "not benchmark", *tests]
+        arguments = [
+            "-x",
+            "-q",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            "not benchmark and not mutation",
+            *tests,
+        ]
         assert self._server.stdin and self._server.stdout
         self._server.stdin.write(json.dumps(arguments) + "\n")
         self._server.stdin.flush()

@@ -11,6 +11,7 @@ nn = torch.nn
 from attention_rebuilt import rebuilt, rel_l2
 
 from dsasim import capture
+from dsasim.trace.capture.call import Sample, without_trailing_keys
 
 pytestmark = pytest.mark.torch
 HEADS, WIDTH, D_HEAD, L, KEPT = 4, 16, 4, 9, 5
@@ -52,6 +53,24 @@ class Sliding(nn.Module):
             k, v = (torch.cat([old, new], 2)[:, :, -KEPT:] for old, new in zip(self.cache, (k, v), strict=True))
         self.cache = k, v
         return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.float32])
+@pytest.mark.parametrize("seen", [None, 0, 3])
+def test_only_slots_that_no_row_sees_are_free(seen: int | None, dtype: type) -> None:
+    """Of 7 slots of a static cache 5 are filled: the others go, unless one row of one head may see one of them."""
+    allowed = np.zeros((2, 4, 7), np.bool_)
+    allowed[:, :, :5] = True
+    if seen is not None:
+        allowed[1, seen, 6] = True
+    mask = allowed if dtype is np.bool_ else np.where(allowed, 0, -1e9).astype(dtype)
+    part = np.arange(2 * 7 * 3, dtype=np.float32).reshape(2, 7, 3)
+    sample = Sample(part[:, :4], part, part, part[:, :4], mask)
+    found = without_trailing_keys(sample, 5)
+    keys = 5 if seen is None else 7
+    assert np.array_equal(found.k, part[:, :keys])
+    assert np.array_equal(found.v, part[:, :keys])
+    assert np.array_equal(found.mask, mask[:, :, :keys])
 
 
 def captured(model: nn.Module, x: Any) -> tuple[Any, np.ndarray]:
