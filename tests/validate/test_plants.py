@@ -8,14 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from dsasim.errors import TraceError
 from dsasim.predictors.base import KeepMask
 from dsasim.trace import positions
-from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.store import trace_in_memory
 from dsasim.validate import sparse_output
 from dsasim.validate.check import Check
 from dsasim.validate.keep_mask import check_keep_mask
 from dsasim.validate.mask_quality import check_mask_quality
+from dsasim.validate.operands import check_operands
 from dsasim.validate.sparse_output import check_sparse_output
 from dsasim.validate.subject import Subject
 
@@ -180,3 +182,16 @@ def test_quality_figures_may_be_off_by_a_hundred_thousandth(
     for factor, status in ((1 + 1e-7, "passed"), (1 + 1e-4, "failed")):
         monkeypatch.setattr(measure, "masked_softmax", lambda *given, by=factor: sound(*given) * np.float32(by))
         assert check_mask_quality(two_heads)[1].status == status
+
+
+@pytest.mark.parametrize("operand", ["q", "k", "v", "x_q", "x_kv", "bias", "sampled_outputs"])
+def test_every_operand_is_read_before_anything_is_computed(
+    operand: str, two_heads: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: Any) -> Any:
+        raise TraceError(f"layer.5.{operand} is NaN or Inf")
+
+    assert check_operands(two_heads)[0].status == "passed"
+    monkeypatch.setattr(LayerTrace, operand, damaged)
+    (check,) = check_operands(two_heads)
+    assert (check.status, check.detail) == ("failed", f"layer.5.{operand} is NaN or Inf")

@@ -135,3 +135,29 @@ def test_a_sliding_cache_drops_the_oldest_inputs(step: int) -> None:
     assert layer.L_k == min(step + 1, KEPT)
     np.testing.assert_array_equal(layer.x_kv(), x[0, max(0, step + 1 - KEPT) : step + 1])
     assert rel_l2(rebuilt(layer), outputs[step][0].numpy()) < 1e-5
+
+
+class Dropping(Repeated):
+    """Probabilities that go through dropouts of these shares, each with whether it is on."""
+
+    def __init__(self, *dropouts: tuple[float, bool]) -> None:
+        super().__init__([0, 1, 2, 3], [0, 1, 2, 3])
+        self.dropouts = dropouts
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.projection(x).unflatten(-1, (3, HEADS, D_HEAD)).permute(2, 0, 3, 1, 4)
+        probabilities = (q @ k.mT).softmax(-1)
+        for share, on in self.dropouts:
+            probabilities = nn.functional.dropout(probabilities, share, on)
+        return probabilities @ v
+
+
+@pytest.mark.parametrize(
+    ("dropouts", "said"),
+    [(((0.5, True), (0.25, False)), 0.5), (((0.25, True), (0.5, True)), 0.5), (((0.5, False), (0.25, True)), 0.25)],
+)
+def test_a_dropout_that_is_off_hides_none_that_is_on(dropouts: tuple[tuple[float, bool], ...], said: float) -> None:
+    torch.manual_seed(0)
+    model = Dropping(*dropouts)
+    with pytest.warns(UserWarning, match=f"dropout of {said} was on"), torch.no_grad(), capture(model):
+        model(torch.randn(1, L, WIDTH))
