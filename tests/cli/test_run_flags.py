@@ -1,0 +1,47 @@
+"""What is asked of `dsasim run` and `compare` is what is simulated."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+
+def ran(result: dict) -> list[tuple[int, int]]:
+    """Layer and head of everything that was simulated."""
+    return [(layer["layer"], head["head"]) for layer in result["layers"] for head in layer["heads"]]
+
+
+def test_the_layers_and_heads_asked_for(dsasim: Callable) -> None:
+    whole = ("run", "dsa-edge", "minilm-l128", "--json", "-")
+    some = json.loads(dsasim(*whole, "--layers", "1,4", "--heads", "0-1,7").out)
+    assert ran(some) == [(layer, head) for layer in (1, 4) for head in (0, 1, 7)]
+    assert ran(json.loads(dsasim(*whole, "--heads", "11").out)) == [(layer, 11) for layer in range(6)]
+    assert ran(json.loads(dsasim(*whole, "--layers", "5").out)) == [(5, head) for head in range(12)]
+
+
+def test_a_timeline_shows_its_window_alone(dsasim: Callable, tmp_path: Path) -> None:
+    """What happened in cycles 100 to 199 of the whole, cut to them."""
+    small = ("run", "dsa-edge", "minilm-l128", "--layers", "2", "--heads", "0")
+
+    def spans(name: str, *flags: str) -> set[tuple[str, float, float]]:
+        path = tmp_path / name
+        assert dsasim(*small, "--timeline", str(path), *flags).status == 0
+        events = [each for each in json.loads(path.read_text())["traceEvents"] if each["ph"] == "X"]
+        return {(e["name"], e["ts"], e["ts"] + e["dur"]) for e in events}
+
+    whole, part = spans("w.json"), spans("p.json", "--timeline-window", "100:199")
+    assert 0 < len(part) < len(whole)
+    assert {(name, max(begin, 100), min(end, 200)) for name, begin, end in whole if begin < 200 and end > 100} == {
+        (name, max(begin, 100), min(end, 200)) for name, begin, end in part
+    }
+
+
+def test_compare_runs_what_run_does_with_the_same_flags(dsasim: Callable) -> None:
+    flags = ("--layers", "2", "--heads", "1,3", "--set", "softmax.exp_per_cycle=1", "--set", "pe_array.macs_per_row=8")
+    compared = json.loads(
+        dsasim("compare", "dsa-edge", "dsa-decoupled", "--trace", "minilm-l128", *flags, "--json", "-").out
+    )
+    for name, found in zip(("dsa-edge", "dsa-decoupled"), compared["runs"], strict=True):
+        alone = json.loads(dsasim("run", name, "minilm-l128", *flags, "--json", "-").out)
+        assert found == alone
+        assert ran(found) == [(2, 1), (2, 3)]
+        assert (found["arch"]["softmax"]["exp_per_cycle"], found["arch"]["pe_array"]["macs_per_row"]) == (1, 8)
