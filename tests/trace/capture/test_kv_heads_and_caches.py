@@ -113,6 +113,21 @@ def test_each_head_keeps_its_own_bias(kind: type) -> None:
     assert rel_l2(rebuilt(layer), out) < 1e-5
 
 
+class HalfScores(Repeated):
+    """Scores computed in bfloat16, everything else in float32."""
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.projection(x).unflatten(-1, (3, HEADS, D_HEAD)).permute(2, 0, 3, 1, 4)
+        scores = (q.bfloat16() @ k.bfloat16().mT).float()
+        return scores.softmax(-1) @ v
+
+
+def test_rounding_of_the_scores_is_no_bias() -> None:
+    torch.manual_seed(0)
+    layer, _ = captured(HalfScores([], []), 3 * torch.randn(1, L, WIDTH))
+    assert [layer.bias(head) for head in range(HEADS)] == [None] * HEADS
+
+
 @pytest.mark.filterwarnings("ignore:.*masks differ between heads")
 def test_a_position_that_one_head_may_not_see_is_the_others_still() -> None:
     torch.manual_seed(0)
