@@ -1,8 +1,13 @@
 """What is asked of `dsasim run` and `compare` is what is simulated."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from dsasim.sweep.pool import LocalWorkers
 
 
 def ran(result: dict) -> list[tuple[int, int]]:
@@ -45,3 +50,51 @@ def test_compare_runs_what_run_does_with_the_same_flags(dsasim: Callable) -> Non
         assert found == alone
         assert ran(found) == [(2, 1), (2, 3)]
         assert (found["arch"]["softmax"]["exp_per_cycle"], found["arch"]["pe_array"]["macs_per_row"]) == (1, 8)
+
+
+def test_every_profile_is_compared(dsasim: Callable, tmp_path: Path) -> None:
+    times = {"median_us": 100.0, "p20_us": 100.0, "p80_us": 100.0}
+    row = {"kernel": "sdpa_math", "L": 128, "num_heads": 2, "d_head": 64, "causal": False, "density": 1.0, **times}
+    flags: list[str] = []
+    for device in ("one", "two", "three"):
+        profile = {
+            "profile_version": 1,
+            "device": device,
+            "dtype": "float16",
+            "parallel_units": 4,
+            "rows": [row],
+            "matmul_tflops": 1.0,
+            "copy_gbps": 100.0,
+            "launch_us": 5.0,
+            "versions": {},
+            "clocks": {},
+            "unavailable": {},
+        }
+        path = tmp_path / f"{device}.json"
+        path.write_text(json.dumps(profile))
+        flags += ["--gpu-profile", str(path)]
+    small = ("run", "dsa-edge", "minilm-l128", "--layers", "2", "--heads", "0", "--json", "-")
+    found = json.loads(dsasim(*small, *flags).out)["baseline"]["gpu"]
+    assert {gpu["gpu"] for gpu in found if gpu["basis"] == "measured"} == {"one", "two", "three"}
+
+
+def test_as_many_workers_as_asked_for(dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than there are cores here, so that it is not the default by chance; they are forked, which is quick."""
+    from dsasim.sweep import pool
+
+    started: list[int] = []
+
+    def forked(num_workers: int) -> LocalWorkers:
+        started.append(num_workers)
+        return LocalWorkers(1, "fork")
+
+    monkeypatch.setattr(pool, "LocalWorkers", forked)
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "base: dsa-edge\ntraces: {trace: minilm-l128, layers: 2, heads: 0}\n"
+        "axes: {pe_array.lanes: 2}\nobjectives: cycles\n"
+    )
+    for number, flag in enumerate((("--workers", "1"), ("--workers", "77"), ())):
+        done = dsasim("sweep", str(spec), "--out", str(tmp_path / str(number)), *flag)
+        assert done.status == 0, done.err
+    assert started == [1, 77, len(os.sched_getaffinity(0))]

@@ -7,6 +7,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors import Selection, load_predictor
+from dsasim.predictors.merge_unit import merge_work
 from dsasim.trace import positions
 from dsasim.trace.attention import LayerTrace
 
@@ -52,3 +53,17 @@ def test_blocks_do_not_matter(
             assert np.array_equal(cut.row_cycles, one.row_cycles)
             assert (cut.keep.num_keys, cut.comparisons) == (24, one.comparisons)
             assert (cut.entries_read, cut.entries_written) == (one.entries_read, one.entries_written)
+
+
+def test_a_head_s_work_is_that_of_all_its_rows(
+    make_arch: Callable[..., ArchConfig], make_layer: Callable[..., LayerTrace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the merge unit reads and writes for all rows, which are selected seven at a time."""
+    monkeypatch.setattr(positions, "BLOCK_POSITIONS", 7 * 24)
+    layer = padded_layer(make_layer)
+    arch = make_arch("predictor.sigma=0.5", *METHODS["dsa2021 by merging"])
+    selection = load_predictor(arch, layer).select(1)
+    work = merge_work(layer.allowed_counts, selection.keep.row_counts, 4)
+    assert work.entries_read != work.entries_written
+    assert (selection.entries_read, selection.entries_written) == (work.entries_read, work.entries_written)
+    assert (selection.comparisons, selection.row_cycles.tolist()) == (work.comparisons, work.row_cycles.tolist())

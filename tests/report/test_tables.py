@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import load_trace
+from dsasim.baseline.gpu import GpuBaseline
 from dsasim.config.loader import load_arch
 from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import find_preset
@@ -18,6 +19,7 @@ from dsasim.report.dram import print_replay
 from dsasim.report.listing import print_trace_info
 from dsasim.report.overlap import Comparison, overlap_json, print_overlap
 from dsasim.report.style import new_console
+from dsasim.report.text import _gpu_table
 from dsasim.trace.info import trace_info
 from dsasim.trace.requests import Requests
 from dsasim.trace.store import open_trace
@@ -86,3 +88,20 @@ def test_sizes_of_a_trace_stand_under_their_names(tmp_path: Path) -> None:
     lines = [line.split() for line in out.getvalue().splitlines()]
     assert ["layer", "heads", "kv", "heads", "L_q", "L_k", "d_head", "d_model", "attention", "sigma", "fitted"] in lines
     assert ["0", "4", "2", "8", "16", "32", "128", "cross", "none"] in lines
+
+
+def test_each_ratio_of_a_gpu_stands_under_its_own_name() -> None:
+    """A GPU of 2 ms, half of it launches: 3 times ours as it is, 50 times for its peak, 7 for its bandwidth."""
+    entry = GpuBaseline("H100", "fused", "roofline", False, True, 2e6, 1e6, 3.0, 50.0, 7.0, "here")
+    out = io.StringIO()
+    new_console(out).print(_gpu_table([entry]))
+    rows = rows_of(out.getvalue())
+    assert dict(zip(rows["GPU"], rows["H100"], strict=True)) == {
+        "kernel": "fused",
+        "time": "2 ms",
+        "launches": "50.0 %",
+        "speed-up": "3.00x",
+        "for its peak": "50.0x",
+        "for its GB/s": "7.00x",
+        "from": "roofline",
+    }
