@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsasim.sweep.pool import LocalWorkers
+from dsasim.trace.arrays import MaskArrays
+from dsasim.trace.store import write_trace
 
 
 def ran(result: dict) -> list[tuple[int, int]]:
@@ -21,6 +24,18 @@ def test_the_layers_and_heads_asked_for(dsasim: Callable) -> None:
     assert ran(some) == [(layer, head) for layer in (1, 4) for head in (0, 1, 7)]
     assert ran(json.loads(dsasim(*whole, "--heads", "11").out)) == [(layer, 11) for layer in range(6)]
     assert ran(json.loads(dsasim(*whole, "--layers", "5").out)) == [(5, head) for head in range(12)]
+
+
+def test_a_head_must_be_in_every_layer_that_is_run(dsasim: Callable, tmp_path: Path) -> None:
+    """Layers of 2 and 4 heads: head 3 is in one of them alone."""
+    layers = [MaskArrays(n, np.full((heads, 8, 1), 255, np.uint8), 8, 8, heads, False) for n, heads in ((0, 2), (1, 4))]
+    path = tmp_path / "m.safetensors"
+    write_trace(path, layers, kind="mask", model="none", provenance={})
+    run = ("run", "dsa-edge", str(path), "--heads", "3")
+    refused = dsasim(*run)
+    assert (refused.status, refused.out) == (2, "")
+    assert "--heads 3: 3 is not in this trace, which has 0-1" in refused.err
+    assert ran(json.loads(dsasim(*run, "--layers", "1", "--json", "-").out)) == [(1, 3)]
 
 
 def test_a_timeline_shows_its_window_alone(dsasim: Callable, tmp_path: Path) -> None:
