@@ -15,7 +15,7 @@ from pathlib import Path
 
 SLOW = ("numpy", "numba", "pydantic", "simpy", "hypothesis", "rich.console", "typer", "safetensors.numpy", "yaml")
 EXTRAS = ("torch", "optuna", "plotly.graph_objects", "transformers", "duckdb")
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 600
 TIMED_OUT, CRASHED = 99, 98
 
 

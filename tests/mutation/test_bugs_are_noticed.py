@@ -12,24 +12,25 @@ from mutation.planting import FAILED, PASSED, Bug, Checkout, load_bugs
 
 pytestmark = pytest.mark.mutation
 
+ROOT = Path(__file__).resolve().parents[2]
 BUGS = load_bugs()
 LEAST_KILLED = 0.9
 
 
 @pytest.fixture(scope="session")
-def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A copy of the checkout in which all tests named pass."""
-    copy = Checkout(root, tmp_path_factory.mktemp("checkout"))
+    copy = Checkout(ROOT, tmp_path_factory.mktemp("checkout"))
     assert copy.run(sorted({test for bug in BUGS for test in bug.tests})) == PASSED, copy.output
     yield copy
     copy.close()
 
 
-def test_every_bug_can_be_planted(root: Path) -> None:
+def test_every_bug_can_be_planted() -> None:
     names = [(bug.area, bug.name) for bug in BUGS]
     assert len(set(names)) == len(names)
     for bug in BUGS:
-        sound = (root / "dsasim" / bug.file).read_text(encoding="utf-8")
+        sound = (ROOT / "dsasim" / bug.file).read_text(encoding="utf-8")
         compile(bug.planted(sound), bug.file, "exec")
 
 
