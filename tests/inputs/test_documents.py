@@ -84,6 +84,7 @@ def test_the_largest_that_is_read(text: str, value: object) -> None:
         (r'{"a": [1, "ok \uDE00 no"]}', "half a surrogate pair"),
         ('{"a": 1, "b": 2, "a": 1}', "the key 'a' stands twice"),
         ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "more than 64 brackets"),
+        ("[" + "[], {}, " * 100 + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "]", "more than 64 brackets"),
     ],
 )
 def test_what_is_beyond_is_refused(text: str, said: str) -> None:
