@@ -142,6 +142,14 @@ def test_a_user_s_profile_is_compared(tmp_path: Path) -> None:
     assert [gpu.name for gpu in compared_gpus([path]) if gpu.measured] == ["H100"]
 
 
+def test_every_profile_of_a_user_is_compared(tmp_path: Path) -> None:
+    devices = ("NVIDIA H100 80GB HBM3", "AMD EPYC", "NVIDIA L40S")
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
+    for path, device in zip(paths, devices, strict=True):
+        path.write_text(json.dumps(profile(device=device)))
+    assert {gpu.name for gpu in compared_gpus(paths) if gpu.measured} == {"H100", "AMD EPYC", "NVIDIA L40S"}
+
+
 def test_a_cpu_s_numbers_have_four_bytes() -> None:
     sizes = [
         measured_gpu(GpuProfile.model_validate(profile(dtype=dtype))).element_bytes for dtype in ("float16", "float32")

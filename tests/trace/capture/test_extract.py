@@ -74,6 +74,13 @@ def test_what_is_stored_may_be_wider(user_module, dsasim, tmp_path):
     np.testing.assert_array_equal(stored["float16"], stored["float32"].astype(np.float16))
 
 
+def test_tensors_have_the_type_asked_for(user_module, dsasim, tmp_path):
+    for flags, dtype in (((), "float16"), (("--dtype", "float16"), "float16"), (("--dtype", "float32"), "float32")):
+        assert dsasim("trace", "extract", f"{user_module}:encoder", "--out", "t.safetensors", *flags).status == 0
+        for layer in open_trace(tmp_path / "t.safetensors"):
+            assert {layer.source.read(f"layer.{layer.number}.{name}").dtype.name for name in "qkv"} == {dtype}
+
+
 def test_a_later_forward_pass(user_module, dsasim, tmp_path):
     for step in ("0", "1"):
         out = f"{step}.safetensors"
