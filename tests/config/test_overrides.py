@@ -58,7 +58,6 @@ BAD = {
     "empty key": ("=3", "no such key"),
     "list": ("pe_array.lanes=[4]", "the value must be one scalar, got a list"),
     "range": ("pe_array.lanes=0", "pe_array.lanes: 0 is not a whole number from 1 to 1024"),
-    "six ranks": ("dram.ranks=6", "dram.ranks: 6 is not 1, 2, 4 or 8"),
     "true for a number": ("mask_generator.density=true", "mask_generator.density: true is not a number above 0"),
     "a bound of 0": ("pe_array.switch_cycles=-1", "switch_cycles: -1 is not a whole number from 0 to 4096"),
     "ambiguous": ("pe_array.lanes=012", "`012` means different things"),
