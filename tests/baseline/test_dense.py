@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsasim.api import simulate
+from dsasim.api import load_trace, simulate
 from dsasim.baseline import dense
 from dsasim.baseline.dense import (
     SPARSE_ONLY,
@@ -68,6 +68,30 @@ def test_what_stands_in_the_way_of_a_dense_machine_of_equal_area(make_arch: Call
     assert iso_area_obstacle(small, cost_of({"pe_array": 1.0, "predictor": 0.5})) == (
         "a tile of 8 rows has no group of 4 for another lane"
     )
+
+
+def test_a_dense_machine_beyond_what_a_design_may_be_is_said_so(make_arch: Callable[..., ArchConfig]) -> None:
+    """From 2 lanes to 3, two thirds of 2^20 exponentials a cycle become 2^20, the most that a design may have."""
+    large = ("pe_array.lanes=2", "predictor.array_rows=4000", "predictor.array_columns=4000", "scheduler.tile_rows=12")
+    said = "its softmax unit would start more than 1,048,576 exponentials or divisions a cycle"
+    for unit in ("exp", "div"):
+        arch, half = (make_arch(*large, f"softmax.{unit}_per_cycle={rate}") for rate in (1 << 20, (1 << 21) // 3))
+        wide, less_wide = (simulate(each, load_trace("minilm-l128"), [2], [0], quality=False) for each in (arch, half))
+        assert wide.baseline is not None and less_wide.baseline is not None
+        assert (wide.baseline.iso_area, iso_area_obstacle(arch, wide.cost)) == (None, said)
+        assert (less_wide.baseline.iso_area is not None, iso_area_obstacle(half, less_wide.cost)) == (True, "")
+
+
+def test_lanes_beyond_the_rows_of_any_tile_share_out_groups(
+    make_arch: Callable[..., ArchConfig], trace: AttentionTrace
+) -> None:
+    """1,024 lanes of 8 rows would take tiles of 8,192 rows to share out heads; a design has at most 4,096."""
+    overrides = ("pe_array.lanes=1024", "pe_array.macs_per_row=1", "scheduler.token_parallelism=8")
+    for tile_rows in (8, 4096):
+        arch = make_arch(*overrides, f"scheduler.tile_rows={tile_rows}")
+        mapping, run = fastest_dense(arch, trace, {0: (0, 1)})
+        assert mapping in ("token_parallel", "systolic") and run.cycles > 0
+    assert lane_split(make_arch("pe_array.lanes=512", *overrides[1:]), trace, {0: (0, 1)}) == "heads"
 
 
 def test_a_wider_machine_gets_softmax_and_tiles_that_suit_it(make_arch: Callable[..., ArchConfig]) -> None:

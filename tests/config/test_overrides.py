@@ -44,6 +44,11 @@ def test_an_optional_section_may_be_taken_away() -> None:
 
 
 BAD = {
+    "true is no share": (
+        "mask_generator.density=true",
+        "mask_generator.density: true is not a number above 0, at most 1",
+    ),
+    "six ranks": ("dram.ranks=6", "dram.ranks: 6 is not one of 1, 2, 4, 8"),
     "no equals": ("pe_array.lanes", "expected KEY=VALUE, such as --set mask_generator.density=0.05"),
     "typo": ("predictor.sigm=.5", "no such key predictor.sigm; did you mean predictor.sigma?"),
     "no section": ("density=.2", "no such key density; did you mean mask_generator.density?"),
@@ -53,7 +58,6 @@ BAD = {
     "empty key": ("=3", "no such key"),
     "list": ("pe_array.lanes=[4]", "the value must be one scalar, got a list"),
     "range": ("pe_array.lanes=0", "pe_array.lanes: 0 is not a whole number from 1 to 1024"),
-    "six ranks": ("dram.ranks=6", "dram.ranks: 6 is not 1, 2, 4 or 8"),
     "true for a number": ("mask_generator.density=true", "mask_generator.density: true is not a number above 0"),
     "a bound of 0": ("pe_array.switch_cycles=-1", "switch_cycles: -1 is not a whole number from 0 to 4096"),
     "ambiguous": ("pe_array.lanes=012", "`012` means different things"),

@@ -108,6 +108,8 @@ BAD = {
         {"axes": "{pe_array.lanes: [1, 4096]}"},
         "axes.pe_array.lanes: 4096 is not a whole number from 1 to 1024",
     ),
+    "true": ({"axes": "{mask_generator.density: [0.1, true]}"}, "density: true is not a number above 0, at most 1"),
+    "ranks": ({"axes": "{dram.ranks: [1, 6]}"}, "axes.dram.ranks: 6 is not one of 1, 2, 4, 8"),
     "text": ({"axes": '{pe_array.lanes: ["4"]}'}, "write the number without quotes"),
     "choice": ({"axes": "{scheduler.order: [inorder]}"}, "is not one of in_order, reordered"),
     "section": ({"axes": "{buffers.k: [1]}"}, "1 is not a section"),
