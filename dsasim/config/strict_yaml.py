@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dsasim.errors import ConfigError
+from dsasim.inputs.printable import unprintable
 
 KeyPath = tuple[str, ...]
 """The keys that lead to a value: ("buffers", "k", "banks")."""
@@ -193,7 +194,9 @@ def _entries(
 ) -> Iterator[tuple[str, yaml.Node, Place]]:
     for key, child in node.value:
         place = Place(_line(key), f"{label}:{_line(key)}")
-        if isinstance(key, yaml.ScalarNode) and key.value and key.value != "<<":
+        if isinstance(key, yaml.ScalarNode) and (found := unprintable(key.value)):
+            document.problems.append(Problem(place, path, f"a key holds the character '{found}'"))
+        elif isinstance(key, yaml.ScalarNode) and key.value and key.value != "<<":
             yield key.value, child, place
         else:
             what = (

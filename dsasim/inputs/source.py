@@ -80,12 +80,16 @@ class Source:
 
     def json(self) -> dict[str, Any]:
         """The JSON object in the file, read strictly (`parse_json`)."""
+        return self.parsed(self.text())
+
+    def parsed(self, text: str, line: int | None = None) -> dict[str, Any]:
+        """The JSON object in a text of the file, read strictly (`parse_json`)."""
         try:
-            value = parse_json(self.text())
+            value = parse_json(text)
         except ValueError as error:
-            self.refuse(f"not {self.what}: not JSON: {error}")
+            self.refuse(f"not {self.what}: not JSON: {error}", line)
         if not isinstance(value, dict):
-            self.refuse(f"not {self.what}: not a JSON object")
+            self.refuse(f"not {self.what}: not a JSON object", line)
         return value
 
     def _regular(self) -> tuple[BinaryIO, int]:

@@ -13,6 +13,7 @@ import dsasim
 from dsasim.config.loader import locate_arch, read_document
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import unprintable
 from dsasim.sweep.axes import Axis, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -24,7 +25,7 @@ REQUIRED = KEYS[:4]
 SEARCHES = ("nsga2", "tpe")
 METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Of what a row holds (`sweep.row`): one more when that changes, so that no file gets rows of two kinds."""
 
 MAX_SEED = (1 << 31) - 1
@@ -78,7 +79,10 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
 
     Files that it names are looked for beside it.
     """
-    document = read_document(Path(path), str(path), "a sweep")
+    label = str(path)
+    if found := unprintable(Path(path).stem):
+        raise ConfigError(f"{label}: a sweep is called by its file, whose name holds '{found}': rename the file")
+    document = read_document(Path(path), label, "a sweep")
     for name in document.values:
         if name not in KEYS:
             close = difflib.get_close_matches(name, KEYS, 1)
@@ -279,4 +283,4 @@ def _complain(document: Document, path: KeyPath, text: str) -> None:
 
 
 def _error(document: Document) -> ConfigError:
-    return ConfigError("\n".join(map(str, sorted(document.problems))))
+    return ConfigError(*map(str, sorted(document.problems)))

@@ -1,6 +1,5 @@
 """The metadata of a trace file: one JSON string, checked key by key before a tensor is touched."""
 
-import re
 import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,21 +7,19 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dsasim.errors import TraceError
 from dsasim.inputs.checked import first_problem
-from dsasim.inputs.printable import printable
+from dsasim.inputs.printable import named, printable, unprintable
 from dsasim.inputs.strict_json import parse_json
-
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What no text of a trace may hold: control characters (terminals obey them) and lone surrogates; tab, newline may."""
 
 FORMAT_VERSION = 1
 METADATA_KEY = "dsasim"
 """The key of the safetensors metadata that holds the JSON string."""
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
+Name = Annotated[str, AfterValidator(named)]
 Sigma = Annotated[Decimal, Field(gt=0, le=1)]
 PARTS = ("projection", "w_q", "w_k", "positions", "others_q", "others_k")
 """The tensors of a fitted predictor: packed P, both weights, the position columns of all keys, the other columns."""
@@ -55,11 +52,11 @@ class PredictorMeta(Part):
     """One fitted predictor; tensors are named, so that arrays common to several sigmas are stored once."""
 
     k: Size
-    tensors: dict[str, str]
+    tensors: dict[str, Name]
     scales: Annotated[
-        dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, str]], BeforeValidator(_different_numbers)
+        dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, Name]], BeforeValidator(_different_numbers)
     ]
-    fitted_on: str
+    fitted_on: Name
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -111,8 +108,8 @@ class FileMeta(Part):
     @model_validator(mode="after")
     def _printable(self) -> Self:
         for key, text in (("model", self.model), *_texts("provenance", self.provenance)):
-            if found := _UNPRINTABLE.search(text):
-                raise ValueError(f"{key} holds the character {found[0]!a}, which cannot be printed")
+            if found := unprintable(text):
+                raise ValueError(f"{key} holds the character '{found}', which cannot be printed")
         return self
 
     @model_validator(mode="after")
@@ -126,7 +123,7 @@ class FileMeta(Part):
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
     """All texts in plain values, keys included, each with the place it stands at."""
     if isinstance(value, str):
-        yield where, value
+        yield where, value.replace("\n", " ").replace("\t", " ")  # a note may have lines
     elif isinstance(value, dict):
         for key, child in value.items():
             yield from ((where, key), *_texts(f"{where}.{ascii(key)[1:-1]}", child))

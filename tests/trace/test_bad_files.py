@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsasim.errors import TraceError
-from dsasim.trace.store import open_trace, verify_digest, write_trace
+from dsasim.trace.store import open_trace, trace_in_memory, verify_digest, write_trace
 
 
 def refused(path, read=open_trace):
@@ -213,6 +213,16 @@ def test_a_value_that_is_not_finite_is_named_when_read(value, broken):
     layer = open_trace(broken(change)).layer(3)
     layer.k(0)
     assert refused(layer.source.path, lambda path: layer.k(1)) == "layer.3.k head 1 at [4, 2] is NaN or Inf"
+
+
+@pytest.mark.parametrize("at", [0, 6, 7, 8, 13, 79])
+def test_a_value_that_is_not_finite_is_found_wherever_it_is(at, make_layer, monkeypatch):
+    """Values are looked at 7 at a time: k has 2 heads of 10 x 8, the 7 first of which are one look."""
+    monkeypatch.setattr("dsasim.trace.tensors.CHECKED_AT_A_TIME", 7)
+    layer = make_layer()
+    layer.k[1].reshape(-1)[at] = np.nan
+    with pytest.raises(TraceError, match=rf"layer\.3\.k head 1 at \[{at // 8}, {at % 8}\] is NaN or Inf"):
+        trace_in_memory("small", [layer], dtype="float32")
 
 
 def test_a_value_that_is_not_finite_in_a_matrix(broken):
