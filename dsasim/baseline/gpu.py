@@ -15,6 +15,7 @@ ratio does the same with memory bandwidth.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.baseline.peak import Peak, peak_of
@@ -50,7 +51,8 @@ class AttentionShape:
         """
         if not self.causal:
             return self.L_q * self.L_k
-        return sum(max(0, self.L_k - self.L_q + row + 1) for row in range(self.L_q))
+        seeing = min(self.L_q, self.L_k)  # rows that see a key; the first of them L_k - seeing + 1
+        return seeing * (self.L_k - seeing) + seeing * (seeing + 1) // 2
 
     @property
     def flops(self) -> int:
@@ -69,7 +71,7 @@ class GpuBaseline:
 
     gpu: str
     kernel: str
-    basis: str
+    basis: Literal["roofline", "measured"]
     assumed: bool
     same_shape: bool
     time_ns: float

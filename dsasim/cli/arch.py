@@ -1,8 +1,11 @@
 """`dsasim arch`: look at designs."""
 
+from typing import Annotated
+
 import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH, Arch, Overrides
+from dsasim.report.say import say
 
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 
@@ -18,12 +21,22 @@ def arch_list() -> None:
 
 
 @arch_app.command("show")
-def arch_show(arch: Arch = DEFAULT_ARCH, overrides: Overrides = None) -> None:
-    """Print a design as YAML, every value resolved and `--set` applied."""
+def arch_show(
+    arch: Arch = DEFAULT_ARCH,
+    overrides: Overrides = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Every value as it is used, defaults included, without the comments.")
+    ] = False,
+) -> None:
+    """Print a design's file with its comments and sources, `--set` written into it."""
+    from dsasim.config.annotated import annotated_yaml
     from dsasim.config.loader import load_arch
     from dsasim.config.resolved import arch_to_yaml
+    from dsasim.report.files import STDOUT, write_text
 
-    typer.echo(arch_to_yaml(load_arch(arch, overrides or ())), nl=False)
+    changes = overrides or ()
+    text = arch_to_yaml(load_arch(arch, changes)) if resolved else annotated_yaml(arch, changes)
+    write_text(STDOUT, "", text)
 
 
 @arch_app.command("check")
@@ -34,4 +47,4 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
 
     design = load_arch(arch, overrides or ())
     check_memory(design.dram)
-    typer.echo(f"OK: {arch} is the design {design.name}")
+    say(f"OK: {arch} is the design {design.name}")

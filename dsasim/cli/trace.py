@@ -7,8 +7,20 @@ import typer
 from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
 from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
+from dsasim.report.say import say
 
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
+
+
+@trace_app.command("list")
+def trace_list() -> None:
+    """List the shipped traces."""
+    from dsasim.report.listing import print_traces
+    from dsasim.report.style import new_console
+    from dsasim.trace.find import shipped_traces
+    from dsasim.trace.store import open_trace
+
+    print_traces(map(open_trace, shipped_traces().values()), new_console())
 
 
 @trace_app.command("info")
@@ -51,7 +63,7 @@ def trace_import_mask(
     options = {"causal": causal, "pruned_is_true": pruned_is_true}
     import_mask(Path(mask), d_head, Path(out), num_kv_heads=kv_heads, sample=sample, **options)
     chosen = "" if sample is None else f", sample {sample} of the batch"
-    typer.echo(f"wrote {out}{chosen}")
+    say(f"wrote {out}{chosen}")
 
 
 @trace_app.command("synth")
@@ -101,7 +113,7 @@ def trace_synth(
     )
     write_synthetic(Path(out), wanted, with_qkv=qkv)
     made = open_trace(Path(out))
-    typer.echo(f"wrote {out}: {100 * trace_mask_density(made):.1f} % of the allowed positions kept")
+    say(f"wrote {out}: {100 * trace_mask_density(made):.1f} % of the allowed positions kept")
     _warn(kind_note(made.meta))
 
 
@@ -142,7 +154,7 @@ def trace_fit_predictor(
     with LateProgress(f"fitting {opened.meta.name}") as progress:
         fit_trace(source, Path(target), sigmas, rotary_base=base, rank=rank, seed=seed, progress=progress)
     columns = "no position columns" if base is None else f"position columns of rotary base {base:g}"
-    typer.echo(f"wrote {target}: sigma {', '.join(map(str, sorted(set(sigmas))))}, {columns}")
+    say(f"wrote {target}: sigma {', '.join(map(str, sorted(set(sigmas))))}, {columns}")
     _warn("the predictors were fitted on the trace they predict (fitted_on: self): expect less on unseen input")
     if base is None and any(layer.causal for layer in opened):
         _warn("a model that rotates Q and K (Llama, Qwen, Mistral, ...) needs --rotary-base: its input has no position")
@@ -163,11 +175,11 @@ def trace_compare(
     plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="Draw a cell for each head.")] = None,
 ) -> None:
     """Measure how the masks of each head overlap between two inputs; a trace of masks alone brings its own."""
-    from dsasim.report.files import STDOUT, check_writable, write_json, write_text
+    from dsasim.report.files import DRAWING, STDOUT, check_writable, write_json, write_text
 
-    for path, flag in ((json, "--json"), (plot, "--plot")):
+    for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
-            check_writable(path, flag)
+            check_writable(path, flag, endings)
     from dsasim.config.loader import load_arch
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
@@ -195,16 +207,22 @@ def trace_compare(
 
 
 def _check_out(out: str) -> None:
+    from pathlib import Path
+
+    from dsasim.inputs.printable import unprintable
     from dsasim.report.files import STDOUT, check_writable
+    from dsasim.trace.find import SUFFIX
 
     if out == STDOUT:
         raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    if found := unprintable(Path(out).stem):
+        raise ConfigError(f"--out {out}: a trace is called by its file, and no name may hold '{found}'")
+    check_writable(out, "--out", (SUFFIX,))
 
 
 def _warn(note: str | None) -> None:
     if note:
-        typer.echo(f"dsasim: warning: {note}", err=True)
+        say(f"dsasim: warning: {note}", err=True)
 
 
 @trace_app.command("extract")
@@ -230,13 +248,10 @@ def trace_extract(
     """Run a PyTorch model and store its attention as a trace (needs the extra `torch`)."""
     from pathlib import Path
 
-    from dsasim.report.files import STDOUT, check_writable
     from dsasim.trace.capture import needs_torch
     from dsasim.trace.capture.selection import Selection, parse_numbers
 
-    if out == STDOUT:
-        raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    _check_out(out)
     selection = Selection(
         layers=None if layers is None else parse_numbers(layers, "--layers"),
         heads=None if heads is None else parse_numbers(heads, "--heads"),
@@ -248,4 +263,4 @@ def trace_extract(
     from dsasim.trace.capture.extract import extract
 
     for line in extract(source, Path(out), selection, tokens, None if text is None else Path(text), dtype):
-        typer.echo(line, err=not line.startswith("wrote"))
+        say(line, err=not line.startswith("wrote"))

@@ -26,7 +26,7 @@ def check_document(document: Document) -> ArchConfig:
     else:
         if not problems:
             return arch
-    raise ConfigError("\n".join(map(str, sorted(problems))))
+    raise ConfigError(*map(str, sorted(problems)))
 
 
 def value_problem(path: KeyPath, value: Any) -> str:

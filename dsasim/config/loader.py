@@ -1,15 +1,22 @@
 """From a name or a YAML file to a checked, frozen design."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from dsasim.config.check import check_document
+from dsasim.config.mapping import mapping_document
 from dsasim.config.overrides import apply_overrides
 from dsasim.config.schema import ArchConfig
-from dsasim.config.strict_yaml import parse_document
+from dsasim.config.strict_yaml import Document, parse_document
 from dsasim.errors import ConfigError
+from dsasim.inputs.path_text import path_text
+from dsasim.inputs.printable import printable
+from dsasim.inputs.source import Source
 
 MAX_FILE_BYTES = 1 << 20
 """A design has about a hundred lines; a megabyte is not one."""
@@ -19,23 +26,53 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class ShippedArch:
-    """A design that comes with dsasim: its name, its file, and the first comment line of that file."""
+    """A design that comes with dsasim: its name, its file, and the first paragraph of the comment on top of it."""
 
     name: str
     path: Path
     summary: str
 
 
-def load_arch(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ArchConfig:
-    """Return the design of a file (anything with a path separator or a suffix) or of a shipped name.
+Design = str | PathLike[str] | Mapping[str, Any] | ArchConfig
+"""What a design may be given as: a shipped name, a file, a mapping with the keys of a file, or one that is loaded."""
 
-    `overrides` are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem
-    found, one a line, as `file:line: section.key: what is wrong and what is allowed`.
+
+def load_arch(design: Design, overrides: Sequence[str] = ()) -> ArchConfig:
+    """Return the design of a shipped name, of a file (a path, or text with a separator or a suffix), or of a mapping.
+
+    A mapping has the keys and values of a YAML file: `yaml.safe_load` of one, or `arch` in a result's JSON. `overrides`
+    are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem found, one a
+    line, as `file:line: section.key: what is wrong and what is allowed`; of a mapping the place is `<dict>`.
     """
-    path, label = locate_arch(name_or_path)
-    document = parse_document(read_yaml(path, label), label)
+    if isinstance(overrides, str):
+        raise ConfigError(f'overrides are a list of texts, ["{overrides}"], not one text')
+    document = _document(design)
     apply_overrides(document, overrides)
     return check_document(document)
+
+
+def _document(design: Design) -> Document:
+    if isinstance(design, ArchConfig):
+        return mapping_document(design.model_dump(), f"<{design.name}>")
+    if isinstance(design, Mapping):
+        return mapping_document(design, f"<{type(design).__name__}>")
+    path, label = locate_arch(design)
+    return read_document(path, label)
+
+
+def read_document(path: Path, label: str, what: str = "a design", *, places: str | None = None) -> Document:
+    """Parse the YAML file at `path`, which should be `what` and which messages call `label`.
+
+    `places` is what the document's own problems call it, if that is another name. ConfigError if it cannot be read.
+    """
+    return parse_document(read_yaml(path, label, what), places or printable(label), what)
+
+
+def read_yaml(path: Path, label: str, what: str = "a design") -> str:
+    """Return the text of a file that should be `what`; ConfigError if it cannot be read or is something else."""
+    source = Source(path, what, MAX_FILE_BYTES, ConfigError, name=label)
+    _refuse_other_files(source)
+    return source.text()
 
 
 def list_archs() -> tuple[ShippedArch, ...]:
@@ -44,13 +81,16 @@ def list_archs() -> tuple[ShippedArch, ...]:
     return tuple(ShippedArch(path.stem, path, _summary(path)) for path in files)
 
 
-def locate_arch(name_or_path: str | Path) -> tuple[Path, str]:
+def locate_arch(name_or_path: str | PathLike[str]) -> tuple[Path, str]:
     """Return the file and what to call it in messages: the path as given, or the file's name for a shipped design.
 
-    Raises ConfigError for a name that no shipped design has.
+    Raises ConfigError for a name that no shipped design has, and for what is neither a name nor a path.
     """
-    given = str(name_or_path)
-    if isinstance(name_or_path, Path) or "/" in given or "\\" in given or Path(given).suffix:
+    given = path_text(name_or_path)
+    if given is None:
+        kind = type(name_or_path).__name__
+        raise ConfigError(f"a design is a name, a path, a mapping or an ArchConfig, and not of type {kind}")
+    if isinstance(name_or_path, PathLike) or "/" in given or "\\" in given or Path(given).suffix:
         return Path(given), given
     shipped = {arch.name: arch.path for arch in list_archs()}
     if given in shipped:
@@ -59,7 +99,7 @@ def locate_arch(name_or_path: str | Path) -> tuple[Path, str]:
 
 
 def _unknown_name(name: str, shipped: list[str]) -> str:
-    if (_shipped_folder("traces") / f"{name}.safetensors").is_file():
+    if name in {path.stem for path in _shipped_folder("traces").glob("*.safetensors")}:
         return f"{name!r} is a trace, not a design; a design comes first: dsasim run DESIGN {name}"
     close = difflib.get_close_matches(name, shipped, 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
@@ -75,36 +115,18 @@ def _shipped_folder(kind: str) -> Path:
     raise ConfigError(f"this installation of dsasim has no {kind} folder; install it again")
 
 
-def read_yaml(path: Path, label: str, what: str = "a design") -> str:
-    """Return the text of a file that should be `what`; ConfigError if it cannot be read or is something else."""
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise ConfigError(f"{label}: is a pipe or a device, not {what}")  # opening one may wait for ever
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except IsADirectoryError:
-        raise ConfigError(f"{label}: is a folder, not {what}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    _refuse_other_files(data, label)
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{label}: more than {MAX_FILE_BYTES} bytes: not {what}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{label}:{line}: not UTF-8 text") from None
-
-
-def _refuse_other_files(data: bytes, label: str) -> None:
-    """Name the two files that are most often given in a design's place, by how they begin."""
-    if data[8:10] == b'{"' and int.from_bytes(data[:8], "little") < 1 << 32:
-        raise ConfigError(f"{label}: is a trace, not a design; a design comes first: dsasim run DESIGN {label}")
-    if data.startswith(b"\x93NUMPY"):
-        raise ConfigError(f"{label}: is a NumPy array, not a design; dsasim trace import-mask makes a trace of a mask")
+def _refuse_other_files(source: Source) -> None:
+    """Name the two files that are most often given in a document's place, by how they begin."""
+    head = source.head(10)
+    if head[8:] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32:
+        hint = f"; a design comes first: dsasim run DESIGN {source.label}" if source.what == "a design" else ""
+        source.refuse(f"is a trace, not {source.what}{hint}")
+    if head.startswith(b"\x93NUMPY"):
+        source.refuse(f"is a NumPy array, not {source.what}; dsasim trace import-mask makes a trace of a mask")
 
 
 def _summary(path: Path) -> str:
+    """The comment at the head of a file up to its first empty line, as one line."""
     with path.open(encoding="utf-8") as file:
-        line = file.readline().strip()
-    return line.lstrip("# ") if line.startswith("#") else ""
+        lines = takewhile(lambda line: line.startswith("# "), file)
+        return " ".join(line.removeprefix("# ").strip() for line in lines)

@@ -105,7 +105,7 @@ def _recorded(record: _Record, phases: Sequence[DenseWork], access_bytes: int) -
 def _untimed(work: LayerWork) -> LayerReport:
     """What is known of a layer before it runs."""
     reports = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
-    return LayerReport(work.layer, 0, work.tile_rows, tuple(reports))
+    return LayerReport(work.layer, 0, work.tile_rows, tuple(reports), allowed=work.heads[0].allowed)
 
 
 def _layer_reports(works: Sequence[LayerReport | DenseWork], ends: Sequence[Sequence[int]]) -> Iterator[LayerReport]:

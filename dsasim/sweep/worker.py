@@ -46,7 +46,7 @@ class Job:
 def run_job(job: Job) -> dict[str, Any]:
     """Return the result as JSON-ready values, without its sources; raises what `simulate` raises."""
     result = simulate(
-        job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines
+        job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines, changes=()
     ).to_json()
     del result["cost_sources"], result["dram_sources"]  # a third of a row, and the same for all of them
     return result
@@ -61,8 +61,11 @@ def _trace(path: Path) -> AttentionTrace:
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and a closed terminal to the parent, and end with it, however it ends, or by its SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

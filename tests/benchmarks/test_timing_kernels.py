@@ -22,6 +22,7 @@ from dsasim.kernels.array import walk_parts
 from dsasim.kernels.parts import tile_bounds
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
+from dsasim.model.dma import DmaEngine, DmaJob
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import load_presets
@@ -178,6 +179,24 @@ def test_dram(benchmark: Any, pattern: str) -> None:
             )
 
     timed(benchmark, work, requests=requests)
+
+
+@pytest.mark.parametrize("runs", [1, 16])
+def test_transfers(benchmark: Any, runs: int) -> None:
+    """What surrounds a DRAM transfer, with its memory cycles: at most 40 us each, of four engines that share it."""
+    arch = load_arch("dsa-decoupled")
+
+    def work() -> None:
+        env = Environment()
+        dram = Dram(env, arch, num_streams=4)
+        for stream in range(4):
+            moved = [Transfer.strided(stream == 3, (stream << 24) + 1024 * at, 64, runs, 4096) for at in range(500)]
+            engine = DmaEngine(env, str(stream), stream, dram, arch.dma.open_transfers)
+            env.process(engine.run([DmaJob(transfer) for transfer in moved]))
+        env.run()
+
+    timed(benchmark, work, transfers=2000)
+    assert benchmark.stats.stats.min / 2000 <= 40e-6
 
 
 def test_default_run(benchmark: Any) -> None:

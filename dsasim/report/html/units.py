@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from dsasim.report.figures import BUSY, owned_cycles, unit_share
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure, names_axis
+from dsasim.report.html.label import hover
 from dsasim.report.style import COLOURS, STALL_WORDS
 from dsasim.sim.over_time import OWNERS, OverTime
 
-WORDS: Mapping[str, str] = {"busy": "busy", **STALL_WORDS}
+WORDS: Mapping[str, str] = {BUSY: BUSY, **STALL_WORDS}
 
 
 def shown_units(result: Mapping[str, Any]) -> list[str]:
@@ -21,23 +23,19 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw a bar a unit: busy, then every stall reason, in per cent of the unit's cycles."""
     units = result["units"]
     names = shown_units(result)
-    totals = np.array([units[name].get("instances", 1) * result["cycles"] for name in names])
     data = []
     for owner in COLOURS:
-        books = [
-            units[name]["busy_cycles"] if owner == "busy" else units[name]["stall_cycles"].get(owner, 0)
-            for name in names
-        ]
+        shares = [unit_share(units[name], owner) or 0.0 for name in names]
         data.append(
             {
                 "type": "bar",
                 "orientation": "h",
                 "name": WORDS[owner],
                 "y": names,
-                "x": _rounded(100 * np.array(books) / totals),
-                "customdata": books,
+                "x": _rounded(100 * np.array(shares)),
+                "customdata": [owned_cycles(units[name], owner) for name in names],
                 "marker": {"color": COLOURS[owner]},
-                "hovertemplate": "%{y}<br>" + WORDS[owner] + ": %{x:.1f} % (%{customdata:,} cycles)<extra></extra>",
+                "hovertemplate": hover("%{y}<br>$owner: %{x:.1f} % (%{customdata:,} cycles)", owner=WORDS[owner]),
             }
         )
     return figure(
@@ -61,7 +59,7 @@ def busy_over_time(over_time: OverTime, names: Sequence[str]) -> Figure:
         "zmax": 100,
         "colorscale": SEQUENTIAL,
         "colorbar": colour_bar("busy", "% of cycles"),
-        "hovertemplate": "%{y}, cycle %{x:,.0f}<br>busy %{z:.1f} %<extra></extra>",
+        "hovertemplate": hover("%{y}, cycle %{x:,.0f}<br>busy %{z:.1f} %"),
     }
     return figure(
         [trace],
@@ -85,7 +83,7 @@ def owners_over_time(over_time: OverTime, unit: str) -> Figure:
             "y": _rounded(100 * shares[OWNERS.index(owner)]),
             "line": {"shape": "hv"},
             "fillcolor": COLOURS[owner],
-            "hovertemplate": WORDS[owner] + ": %{y:.1f} %<extra></extra>",
+            "hovertemplate": hover("$owner: %{y:.1f} %", owner=WORDS[owner]),
         }
         for owner in COLOURS
     ]
