@@ -11,7 +11,9 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    WrapSerializer,
 )
 from typing_extensions import TypedDict
 
@@ -64,6 +66,12 @@ def _apart(axes: dict[str, Any]) -> dict[str, Any]:
     return axes
 
 
+def _as_written(layer: LayerReport, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """A layer without the count that only some have (`api`)."""
+    values: dict[str, Any] = write(layer)
+    return {name: value for name, value in values.items() if name != "allowed" or value is not None}
+
+
 def _usable(value: float) -> float:
     if abs(value) > MAX_REAL or 0 < abs(value) < 1 / MAX_REAL:
         raise ValueError(f"{value:.3g} is beyond what a run can have")
@@ -91,7 +99,8 @@ Counters = Annotated[
     dict[str, NonNegativeInt],
     _holding("macs_sddmm", "macs_spmm", "macs_dense", "dram_read_bytes", "dram_write_bytes"),
 ]
-Layers = Annotated[list[LayerReport], Field(min_length=1)]
+Layer = Annotated[LayerReport, WrapSerializer(_as_written)]
+Layers = Annotated[list[Layer], Field(min_length=1)]
 
 
 class Trace(TypedDict):
@@ -170,12 +179,31 @@ class RefusedRow(_Row):
     status: Literal["infeasible", "invalid", "failed"]
 
 
+class _Name(TypedDict):
+    name: str
+
+
+class _Head(TypedDict):
+    head: int
+
+
+class _Layer(TypedDict):
+    layer: int
+    heads: list[_Head]
+
+
 class MeasuredRow(_Row):
-    """A row of a point that ran, as far as a report looks at it."""
+    """A row of a point that ran, as far as a page looks at all of them."""
 
     status: Literal["ok", "infeasible"]
     objectives: dict[str, Figure | None]
-    arch: Design
-    layers: Layers
+    arch: _Name
+    layers: Annotated[list[_Layer], Field(min_length=1)]
     predictor_free: bool
     notes: NotRequired[list[str]]
+
+
+class DesignOfRow(TypedDict):
+    """What it shows besides of a point on the front."""
+
+    arch: Design
