@@ -11,6 +11,7 @@ import pytest
 from surfaces import Shown, printed, ruled, value
 from ten_runs import CASES, Run, expected_quality, run
 
+from dsasim.report.html.inputs import read_input
 from dsasim.report.html.sweep import sweep_page
 from dsasim.report.sweep import print_sweep
 from dsasim.sweep.metrics import METRICS
@@ -24,12 +25,12 @@ def one(request: pytest.FixtureRequest) -> Run:
     return run(request.param)
 
 
-def row_of(one: Run) -> dict[str, Any]:
+def line_of(one: Run) -> bytes:
     """The row of a sweep in which the run is a point, all metrics its objectives that it has."""
     metrics = tuple(metric for metric in METRICS.values() if metric.value(one.document) is not None)
     form = Form("0" * 64, "grid", metrics, ())
     head = {"point": 0, "axes": {"pe_array.lanes": 1}, "schema_version": 1, "sweep_sha256": "0" * 64}
-    return json.loads(form.with_result(head | {"trace": one.document["trace"]}, one.document).text)
+    return form.with_result(head | {"trace": one.document["trace"]}, one.document).text
 
 
 def expected_metrics(one: Run) -> Iterator[tuple[str, float]]:
@@ -47,12 +48,13 @@ def expected_metrics(one: Run) -> Iterator[tuple[str, float]]:
         yield from expected_quality(one.case.layers, one.keep).items()
 
 
-def test_a_sweep_s_row_page_and_table_have_the_run_s_figures(one: Run) -> None:
+def test_a_sweep_s_row_page_and_table_have_the_run_s_figures(one: Run, tmp_path: Path) -> None:
     expected = dict(expected_metrics(one))
-    row = row_of(one)
+    (tmp_path / "results.jsonl").write_bytes(line_of(one))
+    row = json.loads(line_of(one))
     assert row["objectives"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert {name: row[name] for name in one.document} == one.document
-    page = Shown(sweep_page([row]))
+    page = Shown(sweep_page(read_input(str(tmp_path))))
     (front,) = [each for each in page.tables if "point" in each[0]]
     units = {"energy µJ": ("energy_pj", 1e6), "time µs": ("time_ns", 1e3), "energy x time µJ·µs": ("edp", 1e9)}
     units |= {"time cycles": ("cycles", 1), "area mm²": ("area_mm2", 1), "MACs used ratio": ("utilisation_ratio", 1)}
@@ -71,6 +73,6 @@ def swept(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
     meta = SimpleNamespace(name=row["trace"]["name"], kind="real")
     spec = SimpleNamespace(name="s", axes=(), objectives=form.objectives, traces=(SimpleNamespace(meta=meta),))
     space = SimpleNamespace(num_points=1, point=lambda _: SimpleNamespace(axes={}))
-    found = SweepResult(spec, space, {0: form.seen(dict(row))}, 1, 1.0)  # type: ignore[arg-type]
+    found = SweepResult(spec, space, {0: form.line(row).seen}, 1, 1.0)  # type: ignore[arg-type]
     (rows,) = ruled(printed(lambda console: print_sweep(found, Path("out"), console)))
     return rows[0]

@@ -91,7 +91,7 @@ Counters = Annotated[
     dict[str, NonNegativeInt],
     _holding("macs_sddmm", "macs_spmm", "macs_dense", "dram_read_bytes", "dram_write_bytes"),
 ]
-Layers = Annotated[list[LayerReport], Field(min_length=1)]
+Layers = Annotated[list[Annotated[LayerReport, PlainSerializer(LayerReport.to_json)]], Field(min_length=1)]
 
 
 class Trace(TypedDict):
