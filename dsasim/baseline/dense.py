@@ -15,6 +15,7 @@ tile, or over heads where no head has a group for each lane, and K and V are who
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
@@ -33,7 +34,8 @@ SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "
 SOFTMAX_RATES = ("exp_per_cycle", "div_per_cycle")
 """Rates of the softmax unit that must follow the lanes, or it would hold a wider machine back."""
 
-DATAFLOWS = ("token_parallel", "systolic")
+Dataflow = Literal["token_parallel", "systolic"]
+DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
 DENSE_RUNS = 2 * len(DATAFLOWS)
 """Most runs that a baseline takes: every dataflow, with the design's lanes and with those of its area."""
 
@@ -44,7 +46,7 @@ class IsoArea:
 
     lanes: int
     cycles: int
-    dataflow: str
+    dataflow: Dataflow
     speedup_ratio: float
 
 
@@ -55,7 +57,7 @@ class Baseline:
     dense_cycles: int
     dense_attention_cycles: int
     """Those of attention alone: all of them, but in a run with dense products around it."""
-    dense_mapping: str
+    dense_mapping: Dataflow
     speedup_vs_dense: float
     energy_vs_dense_ratio: float
     iso_area: IsoArea | None
@@ -102,7 +104,7 @@ def fastest_dense(
     selection: Mapping[int, Sequence[int]],
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
-) -> tuple[str, MachineResult]:
+) -> tuple[Dataflow, MachineResult]:
     """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
     following = iter(stages)
     split = lane_split(arch, trace, selection)
