@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compile_kernels import compile_all
 
 from dsasim.kernels import jit
 from dsasim.trace.notes import PATTERN_NOTES
@@ -94,6 +95,7 @@ def nobody(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
 def test_every_command_runs(nobody: Callable[..., subprocess.CompletedProcess], tmp_path: Path) -> None:
     """With the kernels that a run before left in this user's temporary folder."""
     assert jit.CACHE is not None
+    compile_all()
     left = tmp_path / "tmp" / f"dsasim-{NOBODY}" / jit.CACHE.name
     shutil.copytree(jit.CACHE, left, dirs_exist_ok=True)
     for path in (left.parent, left, *left.rglob("*")):

@@ -11,9 +11,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     PositiveInt,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    WrapSerializer,
 )
 from typing_extensions import TypedDict
 
@@ -66,12 +64,6 @@ def _apart(axes: dict[str, Any]) -> dict[str, Any]:
     return axes
 
 
-def _as_written(layer: LayerReport, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """A layer without the count that only some have (`api`)."""
-    values: dict[str, Any] = write(layer)
-    return {name: value for name, value in values.items() if name != "allowed" or value is not None}
-
-
 def _usable(value: float) -> float:
     if abs(value) > MAX_REAL or 0 < abs(value) < 1 / MAX_REAL:
         raise ValueError(f"{value:.3g} is beyond what a run can have")
@@ -99,8 +91,7 @@ Counters = Annotated[
     dict[str, NonNegativeInt],
     _holding("macs_sddmm", "macs_spmm", "macs_dense", "dram_read_bytes", "dram_write_bytes"),
 ]
-Layer = Annotated[LayerReport, WrapSerializer(_as_written)]
-Layers = Annotated[list[Layer], Field(min_length=1)]
+Layers = Annotated[list[Annotated[LayerReport, PlainSerializer(LayerReport.to_json)]], Field(min_length=1)]
 
 
 class Trace(TypedDict):
