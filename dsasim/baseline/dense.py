@@ -173,8 +173,8 @@ def iso_area_obstacle(arch: ArchConfig, cost: Cost) -> str:
 
 def _lanes_paid(arch: ArchConfig, cost: Cost) -> int:
     """Whole lanes that the area of the sparse-only parts pays for."""
-    lane_mm2 = (cost.area_mm2["pe_array"] + cost.area_mm2["softmax"]) / arch.pe_array.lanes
-    return int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
+    lane_mm2 = (cost.area_mm2.get("pe_array", 0.0) + cost.area_mm2.get("softmax", 0.0)) / arch.pe_array.lanes
+    return int(sum(cost.area_mm2.get(name, 0.0) for name in SPARSE_ONLY) / lane_mm2) if lane_mm2 else 0
 
 
 def _iso_area(

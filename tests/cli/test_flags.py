@@ -123,8 +123,10 @@ FLAGS: dict[str, list[Flag]] = {
         Flag((*COMPARE[:3], "--layers", "3"), ("--trace", "u.safetensors"), lambda done: title(done).split()[0], "u")
     ],
     "compare --set": [Flag(COMPARE, ("--set", "clock_ghz=0.5"), row("time  "))],
-    "compare --layers": [Flag(COMPARE, ("--layers", "3"), lambda done: "layers 3; 3 heads" in title(done), True)],
-    "compare --heads": [Flag(COMPARE, ("--heads", "1"), lambda done: "layers 0, 3; 2 heads" in title(done), True)],
+    "compare --layers": [
+        Flag(COMPARE, ("--layers", "3"), lambda done: "1 of 2 layers: 3; 3 of 6 heads" in title(done), True)
+    ],
+    "compare --heads": [Flag(COMPARE, ("--heads", "1"), lambda done: "layers 0, 3; 2 of 6 heads" in title(done), True)],
     "compare --json": [Flag(COMPARE, ("--json", "j.json"), says('"runs"', "j.json"), True)],
     "sweep --out": [Flag(SWEEP, ("--out", "there"), says('"point":1', "there/results.jsonl"), True)],
     "sweep --workers": [Flag((*SWEEP, "--workers", "1"), ("--workers", "3"), says("3 started", "workers"), True)],
@@ -154,7 +156,10 @@ FLAGS: dict[str, list[Flag]] = {
     "dram --no-refresh": [Flag(DRAM, ("--no-refresh",), of("commands", "ref"), 0)],
     "dram --json": [Flag(DRAM[:-2], ("--json", "j.json"), says('"latency_histogram"', "j.json"), True)],
     "dram --show": [Flag(DRAM, ("--show", "HBM3"), says("HBM3: "), True)],
-    "arch show --set": [Flag(("arch", "show", "dsa-edge"), ("--set", "pe_array.lanes=16"), says("lanes: 16\n"), True)],
+    "arch show --set": [
+        Flag(("arch", "show", "dsa-edge"), ("--set", "pe_array.lanes=16"), says("lanes: 16  # --set"), True)
+    ],
+    "arch show --resolved": [Flag(("arch", "show", "dsa-edge"), ("--resolved",), says("# "), False)],
     "arch check --set": [
         Flag(
             ("arch", "check", "dsa-edge"),

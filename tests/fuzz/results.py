@@ -32,7 +32,7 @@ def result_readers(folder: Path, command: Command) -> tuple[Reader, ...]:
         Reader("result", "r.json", (result,), _drawn, text=True),
         Reader("rows", "r.jsonl", (rows,), _rows_of_report, text=True),
         Reader("rows of a folder", RESULTS, (rows,), _rows_of_folder, text=True),
-        Reader("store", "mutant.jsonl", (rows,), _resumed, text=True, names=RESULTS),
+        Reader("store", "mutant.jsonl", (rows,), _resumed, text=True, names=RESULTS, repairs=True),
         Reader("GPU profile", "g.json", (_profile(),), _profiled, text=True),
     )
 
