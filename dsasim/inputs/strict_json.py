@@ -35,12 +35,17 @@ def parse_json(text: str) -> Any:
     outside = _outside_texts(text)
     if not _is_shallow(outside):
         _check_depth(text)
-    # a look at each number and each key takes five times as long as all the rest
-    integer, real = (_integer, _real) if _has_long_numbers(outside) else (None, None)
-    plain = text.isascii() and "\\" not in text and text.strip().isprintable()
-    pairs = _object if plain else _printable_object
     try:
-        value = json.loads(text, parse_constant=_constant, parse_int=integer, parse_float=real, object_pairs_hook=pairs)
+        if _has_long_numbers(outside) or not _is_plain(text):
+            value = json.loads(
+                text,
+                parse_constant=_constant,
+                parse_int=_integer,
+                parse_float=_real,
+                object_pairs_hook=_object,
+            )
+        else:
+            value = _plain_value(text, outside.count(":"))
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg.lower()}") from None
     if _SURROGATE.search(text):
@@ -68,6 +73,26 @@ def _is_shallow(outside: str) -> bool:
         if not brackets:
             return True
     return False
+
+
+def _is_plain(text: str) -> bool:
+    """Whether every key can be printed, as nothing in the text cannot be."""
+    return text.isascii() and "\\" not in text and text.strip().isprintable()
+
+
+def _plain_value(text: str, num_pairs: int) -> Any:
+    """The value of a text without long numbers or odd keys, five times as fast as by a look at each of them.
+
+    A key that stands twice is found out by counting: `num_pairs` in the text are more than there are keys.
+    """
+    sizes: list[int] = []
+
+    def count(found: dict[str, Any]) -> dict[str, Any]:
+        sizes.append(len(found))
+        return found
+
+    value = json.loads(text, parse_constant=_constant, object_hook=count)
+    return value if sum(sizes) == num_pairs else json.loads(text, object_pairs_hook=_object)
 
 
 def _check_depth(text: str) -> None:
@@ -109,11 +134,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!a} stands twice")
-    return value
-
-
-def _printable_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = _object(pairs)
     if hidden := next(filter(unprintable, value), None):
         raise ValueError(f"the key {hidden!a} cannot be printed")
     return value
