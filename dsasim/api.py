@@ -15,8 +15,8 @@ from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
+from dsasim.machine.watcher import Watcher
 from dsasim.model.dram_preset import load_presets
-from dsasim.model.probe import NO_PROBE, Probe
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
@@ -93,7 +93,7 @@ def simulate(
     heads: Iterable[int] | None = None,
     progress: Progress | None = None,
     scope: Scope = "attention",
-    probe: Probe = NO_PROBE,
+    watchers: Sequence[Watcher] = (),
     *,
     quality: bool = True,
     baselines: bool = True,
@@ -102,7 +102,7 @@ def simulate(
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
-    what of the model is run beside attention (`sim.dense_phase`); a `probe` is told what every unit does
+    what of the model is run beside attention (`sim.dense_phase`); `watchers` are told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
     tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
@@ -113,7 +113,7 @@ def simulate(
     _check_scope(trace, selection, scope)
     meter = QualityMeter() if quality and not trace.masks_only else None
     stages = _stages(progress, 1 + DENSE_RUNS * baselines)
-    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, probe)
+    machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, watchers)
     cost = estimate_cost(arch, machine)
     return RunResult(
         arch=arch,

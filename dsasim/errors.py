@@ -3,6 +3,7 @@
     DsasimError
     ├── ConfigError      a design (YAML, --set) that cannot be built or does not fit the trace   exit 2
     ├── TraceError       a trace, mask or result file that cannot be read or used                exit 2
+    ├── DesignError      a machine, written as a program, that breaks a rule of the engine       exit 1
     ├── DeadlockError    a machine whose units all wait for each other                           exit 1
     └── InvariantError   a run whose own numbers contradict each other                           exit 1
 
@@ -26,6 +27,10 @@ class TraceError(DsasimError):
     """A trace, mask or result file that cannot be read or used."""
 
     exit_status = 2
+
+
+class DesignError(DsasimError):
+    """A machine program that breaks a rule of the engine: two takers of one buffer, a job of no cycles."""
 
 
 class DeadlockError(DsasimError):

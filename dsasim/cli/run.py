@@ -11,7 +11,7 @@ from dsasim.errors import ConfigError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
-    from dsasim.model.probe import Probe
+    from dsasim.machine.watcher import Watcher
     from dsasim.sim.over_time import OverTime
 
 
@@ -52,11 +52,11 @@ def run(
     if json is not None:
         check_writable(json, "--json")
     window = _checked_window(timeline, timeline_window)
-    over_time = None if report is None else _report_onlooker(report, trace, mask_heads)
+    over_time = None if report is None else _report_watcher(report, trace, mask_heads)
     if report is None and mask_heads is not None:
         raise ConfigError("--mask-heads is a part of --report FILE, which is not given")
-    onlooker = _onlooker(timeline, window, over_time)
-    result = _simulate(arch, trace, overrides or (), layers, heads, scope, onlooker, gpu_profile or ())
+    watching = _watching(timeline, window, over_time)
+    result = _simulate(arch, trace, overrides or (), layers, heads, scope, watching, gpu_profile or ())
     values = result.to_json()
     if report is not None:
         from dsasim.report.html.masks import mask_pictures
@@ -80,7 +80,7 @@ def _simulate(
     layers: str | None,
     heads: str | None,
     scope: Literal["attention", "layer", "model"],
-    onlooker: "AbstractContextManager[Probe]",
+    watching: "AbstractContextManager[Sequence[Watcher]]",
     gpu_profiles: Sequence[str],
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
@@ -97,27 +97,27 @@ def _simulate(
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
 
-    with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, onlooker as probe:
-        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, probe, gpus=gpus)
+    with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, watching as watchers:
+        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, watchers, gpus=gpus)
 
 
 @contextmanager
-def _onlooker(timeline: str | None, window: tuple[int, int] | None, over_time: "OverTime | None") -> "Iterator[Probe]":
-    """What looks on while a run is simulated: a writer of timelines, `over_time` for a report, both, or nobody."""
-    from dsasim.model.probe import NO_PROBE
-
+def _watching(
+    timeline: str | None, window: tuple[int, int] | None, over_time: "OverTime | None"
+) -> "Iterator[Sequence[Watcher]]":
+    """Who looks on while a run is simulated: a writer of timelines, `over_time` for a report, both, or nobody."""
+    others = () if over_time is None else (over_time,)
     if timeline is None:
-        yield over_time or NO_PROBE
+        yield others
         return
     from dsasim.report.files import open_output
-    from dsasim.sim.both import Both
     from dsasim.sim.timeline import Timeline
 
-    with open_output(timeline, "--timeline") as out, Timeline(out, window) as probe:
-        yield probe if over_time is None else Both(probe, over_time)
+    with open_output(timeline, "--timeline") as out, Timeline(out, window) as writer:
+        yield (writer, *others)
 
 
-def _report_onlooker(report: str, trace: str, mask_heads: str | None) -> "OverTime":
+def _report_watcher(report: str, trace: str, mask_heads: str | None) -> "OverTime":
     """What a report needs to have seen; ConfigError if the page could not be written or lacks a head."""
     from dsasim.report.files import STDOUT, check_writable
     from dsasim.report.html.page import check_plotly

@@ -6,6 +6,8 @@ time m * num / den, so the burst meets core cycles floor(first * num / den) to c
 Worked example, 2 memory edges a core cycle: RD at edge 10, nCL = 3, nBL = 4: edges 13 .. 16, core cycles 6 .. 8.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
@@ -13,8 +15,8 @@ from simpy import Environment
 from dsasim.config.schema import ArchConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels.dram_timing import BL, CL, CWL, RD, WR
+from dsasim.machine.watcher import BusUse, Watcher
 from dsasim.model.dram import Dram
-from dsasim.model.probe import Probe
 
 EDGES = 4096
 """Edges simulated at a time: their commands must fit the log."""
@@ -24,11 +26,11 @@ COMMANDS_PER_EDGE = 3
 
 
 class WatchedDram(Dram):
-    """Tells a probe at the end of the run when data moved."""
+    """Tells its watchers at the end of the run when data moved."""
 
-    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, probe: Probe) -> None:
+    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, watchers: Sequence[Watcher]) -> None:
         super().__init__(env, arch, num_streams, 1 + EDGES * COMMANDS_PER_EDGE * arch.dram.channels)
-        self.probe = probe
+        self._watchers = watchers
         self._bursts: list[NDArray[np.int64]] = []
 
     def finish(self, cycles: int) -> None:
@@ -37,7 +39,9 @@ class WatchedDram(Dram):
         num, den = self.core_cycles_per_edge.as_integer_ratio()
         edges = np.concatenate([np.empty((0, 2), np.int64), *self._bursts])
         data = np.stack([edges[:, 0] * num // den, -(-edges[:, 1] * num // den)], axis=1)
-        self.probe.bus(data[np.argsort(data[:, 0], kind="stable")], self.open_intervals, cycles)
+        in_order = data[np.argsort(data[:, 0], kind="stable")]
+        for watcher in self._watchers:
+            watcher.bus(BusUse("dram", self.preset.access_bytes, in_order, self.open_intervals, cycles))
 
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
         kernel.catch_up(self.memory, self.state, first)  # refreshes of an idle memory: any number of commands

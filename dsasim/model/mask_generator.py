@@ -13,11 +13,7 @@ Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment
 
-from dsasim.model.flow import Layer
-from dsasim.model.probe import Name
-from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 
 
@@ -26,19 +22,3 @@ def tile_job(row_cycles: NDArray[np.int64], num_selectors: int) -> Job:
     rows = np.zeros(-(-len(row_cycles) // num_selectors) * num_selectors, np.int64)
     rows[: len(row_cycles)] = row_cycles
     return Job(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())))
-
-
-class MaskGenerator(Unit):
-    """Turns each tile of S~ into a mask in the mask buffer."""
-
-    def __init__(self, env: Environment) -> None:
-        super().__init__(env, "mask_generator")
-
-    def run(self, layer: Layer) -> Process:
-        """Do the layer's tiles in order."""
-        for tile in layer.tiles:
-            assert tile.work.mask_generation is not None
-            yield from self.wait([tile.to_select], layer.slots.mask)
-            yield from self.work(Name("select", tile.work.name), tile.work.mask_generation.cycles)
-            layer.slots.predicted.release()
-            tile.mask.set()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 from dsasim.model.dram_preset import load_presets
 
 ALIGNMENT_BYTES = 4096

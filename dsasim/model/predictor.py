@@ -13,13 +13,8 @@ takes 7 * 64 + 16 + 190 = 654; the job 988.
 
 from math import ceil, log2
 
-from simpy import Environment
-
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.folds import SystolicArray, operand_stretch
-from dsasim.model.flow import Layer
-from dsasim.model.probe import Name
-from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 from dsasim.predictors.base import PredictionWork
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
@@ -84,29 +79,3 @@ def tile_job(arch: ArchConfig, work: PredictionWork, rows: int, span: int) -> Jo
     query = product_job(arch, rows, work.columns, work.rank, work.bits, work.bits)
     scores = product_job(arch, rows, work.rank, span, work.bits, work.bits)
     return Job(query.cycles + scores.cycles, query.conflict + scores.conflict)
-
-
-class PredictorUnit(Unit):
-    """Works through a layer's predictions; each tile of S~ goes to the mask generator."""
-
-    def __init__(self, env: Environment) -> None:
-        super().__init__(env, "predictor")
-
-    def run(self, layer: Layer) -> Process:
-        """Do the layer's jobs in the fixed order of the module's rule."""
-        for job, tile_of_x in zip(layer.work.projections, layer.inputs, strict=True):
-            yield from self.wait([layer.projection, tile_of_x])
-            yield from self.work(Name("XP", tile_of_x.name), job.cycles, job.conflict)
-            layer.slots.inputs.release()
-        for kv_head in layer.kv_heads:
-            key = kv_head.work.key_prediction
-            assert key is not None
-            yield from self.wait([kv_head.weights])
-            yield from self.work(Name("K~", kv_head.work.name), key.cycles, key.conflict)
-            for tile in kv_head.tiles:
-                scores = tile.work.prediction
-                assert scores is not None
-                yield from self.wait([], layer.slots.predicted)
-                yield from self.work(Name("S~", tile.work.name), scores.cycles, scores.conflict)
-                tile.predicted.set()
-            layer.slots.weights.release()

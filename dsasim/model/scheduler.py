@@ -17,12 +17,7 @@ order. Reordered it is 512 * 2 / 4 = 256 bytes for rows that may keep everything
 keep at most 52 keys. A spilled key takes 9 + 9 bits, 3 bytes.
 """
 
-from simpy import Environment
-
 from dsasim.config.schema import SchedulerConfig
-from dsasim.model.flow import Layer
-from dsasim.model.probe import Name
-from dsasim.model.unit import Process, Unit
 
 
 def plan_entry_bytes(num_keys: int, group_rows: int) -> int:
@@ -51,21 +46,3 @@ def mask_row_bytes(config: SchedulerConfig, num_keys: int, most_kept: int) -> in
     rows = config.token_parallelism
     longest = min(num_keys, rows * most_kept)
     return max(mask_bytes, -(-longest * plan_entry_bytes(num_keys, rows) // rows))
-
-
-class Scheduler(Unit):
-    """Plans one tile after the other."""
-
-    def __init__(self, env: Environment) -> None:
-        super().__init__(env, "scheduler")
-
-    def run(self, layer: Layer) -> Process:
-        """Do the layer's tiles in order."""
-        for tile in layer.tiles:
-            assert tile.work.scheduling is not None
-            if tile.work.mask_generation is None:
-                yield from self.wait([], layer.slots.mask)
-            else:
-                yield from self.wait([tile.mask])
-            yield from self.work(Name("plan", tile.work.name), tile.work.scheduling.cycles)
-            tile.plan.set()

@@ -9,12 +9,8 @@ Worked example: depth 32, 16 exponentials and 16 divisions a cycle, rows with 16
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment
 
 from dsasim.config.schema import SoftmaxConfig
-from dsasim.model.flow import Layer
-from dsasim.model.probe import Name
-from dsasim.model.unit import Process, Unit
 from dsasim.model.work import Job
 
 
@@ -23,17 +19,3 @@ def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64]) -> Job:
     exponentials = -(-row_counts // config.exp_per_cycle)
     divisions = -(-row_counts // config.div_per_cycle)
     return Job(max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())))
-
-
-class SoftmaxUnit(Unit):
-    """Normalises one tile after the other."""
-
-    def __init__(self, env: Environment) -> None:
-        super().__init__(env, "softmax")
-
-    def run(self, layer: Layer) -> Process:
-        """Do the layer's tiles in order."""
-        for tile in layer.tiles:
-            yield from self.wait([tile.to_normalise])
-            yield from self.work(Name("softmax", tile.work.name), tile.work.softmax.cycles)
-            tile.probabilities.set()

@@ -10,11 +10,7 @@ Worked example: slots of 1000 bytes and tiles of 1500 and 800 bytes: the first t
 times, 500 bytes each; the second's move nothing.
 """
 
-from collections.abc import Iterable, Iterator
-
-from dsasim.model.dma import DmaJob
-from dsasim.model.dram import Transfer
-from dsasim.model.flow import Tile
+from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
 from dsasim.model.work import Spill
 
@@ -24,22 +20,3 @@ def spill_of(region: Region, slot: int, score_bytes: int, held_bytes: int) -> Sp
     beyond = max(0, score_bytes - held_bytes)
     start = region.base + slot * region.vector_bytes
     return Spill(Transfer.run(True, start, beyond), Transfer.run(False, start, beyond))
-
-
-def predicted_score_jobs(tile: Tile) -> Iterator[DmaJob]:
-    """S~ of a tile out and back; nothing if it is not spilled."""
-    spill = tile.work.predicted_spill
-    if spill is not None:
-        yield DmaJob(spill.write, operand=tile.predicted, arrived=tile.predicted_out)
-        yield DmaJob(spill.read, operand=tile.predicted_out, arrived=tile.to_select)
-
-
-def score_jobs(tiles: Iterable[Tile]) -> Iterator[DmaJob]:
-    """S of each spilled tile out and back, then its probabilities."""
-    for tile in tiles:
-        spill = tile.work.score_spill
-        if spill is not None:
-            yield DmaJob(spill.write, operand=tile.scores, arrived=tile.scores_out)
-            yield DmaJob(spill.read, operand=tile.scores_out, arrived=tile.to_normalise)
-            yield DmaJob(spill.write, operand=tile.probabilities, arrived=tile.probabilities_out)
-            yield DmaJob(spill.read, operand=tile.probabilities_out, arrived=tile.to_multiply)

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from dsasim.model.dram import Transfer
+from dsasim.machine.job import Place
+from dsasim.machine.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Spill:
 class TileWork:
     """One tile of query rows on its way through the machine; `None` where a unit has no part in it."""
 
-    name: str
+    place: Place
     q_read: Transfer
     prediction: Job | None
     mask_generation: Job | None
@@ -101,7 +102,7 @@ class KVHeadWork:
     `k_read` and `v_read` are None where a pool of vectors is fetched part by part.
     """
 
-    name: str
+    place: Place
     bundles: tuple[Bundle, ...]
     k_read: Transfer | None
     v_read: Transfer | None

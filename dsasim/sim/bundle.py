@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dsasim.dataflow.plan import Plan, group_spills, make_plan
 from dsasim.kernels.schedule import schedule_tiles
+from dsasim.machine.job import Place
+from dsasim.machine.transfer import Transfer
 from dsasim.model import mask_generator, predictor, softmax_unit
-from dsasim.model.dram import Transfer
 from dsasim.model.spill import spill_of
 from dsasim.model.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
 from dsasim.predictors.base import KeepMask, Mask, Selection
@@ -150,10 +151,10 @@ def _tiles(
     kept = shape.interleaving.rows([head.keep.row_counts for head in rows])
     work, element = context.predictor.work, arch.pe_array.bits // 8
     predicted_bytes = 0 if work is None else predictor.score_bytes(work)
-    names, per_head = ", ".join(map(str, heads)), shape.tile_rows // shape.interleaving.width
+    per_head = shape.tile_rows // shape.interleaving.width
     return tuple(
         TileWork(
-            name=f"layer {context.layer.number} head {names} tile {first // per_head}",
+            place=Place(context.layer.number, heads=tuple(heads), tile=first // per_head),
             q_read=Transfer.joined([placement.q.transfer(head, first, count) for head in heads]),
             prediction=_prediction(context, len(heads), count, span),
             mask_generation=selecting[at],

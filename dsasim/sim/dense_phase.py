@@ -15,7 +15,7 @@ from typing import Literal
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Room, choose_tiling, dense_room
 from dsasim.dataflow.dense_layer import Phase, Product, after_attention, before_attention
-from dsasim.model.dense_phase import DenseWork, PlacedProduct
+from dsasim.model.dense_work import DenseWork, PlacedProduct
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.model.memory_map import MemoryMap, Region
 from dsasim.sim.counters import dense_counters

@@ -1,17 +1,22 @@
 """Run a design on a trace: `run_machine` is the one way to cycles, for the design and its baselines alike."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from simpy import Environment
 
 from dsasim.config.schema import PREDICTED, ArchConfig
-from dsasim.model.accelerator import Accelerator
-from dsasim.model.dense_phase import DenseWork
-from dsasim.model.probe import NO_PROBE, Probe
+from dsasim.designs.dense_products import dense_stage
+from dsasim.designs.dsa import DRAM, STREAMS, AttentionLayer, unit_specs
+from dsasim.machine.stage import Stage
+from dsasim.machine.system import System
+from dsasim.machine.watcher import Watcher
+from dsasim.model.dense_work import DenseWork
+from dsasim.model.dram import Dram
+from dsasim.model.dram_watched import WatchedDram
 from dsasim.model.work import LayerWork
-from dsasim.sim import books
+from dsasim.sim import unit_reports
 from dsasim.sim.context import Observer
 from dsasim.sim.dense_phase import Scope, counters_of, phases_after, phases_before
 from dsasim.sim.invariants import LayerDemand, check, demand_of, dense_demand
@@ -31,6 +36,8 @@ class _Record:
     """Layers as reported, but for the cycles, which are known at the end; phases of dense products."""
     demands: list[LayerDemand] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    ends: list[list[int]] = field(default_factory=list)
+    """Of each work: when the last output of each query head reached DRAM; or of a phase, its end."""
 
 
 def run_machine(
@@ -40,23 +47,25 @@ def run_machine(
     observe: Observer | None = None,
     progress: Progress | None = None,
     scope: Scope = "attention",
-    probe: Probe = NO_PROBE,
+    watchers: Sequence[Watcher] = (),
 ) -> MachineResult:
     """Simulate the heads `selection` (layer number -> query heads) of a trace, layer after layer.
 
-    A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen. A `probe` is told
-    what every unit does (`sim.timeline` writes it down).
+    A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen. `watchers` are
+    told what every unit does (`sim.timeline` writes it down).
     Raises ConfigError if the design cannot hold the trace, DeadlockError if its units wait for each other for ever, and
     InvariantError if the finished run contradicts itself.
     """
-    machine = Accelerator(Environment(), arch, probe)
+    env = Environment()
+    dram = WatchedDram(env, arch, len(STREAMS), watchers) if watchers else Dram(env, arch, len(STREAMS))
+    system = System(env, unit_specs(arch), {DRAM: dram}, watchers)
     record = _Record()
-    access_bytes = machine.dram.preset.access_bytes
-    cycles = machine.run(_works(arch, trace, selection, record, access_bytes, observe, progress, scope))
-    machine.dram.finish(cycles)
-    counters = dict(record.counters) | books.dram_counters(machine.dram)
-    units = books.unit_reports(arch, machine, cycles, counters)
-    layers = tuple(_layer_reports(record.works, machine.ends))
+    works = _works(arch, trace, selection, record, dram.preset.access_bytes, observe, progress, scope)
+    cycles = system.run(_stages(system, works, record.ends))
+    dram.finish(cycles)
+    counters = dict(record.counters) | unit_reports.dram_counters(dram)
+    units = unit_reports.unit_reports(arch, system, dram, cycles, counters)
+    layers = tuple(_layer_reports(record.works, record.ends))
     return MachineResult(
         cycles=cycles,
         units=units,
@@ -64,8 +73,20 @@ def run_machine(
         layers=layers,
         invariants=check(arch, cycles, units, counters, layers, record.demands),
         predictor_free=arch.predictor.method not in (*PREDICTED, "dense"),
-        dram_channels=books.dram_channels(machine.dram),
+        dram_channels=unit_reports.dram_channels(dram),
     )
+
+
+def _stages(system: System, works: Iterable[LayerWork | DenseWork], ends: list[list[int]]) -> Iterator[Stage]:
+    """Each work compiled when the machine is ready for it; notes when its heads ended."""
+    for work in works:
+        if isinstance(work, DenseWork):
+            yield dense_stage(system, work)
+            ends.append([int(system.env.now)])
+        else:
+            layer = AttentionLayer(system, work)
+            yield layer.stage()
+            ends.append(list(layer.head_ends()))
 
 
 def _works(

@@ -6,20 +6,16 @@ whenever the last one is full: memory is the same for a run of any length, and n
 Each unit's stretches sum to its books, busy and every stall reason (`sim.result`), which tests check.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment
 
-from dsasim.config.schema import ArchConfig
-from dsasim.model.dram import Dram, Transfer
-from dsasim.model.dram_watched import WatchedDram
-from dsasim.model.operands import Slots
-from dsasim.model.probe import Name
-from dsasim.model.waits import Wait
+from dsasim.machine.job import Job
+from dsasim.machine.spec import UnitSpec
+from dsasim.machine.waits import Wait
+from dsasim.machine.watcher import BusUse
 from dsasim.sim.memory_row import BUSY, memory_row, union
 from dsasim.sim.result import STALL_REASONS
 
@@ -27,14 +23,11 @@ OWNERS = (BUSY, *STALL_REASONS)
 MAX_BINS = 256
 """Stretches a run is cut into at most; at least half as many, but in runs of fewer cycles."""
 
-DENSE_PRODUCT = "block "
-"""How the names of transfers around attention begin (`model.dense_phase`)."""
-
 Int64 = NDArray[np.int64]
 
 
 class OverTime:
-    """A probe that keeps cycles by unit, owner and stretch of time, and DRAM bytes by layer and head."""
+    """A watcher that keeps cycles by unit, owner and stretch of time, and DRAM bytes by layer and head."""
 
     def __init__(self) -> None:
         self.bin_cycles = 1
@@ -44,11 +37,12 @@ class OverTime:
         """Of these, what one query head alone asked for: (layer, head) -> bytes of Q, output, fetched vectors."""
         self._cycles: defaultdict[str, Int64] = defaultdict(_empty)
         self._instances: defaultdict[str, set[str]] = defaultdict(set)
+        self._unit_of: dict[str, str] = {}
         self._total = 0
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Units that were told of, lanes together as `pe_array`."""
+        """Units that were told of, lanes together as their unit."""
         return tuple(self._cycles)
 
     @property
@@ -67,7 +61,11 @@ class OverTime:
         found: NDArray[np.float64] = self.cycles(unit) / lengths
         return found
 
-    def job(self, unit: str, _name: Name, start: int, busy: int, conflict: int, imbalance: int) -> None:
+    def begin(self, specs: Sequence[UnitSpec]) -> None:
+        """Lanes belong to their unit."""
+        self._unit_of = {lane: spec.name for spec in specs for lane in spec.lanes}
+
+    def job(self, unit: str, _job: Job, start: int, busy: int, conflict: int, imbalance: int) -> None:
         """Work first, then what was lost, as in a timeline."""
         worked = start + busy
         self._add(unit, BUSY, start, worked)
@@ -79,31 +77,26 @@ class OverTime:
         for wait in waits:
             self._add(unit, *wait)
 
-    def transfer(self, _engine: str, _place: int, name: str, _start: int, _end: int, moved: Transfer) -> None:
+    def transfer(self, _engine: str, _place: int, job: Job, _start: int, _end: int) -> None:
         """Bytes go to the layer and, where a query head alone wants them, to the head."""
-        layer = re.search(r"\blayer (\d+)", name)
-        if layer is None or name.startswith(DENSE_PRODUCT):
+        layer, heads = job.place.layer, job.place.heads
+        if layer is None or job.place.phase is not None or job.transfer is None:
             return
-        self.layer_bytes[int(layer[1])] += moved.num_bytes
-        if head := re.search(r"(?<!kv )\bhead (\d+)(?!\d*,)", name):
-            self.head_bytes[int(layer[1]), int(head[1])] += moved.num_bytes
+        self.layer_bytes[layer] += job.transfer.num_bytes
+        if heads is not None and len(heads) == 1:
+            self.head_bytes[layer, heads[0]] += job.transfer.num_bytes
 
-    def bus(self, data: Int64, open_transfers: Sequence[tuple[int, int]], total_cycles: int) -> None:
+    def taken(self, buffer: str, at: int, amount: int) -> None:
+        """Not kept."""
+
+    def bus(self, use: BusUse) -> None:
         """The memory's row."""
-        for owner, first, end in memory_row(union(data.tolist()), union(open_transfers), total_cycles):
-            self._add("dram", owner, first, end)
-
-    def slots(self, env: Environment, name: str, count: int) -> Slots:
-        """Plain slots."""
-        return Slots(env, name, count)
-
-    def dram(self, env: Environment, arch: ArchConfig, num_streams: int) -> Dram:
-        """A memory whose buses are watched."""
-        return WatchedDram(env, arch, num_streams, self)
+        for owner, first, end in memory_row(union(use.data.tolist()), union(use.open_transfers), use.total_cycles):
+            self._add(use.memory, owner, first, end)
 
     def _add(self, unit: str, owner: str, start: int, end: int) -> None:
         """Give cycles start .. end - 1 of a unit or lane to an owner."""
-        row = "pe_array" if unit.startswith("lane_") else unit
+        row = self._unit_of.get(unit, unit)
         self._instances[row].add(unit)
         if end <= start:
             return

@@ -9,7 +9,7 @@ from dsasim.dataflow import systolic, token_parallel
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts, fetches, plan_parts
 from dsasim.dataflow.work import ArrayWork
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
 from dsasim.model.work import ArrayJob, Fetch, Part
 from dsasim.sim.context import Context

@@ -18,17 +18,11 @@ from types import TracebackType
 from typing import IO, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from simpy import Environment
 
-from dsasim.config.schema import MAX_LANES, ArchConfig
-from dsasim.model.accelerator import STREAMS
-from dsasim.model.dram import Dram, Transfer
-from dsasim.model.dram_watched import WatchedDram
-from dsasim.model.operands import Slots
-from dsasim.model.probe import Name
-from dsasim.model.slots_watched import WatchedSlots
-from dsasim.model.waits import Wait
+from dsasim.machine.job import Job
+from dsasim.machine.spec import UnitSpec
+from dsasim.machine.waits import Wait
+from dsasim.machine.watcher import BusUse
 from dsasim.sim.memory_row import BUSY, memory_row, union
 
 Window: TypeAlias = tuple[int, int]
@@ -46,16 +40,6 @@ STALLS = {
 """Colours of stalls: those of the old viewer's palette nearest to `report.style`. Perfetto colours events by name, so
 there too a reason has one."""
 
-ROWS = (
-    *("predictor", "mask_generator", "scheduler", "lane_", "softmax"),
-    *(f"dma_{stream}" for stream in STREAMS),
-    "dram",
-)
-"""Rows from the top, by how their names begin."""
-
-ROOM = 10 * MAX_LANES
-"""Rows whose names begin alike have numbers less than this apart."""
-
 BIN = 256
 """Cycles over which the memory's bandwidth is averaged."""
 
@@ -67,7 +51,7 @@ EVENTS_AT_A_TIME = 4096
 
 
 class Timeline:
-    """A probe that writes what it is told to `out`, some thousand events at a time; leaving its context ends the file.
+    """A watcher that writes to `out`, some thousand events at a time; leaving its context ends the file.
 
     `window`: what happens outside these cycles is left out, what crosses their edge is cut there.
     """
@@ -77,9 +61,9 @@ class Timeline:
         self._out = out
         self._begin, self._end = first, last + 1
         self._rows: dict[str, int] = {}
+        self._named: set[str] = set()
         self._levels: dict[str, tuple[int, int]] = {}
         self._shown: dict[str, str] = {}
-        self._access_bytes = 0
         self._events = [
             _group(number, name) for number, name in ((UNITS, "units"), (BUFFERS, "buffers"), (MEMORY, "memory"))
         ]
@@ -97,10 +81,17 @@ class Timeline:
             self._out.write(",\n".join(self._events).encode())
             self._out.write(b"\n]}\n")
 
-    def job(self, unit: str, name: Name, start: int, busy: int, conflict: int, imbalance: int) -> None:
+    def begin(self, specs: Sequence[UnitSpec]) -> None:
+        """Rows in the order of the units, lanes and places of transfers below theirs; Perfetto sorts by number."""
+        for spec in specs:
+            places = [f"{spec.name} transfer {place}" for place in range(spec.open_transfers if spec.memory else 0)]
+            for name in (*(spec.lanes or (spec.name,)), *places):
+                self._rows[name] = len(self._rows) + 1
+
+    def job(self, unit: str, job: Job, start: int, busy: int, conflict: int, imbalance: int) -> None:
         """Work first, then what was lost."""
         row, worked = self._row(unit), start + busy
-        self._slice(row, f"{name.does} {name.to}".rstrip(), start, worked, '"cat":"busy"')
+        self._slice(row, job.does if job.transfer else job.name, start, worked, '"cat":"busy"')
         self._stall(row, "bank_conflict", worked, worked + conflict)
         self._stall(row, "imbalance", worked + conflict, worked + conflict + imbalance)
 
@@ -110,54 +101,42 @@ class Timeline:
         for wait in waits:
             self._stall(row, *wait)
 
-    def transfer(self, engine: str, place: int, name: str, start: int, end: int, moved: Transfer) -> None:
+    def transfer(self, engine: str, place: int, job: Job, start: int, end: int) -> None:
         """An event on the row of the transfer's place."""
-        self._slice(
-            self._row(f"{engine} transfer {place}"),
-            name,
-            start,
-            end,
-            f'"cat":"transfer","args":{{"bytes":{moved.num_bytes}}}',
-        )
+        assert job.transfer is not None
+        more = f'"cat":"transfer","args":{{"bytes":{job.transfer.num_bytes}}}'
+        self._slice(self._row(f"{engine} transfer {place}"), job.name, start, end, more)
 
-    def bus(self, data: NDArray[np.int64], open_transfers: Sequence[tuple[int, int]], total_cycles: int) -> None:
+    def bus(self, use: BusUse) -> None:
         """The memory's row and its bandwidth."""
-        row = self._row("dram")
-        for owner, first, end in memory_row(union(data.tolist()), union(open_transfers), total_cycles):
+        row = self._row(use.memory)
+        for owner, first, end in memory_row(union(use.data.tolist()), union(use.open_transfers), use.total_cycles):
             if owner == BUSY:
                 self._slice(row, "data", first, end, '"cat":"busy"')
             else:
                 self._stall(row, owner, first, end)
-        bursts = np.bincount(data[:, 0] // BIN, minlength=-(-total_cycles // BIN) + 1)
+        bursts = np.bincount(use.data[:, 0] // BIN, minlength=-(-use.total_cycles // BIN) + 1)
         for count, bins in groupby(enumerate(bursts.tolist()), key=lambda numbered: numbered[1]):
             at = [number for number, _ in bins]
-            level = f'"bytes per cycle":{count * self._access_bytes / BIN:.6g}'
+            level = f'"bytes per cycle":{count * use.access_bytes / BIN:.6g}'
             self._count(MEMORY, "bandwidth", level, at[0] * BIN, (at[-1] + 1) * BIN)
 
-    def slots(self, env: Environment, name: str, count: int) -> Slots:
-        """Slots whose taking and freeing is written down."""
-        return WatchedSlots(env, name.removeprefix("the "), count, self._taken)
-
-    def dram(self, env: Environment, arch: ArchConfig, num_streams: int) -> Dram:
-        """A memory whose buses are watched."""
-        memory = WatchedDram(env, arch, num_streams, self)
-        self._access_bytes = memory.preset.access_bytes
-        return memory
-
-    def _taken(self, buffer: str, at: int, slots: int) -> None:
-        """A buffer has this many slots taken from `at` on; of several numbers in a cycle the last counts."""
-        since, before = self._levels.get(buffer, (at, slots))
-        if slots != before:
-            self._count(BUFFERS, buffer, f'"slots":{before}', since, at)
+    def taken(self, buffer: str, at: int, amount: int) -> None:
+        """A counter of the buffer."""
+        name = buffer.removeprefix("the ")
+        since, before = self._levels.get(name, (at, amount))
+        if amount != before:
+            self._count(BUFFERS, name, f'"slots":{before}', since, at)
             since = at
-        self._levels[buffer] = since, slots
+        self._levels[name] = since, amount
 
     def _row(self, name: str) -> int:
-        """The number of a row, made when it is first wanted."""
-        if name not in self._rows:
-            self._rows[name] = row = _place(name)
+        """The number of a row, which is named when it is first wanted."""
+        row = self._rows.setdefault(name, len(self._rows) + 1)
+        if name not in self._named:
+            self._named.add(name)
             self._events.append(_metadata("thread_name", UNITS, row, f'"name":{quoted(name)}'))
-        return self._rows[name]
+        return row
 
     def _stall(self, row: int, reason: str, start: int, end: int) -> None:
         if end > start:
@@ -192,10 +171,3 @@ def _group(number: int, name: str) -> str:
 
 def _metadata(kind: str, group: int, row: int, fact: str) -> str:
     return f'{{"ph":"M","pid":{group},"tid":{row},"name":"{kind}","args":{{{fact}}}}}'
-
-
-def _place(row: str) -> int:
-    """Where a row stands, which is its number: Perfetto sorts by it. Lanes ascend; an engine's transfers follow it."""
-    kind = next(at for at, beginning in enumerate(ROWS) if row.startswith(beginning))
-    number = row.rsplit("_" if row.startswith("lane_") else " ", 1)[-1]
-    return (kind + 1) * ROOM + (int(number) + 1 if number.isdigit() else 0)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import TraceError
+from dsasim.machine.job import Place
+from dsasim.machine.transfer import Transfer
 from dsasim.model import predictor
-from dsasim.model.dram import Transfer
 from dsasim.model.work import Job, KVHeadWork, LayerWork
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import PredictionWork
@@ -97,7 +98,7 @@ def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tupl
     for name, read in (("k", whole_k), ("v", whole_v)):
         context.counters[f"{name}_buffer_write_bytes"] += read.num_bytes if read else 0
     return KVHeadWork(
-        name=f"layer {layer.number} kv head {', '.join(map(str, numbers))}",
+        place=Place(layer.number, kv_heads=numbers),
         bundles=tuple(bundle_work(context, numbers, bundle) for bundle in bundles),
         k_read=whole_k,
         v_read=whole_v,

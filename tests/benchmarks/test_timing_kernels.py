@@ -22,7 +22,8 @@ from dsasim.kernels.array import walk_parts
 from dsasim.kernels.parts import tile_bounds
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
-from dsasim.model.dram import Dram, Transfer
+from dsasim.machine.transfer import Transfer
+from dsasim.model.dram import Dram
 from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import load_presets
 from dsasim.model.dram_replay import replay_trace

@@ -13,7 +13,8 @@ from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_timing as timing
-from dsasim.model.dram import Dram, Transfer
+from dsasim.machine.transfer import Transfer
+from dsasim.model.dram import Dram
 
 GOLDEN = Path(__file__).parent / "dram"
 TRACES = sorted(path.stem for path in (GOLDEN / "commands").glob("*.csv"))

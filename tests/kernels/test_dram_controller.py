@@ -17,7 +17,8 @@ from twin_dram import SlowDram
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
-from dsasim.model.dram import Dram, Transfer
+from dsasim.machine.transfer import Transfer
+from dsasim.model.dram import Dram
 from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import DramPreset, load_presets
 

@@ -9,7 +9,7 @@ from simpy import Environment, Event
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.model.dram import Dram, Transfer
+from dsasim.machine.transfer import Transfer
+from dsasim.model.dram import Dram
 from dsasim.model.dram_preset import load_presets
 from dsasim.model.memory_map import MemoryMap
 

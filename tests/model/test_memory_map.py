@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import MemoryMap, Region
 
 

@@ -2,7 +2,7 @@
 
 from simpy import Environment
 
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 from dsasim.model.flow import Tile
 from dsasim.model.memory_map import Region
 from dsasim.model.operands import Ready

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
-from dsasim.model.dram import Transfer
+from dsasim.machine.transfer import Transfer
 from dsasim.model.probe import Name
 from dsasim.sim.both import Both
 from dsasim.sim.over_time import MAX_BINS, OWNERS, OverTime

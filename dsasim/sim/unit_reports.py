@@ -1,4 +1,4 @@
-"""From the units' books to reports: one a unit, and sums over lanes and DMA engines."""
+"""From the units' statistics to reports: one a unit, and sums over lanes and DMA engines."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,40 +7,40 @@ from dataclasses import replace
 from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
-from dsasim.model.accelerator import Accelerator
+from dsasim.machine.dma import DmaEngine
+from dsasim.machine.statistics import Statistics
+from dsasim.machine.system import System
 from dsasim.model.dram import Dram
 from dsasim.model.predictor import array_shape
-from dsasim.model.unit import Unit
 from dsasim.sim.result import STALL_REASONS, UnitReport
 
 
 def unit_reports(
-    arch: ArchConfig, machine: Accelerator, cycles: int, counters: Mapping[str, int]
+    arch: ArchConfig, system: System, dram: Dram, cycles: int, counters: Mapping[str, int]
 ) -> dict[str, UnitReport]:
-    """Every unit's books; what its MACs were used for is in `counters`."""
+    """Every unit's statistics, lanes before their sum; what its MACs were used for is in `counters`."""
     macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters["macs_dense"]
-    lanes, engines = machine.pe_array.lanes, list(machine.dma.values())
-    reports = {
-        unit.name: _report([unit], cycles) for unit in (machine.predictor, machine.mask_generator, machine.scheduler)
-    }
+    reports: dict[str, UnitReport] = {}
+    for unit in system.units.values():
+        if unit.lanes:
+            reports |= {lane.name: _report([lane], cycles) for lane in unit.statistics}
+        reports[unit.name] = _report(unit.statistics, cycles)
+    engines = [unit.statistics[0] for unit in system.units.values() if isinstance(unit, DmaEngine)]
     if arch.predictor.method in PREDICTED and arch.predictor.bits is not None:
         rows, columns = array_shape(arch, arch.predictor.bits)
         useful = counters["macs_predictor"] + counters["adds_predictor"]
         share = useful / (rows * columns * cycles)
         reports["predictor"] = replace(reports["predictor"], utilisation_ratio=share)
-    reports |= {lane.name: _report([lane], cycles) for lane in lanes}
-    reports["pe_array"] = _report(lanes, cycles, utilisation_ratio=macs / (arch.macs * cycles))
-    reports["softmax"] = _report([machine.softmax], cycles)
-    reports |= {engine.name: _report([engine], cycles) for engine in engines}
+    reports["pe_array"] = replace(reports["pe_array"], utilisation_ratio=macs / (arch.macs * cycles))
     reports["dma"] = _report(engines, cycles)
-    reports["dram"] = _dram_report(machine.dram, cycles)
+    reports["dram"] = _dram_report(dram, cycles)
     return reports
 
 
-def _report(units: Sequence[Unit], cycles: int, utilisation_ratio: float | None = None) -> UnitReport:
+def _report(units: Sequence[Statistics], cycles: int) -> UnitReport:
     busy = sum(unit.busy_cycles for unit in units)
     stalls = sum((unit.stall_cycles for unit in units), Counter())
-    share = busy / (len(units) * cycles) if utilisation_ratio is None else utilisation_ratio
+    share = busy / (len(units) * cycles)
     return UnitReport(busy, {reason: stalls[reason] for reason in STALL_REASONS}, share, len(units))
 
 

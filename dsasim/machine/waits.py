@@ -3,20 +3,20 @@
 Each idle cycle belongs to the first of these that holds:
 
     drained       no job is left for the unit in this run
-    dependency    the next job belongs to a layer that has not begun
-    output_full   the next job's output has no room
+    dependency    the next job belongs to a stage that has not begun
+    output_full   the next job's output has no space
     dram          a missing operand is being transferred
-    dependency    the job whose turn comes before has not ended, or the hardware is being switched (`model.turns`)
+    dependency    the job whose turn comes before has not ended, or the hardware is being switched (`machine.arbiter`)
     operand       a missing operand has not been made yet
 
-Worked example: the unit is free at 10, its layer began at 0, its output slot frees at 12, its operand's transfer opened
+Worked example: the unit is free at 10, its stage began at 0, its output slot frees at 12, its operand's transfer opened
 at 11 and ended at 20. Then cycles 10, 11 are output_full and 12 .. 19 are dram.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dsasim.model.operands import Ready
+from dsasim.machine.token import Token
 
 
 class Wait(NamedTuple):
@@ -28,11 +28,13 @@ class Wait(NamedTuple):
 
 
 def classify(
-    idle_since: int, layer_began: int, room_at: int, turn_at: int, operands: Sequence[Ready], start: int
+    idle_since: int, stage_began: int, space_at: int, turn_at: int, operands: Sequence[Token], start: int
 ) -> list[Wait]:
     """Give each cycle of the wait [idle_since, start) its owner, in order; see the module's rule and example."""
-    begun = min(max(idle_since, layer_began), start)
-    roomy = min(max(begun, room_at), start)
+    if idle_since == start:
+        return []
+    begun = min(max(idle_since, stage_began), start)
+    roomy = min(max(begun, space_at), start)
     waits = [Wait("dependency", idle_since, begun), Wait("output_full", begun, roomy)]
     reached = roomy
     for opened, arrived in sorted((o.opened, o.at) for o in operands if o.opened is not None and o.at is not None):

@@ -1,0 +1,1 @@
+"""Machines: what units a design has, and how it compiles a layer into their jobs; the engine runs these."""
