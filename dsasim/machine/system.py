@@ -1,7 +1,7 @@
 """Units, buffers and memories in one environment: the only place where they are put together and run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from simpy import Environment
 
@@ -61,9 +61,12 @@ class System:
         for stage in stages:
             for unit in self.units.values():
                 unit.stage_began = int(self.env.now)
-            dispatcher = Dispatcher(stage, self.specs, self._arbiters)
-            work = [self.env.process(self.units[name].run(dispatcher.queue(name))) for name in stage.units]
-            yield self.env.all_of(work)
+            yield self.env.all_of([self.env.process(process) for process in self._processes(stage)])
+
+    def _processes(self, stage: Stage) -> Iterator[Process]:
+        """What each unit does in a stage, in any order."""
+        dispatcher = Dispatcher(stage, self.specs, self._arbiters)
+        return (self.units[name].run(dispatcher.queue(name)) for name in stage.units)
 
 
 def _units(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dsasim.model.probe import Name
-from dsasim.model.waits import Wait
+from dsasim.machine.job import Job, Place
+from dsasim.machine.waits import Wait
 from dsasim.report.files import open_output
 from dsasim.sim.timeline import Timeline
 
@@ -20,9 +20,9 @@ def test_a_million_events(tmp_path: Path) -> None:
     with open_output(str(path), "--timeline") as out, Timeline(out) as timeline:
         for at in range(EVENTS // 4):
             start = 1000 * at
-            name = Name("SDDMM", f"layer {at >> 12} head {at >> 6 & 63} tile {at & 63}")
+            job = Job("pe_array", "SDDMM", Place(at >> 12, heads=(at >> 6 & 63,), tile=at & 63), 900)
             timeline.idle("lane_0", [Wait("operand", start, start + 7), Wait("dram", start + 7, start + 100)])
-            timeline.job("lane_0", name, start + 100, 700 + at % 13, 200 - at % 13, 0)
+            timeline.job("lane_0", job, start + 100, 700 + at % 13, 200 - at % 13, 0)
     seconds = time.process_time() - begun
     print(f"\n{EVENTS:,} events in {seconds:.2f} s of CPU, {path.stat().st_size / 1e6:.1f} MB")
     assert seconds <= 5

@@ -6,7 +6,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError
-from dsasim.model import pe_array
+from dsasim.model.work import SlotCounts
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
 
@@ -22,16 +22,16 @@ def test_every_waiting_unit_is_named_and_no_other(
     Tile 0 has passed the softmax. The scheduler has filled both mask slots, DMA both Q slots (that of tile 0 is free
     again). K and V are there, so their engines wait for nothing.
     """
-    monkeypatch.setattr(pe_array, "array_order", lambda tiles, _: [("S", tile) for tile in range(tiles)])
+    monkeypatch.setattr(SlotCounts, "overlapped", property(lambda _: 4))
     arch = tiny("buffers.score.double_buffered=false", "buffers.score.num_slots=1")
     with pytest.raises(DeadlockError) as caught:
         run(arch, masked([[1, 0, 0, 0]] * 8))
     start, waits = str(caught.value).split(": ", 1)
     assert start.startswith("no unit can proceed at cycle ")
     assert dict(wait.split(" waits for ", 1) for wait in waits.split("; ")) == {
-        "scheduler": "room in the mask buffer",
-        "pe_array": "room in the score buffer",
+        "scheduler": "space in the mask buffer",
+        "pe_array": "space in the score buffer",
         "softmax": "scores of layer 0 head 0 tile 1",
-        "dma_q": "room in the q buffer",
+        "dma_q": "space in the q buffer",
         "dma_output": "output of layer 0 head 0 tile 0",
     }

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from dsasim.api import simulate
 from dsasim.baseline.dense import dense_arch, fastest_dense, lane_split
 from dsasim.config.schema import ArchConfig
-from dsasim.model.accelerator import Accelerator
+from dsasim.machine.system import System
 from dsasim.sim.result import STALL_REASONS, MachineResult
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
@@ -78,26 +78,26 @@ def designs(draw: st.DrawFn) -> tuple[str, ...]:
 
 def with_processes_in_order(patch: pytest.MonkeyPatch, seed: int) -> None:
     """Create the units' processes in another order."""
-    ordered = Accelerator._processes
+    ordered = System._processes
 
-    def shuffled(machine: Accelerator, layer: Any) -> Iterator[Any]:
-        processes = list(ordered(machine, layer))
+    def shuffled(system: System, stage: Any) -> Iterator[Any]:
+        processes = list(ordered(system, stage))
         random.Random(seed).shuffle(processes)
         return iter(processes)
 
-    patch.setattr(Accelerator, "_processes", shuffled)
+    patch.setattr(System, "_processes", shuffled)
 
 
 def with_other_events(patch: pytest.MonkeyPatch, times: list[int]) -> None:
     """Put events that concern nobody on the calendar."""
-    plain = Accelerator.run
+    plain = System.run
 
-    def crowded(machine: Accelerator, layers: Any) -> int:
+    def crowded(system: System, stages: Any) -> int:
         for time in times:
-            machine.env.timeout(time)
-        return plain(machine, layers)
+            system.env.timeout(time)
+        return plain(system, stages)
 
-    patch.setattr(Accelerator, "run", crowded)
+    patch.setattr(System, "run", crowded)
 
 
 @RANDOM

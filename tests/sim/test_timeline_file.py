@@ -31,7 +31,7 @@ class Drawn:
     def __init__(self, arch: Any, trace: Any, selection: Any, scope: Any = "attention", window: Any = None) -> None:
         out = io.BytesIO()
         with Timeline(out, window) as timeline:
-            self.result = run_machine(arch, trace, selection, scope=scope, probe=timeline)
+            self.result = run_machine(arch, trace, selection, scope=scope, watchers=[timeline])
         self.bytes = out.getvalue()
         events = json.loads(self.bytes)["traceEvents"]
         rows = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dsasim.errors import ConfigError
-from dsasim.model.accelerator import Accelerator
+from dsasim.machine.system import System
 from dsasim.model.dram_preset import load_presets
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
@@ -81,21 +81,21 @@ def _disturbance(rng: Random | None, cycles: int) -> Iterator[None]:
     if rng is None:
         yield
         return
-    ordered, plain = Accelerator._processes, Accelerator.run
+    ordered, plain = System._processes, System.run
 
-    def shuffled(machine: Accelerator, layer: Any) -> Iterator[Any]:
-        processes = list(ordered(machine, layer))
+    def shuffled(system: System, stage: Any) -> Iterator[Any]:
+        processes = list(ordered(system, stage))
         rng.shuffle(processes)
         return iter(processes)
 
-    def crowded(machine: Accelerator, works: Any) -> int:
+    def crowded(system: System, stages: Any) -> int:
         for _ in range(10):
-            machine.env.timeout(rng.randint(0, cycles))
-        return plain(machine, works)
+            system.env.timeout(rng.randint(0, cycles))
+        return plain(system, stages)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Accelerator, "_processes", shuffled)
-        patch.setattr(Accelerator, "run", crowded)
+        patch.setattr(System, "_processes", shuffled)
+        patch.setattr(System, "run", crowded)
         yield
 
 

@@ -24,7 +24,7 @@ class Seen:
 def seen() -> Seen:
     """Three heads of two layers of SmolLM2."""
     over_time = OverTime()
-    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13, 24], [0, 1, 5], probe=over_time)
+    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13, 24], [0, 1, 5], watchers=[over_time])
     return Seen(json.loads(json.dumps(result.to_json())), over_time)
 
 

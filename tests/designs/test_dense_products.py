@@ -19,11 +19,13 @@ from simpy import Environment
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Tiling, dense_room
 from dsasim.dataflow.dense_layer import Product
-from dsasim.model.accelerator import Accelerator
-from dsasim.model.dense_phase import DenseWork, PlacedProduct
+from dsasim.designs.dense_products import dense_stage
+from dsasim.designs.dsa import STREAMS, unit_specs
+from dsasim.machine.system import System
+from dsasim.model.dense_work import DenseWork, PlacedProduct
+from dsasim.model.dram import Dram
 from dsasim.model.memory_map import MemoryMap
-from dsasim.model.unit import Unit
-from dsasim.sim.books import dram_counters
+from dsasim.sim.unit_reports import dram_counters
 
 SMALL = (
     "clock_ghz=1.6",
@@ -39,27 +41,33 @@ SMALL = (
 MakeArch = Callable[..., ArchConfig]
 
 
-def run(arch: ArchConfig, tiling: Tiling, slots: tuple[int, int, int] = (2, 2, 2)) -> tuple[int, Accelerator]:
+def run(arch: ArchConfig, tiling: Tiling, slots: tuple[int, int, int] = (2, 2, 2)) -> tuple[int, System, Dram]:
     memory, product = MemoryMap(arch), Product("x", 2, 4, 8)
     placed = PlacedProduct(
         product, tiling, memory.place(1, 2, 8), memory.place(1, 1, 4096), memory.place(1, 2, 16), element_bytes=2
     )
-    machine = Accelerator(Environment(), arch)
-    return machine.run([DenseWork(0, "x", dense_room(arch), (placed,), 1, slots)]), machine
+    env = Environment()
+    dram = Dram(env, arch, len(STREAMS))
+    system = System(env, unit_specs(arch), {"dram": dram})
+    work = DenseWork(0, "x", dense_room(arch), (placed,), 1, slots)
+    return system.run([dense_stage(system, work)]), system, dram
 
 
-def books(unit: Unit) -> dict[str, int]:
-    return {"busy": unit.busy_cycles} | {reason: cycles for reason, cycles in unit.stall_cycles.items() if cycles}
+def spent(system: System, unit: str) -> dict[str, int]:
+    """Cycles of a unit, or of its first lane, by owner."""
+    statistics = system.units[unit].statistics[0]
+    stalls = {reason: cycles for reason, cycles in statistics.stall_cycles.items() if cycles}
+    return {"busy": statistics.busy_cycles} | stalls
 
 
 def test_two_jobs_share_their_activations(make_arch: MakeArch) -> None:
-    cycles, machine = run(make_arch(*SMALL), Tiling(2, 4, 4, weights_stay=False))
+    cycles, system, _ = run(make_arch(*SMALL), Tiling(2, 4, 4, weights_stay=False))
     assert cycles == 118
-    assert books(machine.pe_array.lanes[0]) == {"busy": 20, "dram": 57, "drained": 41}
-    assert books(machine.dma["q"]) == {"busy": 49, "drained": 69}
-    assert books(machine.dma["k"]) == {"busy": 65, "drained": 53}
-    assert books(machine.dma["output"]) == {"busy": 51, "operand": 67}
-    assert books(machine.predictor) == {"busy": 0, "drained": 118}
+    assert spent(system, "pe_array") == {"busy": 20, "dram": 57, "drained": 41}
+    assert spent(system, "dma_q") == {"busy": 49, "drained": 69}
+    assert spent(system, "dma_k") == {"busy": 65, "drained": 53}
+    assert spent(system, "dma_output") == {"busy": 51, "operand": 67}
+    assert spent(system, "predictor") == {"busy": 0, "drained": 118}
 
 
 def test_with_one_slot_weights_come_when_the_block_before_is_used_up(make_arch: MakeArch) -> None:
@@ -68,14 +76,14 @@ def test_with_one_slot_weights_come_when_the_block_before_is_used_up(make_arch: 
     The first write ends at 110 as before and frees the only output slot, too late for the second job: 110-120. Its
     write is posted at 120: WR 121, ends 141.
     """
-    cycles, machine = run(make_arch(*SMALL), Tiling(2, 4, 4, weights_stay=False), (1, 1, 1))
+    cycles, system, _ = run(make_arch(*SMALL), Tiling(2, 4, 4, weights_stay=False), (1, 1, 1))
     assert cycles == 141
-    assert books(machine.pe_array.lanes[0]) == {"busy": 20, "dram": 57, "output_full": 43, "drained": 21}
+    assert spent(system, "pe_array") == {"busy": 20, "dram": 57, "output_full": 43, "drained": 21}
 
 
 def test_sums_wait_for_the_last_inner_block(make_arch: MakeArch) -> None:
     """All columns at once, the inner dimension in two: 2 jobs of 2 folds of max(2, R) = 2 and 6, one result block."""
-    _, machine = run(make_arch(*SMALL), Tiling(2, 2, 8, weights_stay=True))
-    assert machine.pe_array.lanes[0].busy_cycles == 2 * (2 * 2 + 6)
-    counts = dram_counters(machine.dram)
+    _, system, dram = run(make_arch(*SMALL), Tiling(2, 2, 8, weights_stay=True))
+    assert spent(system, "pe_array")["busy"] == 2 * (2 * 2 + 6)
+    counts = dram_counters(dram)
     assert (counts["dram_read_bursts"], counts["dram_write_bursts"]) == (4, 1)  # two blocks of each operand, one result
