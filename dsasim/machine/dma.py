@@ -47,6 +47,7 @@ class DmaEngine(Unit):
             self._start(job)
         while self._open:
             yield from self._oldest_ended()
+        yield from self._lag_passed()
 
     def _oldest_ended(self) -> Process:
         oldest = self._open.popleft()

@@ -32,6 +32,7 @@ class System:
             watcher.begin(specs)
         self.units = _units(env, specs, memories, watchers)
         self._watchers = watchers
+        self._ended_at = 0
         self._arbiters = _arbiters(specs)
 
     def buffer(self, name: str, size: int) -> Buffer:
@@ -52,16 +53,16 @@ class System:
                 if unit.waiting_for != NOTHING
             )
             raise DeadlockError(f"no unit can proceed at cycle {self.env.now}: {waits}")
-        total = int(self.env.now)
         for unit in self.units.values():
-            unit.finish(total)
-        return total
+            unit.finish(self._ended_at)
+        return self._ended_at
 
     def _run_all(self, stages: Iterable[Stage]) -> Process:
         for stage in stages:
             for unit in self.units.values():
                 unit.stage_began = int(self.env.now)
             yield self.env.all_of([self.env.process(process) for process in self._processes(stage)])
+            self._ended_at = int(self.env.now)
 
     def _processes(self, stage: Stage) -> Iterator[Process]:
         """What each unit does in a stage, in any order."""

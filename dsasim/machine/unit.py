@@ -33,9 +33,10 @@ class Unit:
         self.idle_since = 0
         self.stage_began = 0
         self.waiting_for = NOTHING
+        self._last_output_at = 0
 
     def run(self, queue: Queue) -> Process:
-        """Do the jobs of a stage."""
+        """Do the jobs of a stage; return when all have ended and their outputs are there."""
         for job, turn in queue:
             space_at = yield from self._acquire(job)
             turn_at = 0 if turn is None else (yield from self._take_turn(turn))
@@ -44,6 +45,7 @@ class Unit:
                 yield from self._switch(turn.switch_cycles)
             yield self.env.timeout(job.cycles)
             self._end(job, turn)
+        yield from self._lag_passed()
 
     def finish(self, total_cycles: int) -> None:
         """The run is over: the rest of it was idle because nothing was left to do."""
@@ -106,6 +108,13 @@ class Unit:
         later = self.env.timeout(lag)
         assert later.callbacks is not None
         later.callbacks.append(lambda _: token.set(int(self.env.now)))
+        self._last_output_at = max(self._last_output_at, int(self.env.now) + lag)
+
+    def _lag_passed(self) -> Process:
+        """A stage has not ended before its last output is there."""
+        left = self._last_output_at - int(self.env.now)
+        if left > 0:
+            yield self.env.timeout(left)
 
     def _idle(self, waits: Sequence[Wait]) -> None:
         """Every lane is idle for the same reasons."""
