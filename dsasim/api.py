@@ -18,7 +18,7 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
-from dsasim.sim.dense_phase import Scope
+from dsasim.designs.dsa.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace, TraceMeta

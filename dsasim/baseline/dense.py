@@ -22,7 +22,7 @@ from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
-from dsasim.sim.dense_phase import Scope
+from dsasim.designs.dsa.dense_phase import Scope
 from dsasim.sim.engine import Progress, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, replace
 from simpy import Environment
 
 from dsasim.config.schema import PREDICTED, ArchConfig
-from dsasim.designs.dense_products import dense_stage
-from dsasim.designs.dsa import DRAM, STREAMS, AttentionLayer, unit_specs
+from dsasim.designs.dsa.dense_products import dense_stage
+from dsasim.designs.dsa.stream import DRAM, STREAMS, AttentionLayer, unit_specs
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
-from dsasim.model.dense_work import DenseWork
+from dsasim.designs.dsa.dense_work import DenseWork
 from dsasim.model.dram import Dram
 from dsasim.model.dram_watched import WatchedDram
-from dsasim.model.work import LayerWork
+from dsasim.designs.dsa.work import LayerWork
 from dsasim.sim import unit_reports
-from dsasim.sim.context import Observer
-from dsasim.sim.dense_phase import Scope, counters_of, phases_after, phases_before
+from dsasim.designs.dsa.context import Observer
+from dsasim.designs.dsa.dense_phase import Scope, counters_of, phases_after, phases_before
 from dsasim.sim.invariants import LayerDemand, check, demand_of, dense_demand
 from dsasim.sim.result import HeadReport, LayerReport, MachineResult
-from dsasim.sim.workload import build_layer
+from dsasim.designs.dsa.layer import build_layer
 from dsasim.trace.attention import AttentionTrace
 
 Progress = Callable[[int, int], None]

@@ -7,9 +7,9 @@ from fractions import Fraction
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import InvariantError
 from dsasim.machine.transfer import Transfer
-from dsasim.model.dense_work import DenseWork
+from dsasim.designs.dsa.dense_work import DenseWork
 from dsasim.model.dram_preset import core_cycles_per_edge, load_presets, peak_bytes_per_cycle
-from dsasim.model.work import LayerWork, TileWork
+from dsasim.designs.dsa.work import LayerWork, TileWork
 from dsasim.sim.result import LayerReport, UnitReport
 from dsasim.trace.attention import LayerTrace
 

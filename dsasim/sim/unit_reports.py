@@ -11,7 +11,7 @@ from dsasim.machine.dma import DmaEngine
 from dsasim.machine.statistics import Statistics
 from dsasim.machine.system import System
 from dsasim.model.dram import Dram
-from dsasim.model.predictor import array_shape
+from dsasim.designs.dsa.predictor import array_shape
 from dsasim.sim.result import STALL_REASONS, UnitReport
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from dsasim.config.keys import all_keys
 from dsasim.cost.model import estimate_cost
 from dsasim.errors import ConfigError
-from dsasim.sim.counters import COUNTERS
+from dsasim.designs.dsa.events import COUNTERS
 
 Sense = Literal["min", "max"]
 Result = Mapping[str, Any]

@@ -16,7 +16,7 @@ from dsasim.dataflow.dense_layer import (
 )
 from dsasim.errors import TraceError
 from dsasim.predictors.base import PredictionWork
-from dsasim.sim.counters import key_counters, tile_counters
+from dsasim.designs.dsa.events import key_counters, tile_counters
 
 
 @dataclass(frozen=True)

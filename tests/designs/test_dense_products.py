@@ -19,10 +19,10 @@ from simpy import Environment
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Tiling, dense_room
 from dsasim.dataflow.dense_layer import Product
-from dsasim.designs.dense_products import dense_stage
-from dsasim.designs.dsa import STREAMS, unit_specs
+from dsasim.designs.dsa.dense_products import dense_stage
+from dsasim.designs.dsa.stream import STREAMS, unit_specs
 from dsasim.machine.system import System
-from dsasim.model.dense_work import DenseWork, PlacedProduct
+from dsasim.designs.dsa.dense_work import DenseWork, PlacedProduct
 from dsasim.model.dram import Dram
 from dsasim.model.memory_map import MemoryMap
 from dsasim.sim.unit_reports import dram_counters

@@ -7,13 +7,13 @@ import pytest
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import AttentionLayer, unit_specs
+from dsasim.designs.dsa.stream import AttentionLayer, unit_specs
 from dsasim.machine.arbiter import Arbiter
 from dsasim.machine.job import Job, Place
 from dsasim.machine.system import System
 from dsasim.machine.transfer import Transfer
-from dsasim.model import work as given
-from dsasim.model.work import ArrayJob, Bundle, HeadCounts, KVHeadWork, LayerWork, Part, SlotCounts, Spill, TileWork
+from dsasim.designs.dsa import work as given
+from dsasim.designs.dsa.work import ArrayJob, Bundle, HeadCounts, KVHeadWork, LayerWork, Part, SlotCounts, Spill, TileWork
 
 NOTHING = Transfer.run(False, 0, 0)
 MakeArch = Callable[..., ArchConfig]

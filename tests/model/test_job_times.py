@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.model import mask_generator, predictor, softmax_unit
-from dsasim.model.work import Job
+from dsasim.designs.dsa import mask_generator, predictor, softmax_unit
+from dsasim.designs.dsa.work import Job
 from dsasim.predictors.base import PredictionWork
 
 WORK = PredictionWork(d_model=576, k=144, columns=144, rank=16, bits=4, ternary_adds_per_row=0)

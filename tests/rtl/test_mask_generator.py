@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from hardware.mask_generator import ThresholdMaskGenerator
 
 from dsasim.kernels.select import threshold_rows
-from dsasim.model.mask_generator import tile_job
+from dsasim.designs.dsa.mask_generator import tile_job
 
 Tile = list[list[int]]
 """The scores of each row's allowed keys."""

@@ -8,9 +8,9 @@ import pytest
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.plan import make_plan
 from dsasim.dataflow.work import ArrayWork
-from dsasim.model.scheduler import mask_row_bytes
+from dsasim.designs.dsa.scheduler import mask_row_bytes
 from dsasim.predictors.base import KeepMask, Selection
-from dsasim.sim.counters import Groups, plan_counters, product_bytes, selection_counters, systolic_counters
+from dsasim.designs.dsa.events import Groups, plan_counters, product_bytes, selection_counters, systolic_counters
 
 
 @pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])

@@ -6,7 +6,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import DeadlockError
-from dsasim.model.work import SlotCounts
+from dsasim.designs.dsa.work import SlotCounts
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
 

@@ -8,7 +8,7 @@ import pytest
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.predictors.dsa2021 import Dsa2021
 from dsasim.quality import measure
-from dsasim.sim import bundle
+from dsasim.designs.dsa import head_group
 from dsasim.trace.disk_cache import DiskCache
 from dsasim.trace.memory import OVERHEAD_BYTES, Form, Memory
 

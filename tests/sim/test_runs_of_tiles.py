@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.sim import shape
+from dsasim.designs.dsa import shape
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
 

@@ -6,7 +6,7 @@ import pytest
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.sim.shape import _most_kept
+from dsasim.designs.dsa.shape import _most_kept
 
 TOP_K = ("predictor.method=oracle_topk", "mask_generator.density=0.1")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dsasim.config.schema import ArchConfig
-from dsasim.sim.workload import share_out
+from dsasim.designs.dsa.layer import share_out
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 
 SPLIT = ("pe_array.lane_split=heads", "pe_array.lanes=3", "scheduler.tile_rows=6")

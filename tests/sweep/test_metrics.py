@@ -3,7 +3,7 @@
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
-from dsasim.sim.counters import COUNTERS
+from dsasim.designs.dsa.events import COUNTERS
 from dsasim.sweep.metrics import DRAM_COUNTERS, METRICS, parse_constraint
 
 

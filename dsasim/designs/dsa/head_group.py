@@ -14,14 +14,13 @@ from dsasim.dataflow.plan import Plan, group_spills, make_plan
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
-from dsasim.model import mask_generator, predictor, softmax_unit
-from dsasim.model.spill import spill_of
-from dsasim.model.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
+from dsasim.designs.dsa import events, mask_generator, predictor, softmax_unit
+from dsasim.designs.dsa.spill import spill_of
+from dsasim.designs.dsa.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
 from dsasim.predictors.base import KeepMask, Mask, Selection
-from dsasim.sim import counters
-from dsasim.sim.context import Context
-from dsasim.sim.products import products
-from dsasim.sim.shape import LayerShape
+from dsasim.designs.dsa.context import Context
+from dsasim.designs.dsa.products import products
+from dsasim.designs.dsa.shape import LayerShape
 from dsasim.trace.memory import Form
 
 IN_MEMORY = Form[Plan](Plan._asdict)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import SoftmaxConfig
-from dsasim.model.work import Job
+from dsasim.designs.dsa.work import Job
 
 
 def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64]) -> Job:

@@ -10,15 +10,14 @@ from dsasim.config.schema import ArchConfig
 from dsasim.errors import TraceError
 from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
-from dsasim.model import predictor
-from dsasim.model.work import Job, KVHeadWork, LayerWork
+from dsasim.designs.dsa import events, predictor
+from dsasim.designs.dsa.work import Job, KVHeadWork, LayerWork
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import PredictionWork
-from dsasim.sim import counters
-from dsasim.sim.bundle import bundle_work
-from dsasim.sim.context import Context, Observer, Pools
-from dsasim.sim.placement import place_layer
-from dsasim.sim.shape import layer_shape
+from dsasim.designs.dsa.head_group import bundle_work
+from dsasim.designs.dsa.context import Context, Observer, Pools
+from dsasim.designs.dsa.placement import place_layer
+from dsasim.designs.dsa.shape import layer_shape
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]

@@ -15,7 +15,7 @@ from math import ceil, log2
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.folds import SystolicArray, operand_stretch
-from dsasim.model.work import Job
+from dsasim.designs.dsa.work import Job
 from dsasim.predictors.base import PredictionWork
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 

@@ -14,7 +14,7 @@ Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.model.work import Job
+from dsasim.designs.dsa.work import Job
 
 
 def tile_job(row_cycles: NDArray[np.int64], num_selectors: int) -> Job:

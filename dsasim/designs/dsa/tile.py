@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dsasim.machine.space import Buffer
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.model.work import KVHeadWork, SlotCounts, TileWork
+from dsasim.designs.dsa.work import KVHeadWork, SlotCounts, TileWork
 
 
 @dataclass(frozen=True)

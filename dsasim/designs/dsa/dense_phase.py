@@ -15,10 +15,10 @@ from typing import Literal
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Room, choose_tiling, dense_room
 from dsasim.dataflow.dense_layer import Phase, Product, after_attention, before_attention
-from dsasim.model.dense_work import DenseWork, PlacedProduct
+from dsasim.designs.dsa.dense_work import DenseWork, PlacedProduct
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.sim.counters import dense_counters
+from dsasim.designs.dsa.events import dense_counters
 from dsasim.trace.attention import LayerTrace
 
 Scope = Literal["attention", "layer", "model"]

@@ -11,8 +11,8 @@ from dsasim.dataflow.residency import Parts, fetches, plan_parts
 from dsasim.dataflow.work import ArrayWork
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.model.work import ArrayJob, Fetch, Part
-from dsasim.sim.context import Context
+from dsasim.designs.dsa.work import ArrayJob, Fetch, Part
+from dsasim.designs.dsa.context import Context
 
 SDDMM, SPMM = "k", "v"
 """The products, by what they read."""

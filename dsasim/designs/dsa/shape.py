@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow.interleave import Interleaving
 from dsasim.dataflow.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
-from dsasim.model.predictor import score_bytes as predicted_bytes
-from dsasim.model.predictor import weight_bits
-from dsasim.model.scheduler import mask_row_bytes
-from dsasim.model.work import SlotCounts
+from dsasim.designs.dsa.predictor import score_bytes as predicted_bytes
+from dsasim.designs.dsa.predictor import weight_bits
+from dsasim.designs.dsa.scheduler import mask_row_bytes
+from dsasim.designs.dsa.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
-from dsasim.sim.counters import Groups
+from dsasim.designs.dsa.events import Groups
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import ceil_share
 

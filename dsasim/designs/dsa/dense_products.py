@@ -19,7 +19,7 @@ from dsasim.machine.space import Take
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.model.dense_work import DenseWork
+from dsasim.designs.dsa.dense_work import DenseWork
 
 ARRAY = "pe_array"
 

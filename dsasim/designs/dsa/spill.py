@@ -12,7 +12,7 @@ times, 500 bytes each; the second's move nothing.
 
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.model.work import Spill
+from dsasim.designs.dsa.work import Spill
 
 
 def spill_of(region: Region, slot: int, score_bytes: int, held_bytes: int) -> Spill:

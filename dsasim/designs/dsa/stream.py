@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa_tile import KVHead, Slots, Tile
+from dsasim.designs.dsa.tile import KVHead, Slots, Tile
 from dsasim.machine.job import Job, LaneCycles, Place
 from dsasim.machine.space import After, Releasable, Space, Take
 from dsasim.machine.spec import UnitSpec
@@ -31,7 +31,7 @@ from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
-from dsasim.model.work import LayerWork, Part
+from dsasim.designs.dsa.work import LayerWork, Part
 
 PREDICTOR, MASK_GENERATOR, SCHEDULER = "predictor", "mask_generator", "scheduler"
 ARRAY, SOFTMAX, DRAM = "pe_array", "softmax", "dram"

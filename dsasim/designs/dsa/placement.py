@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.tiling import Tiling
 from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.model.predictor import weight_bits
-from dsasim.model.work import SlotCounts
+from dsasim.designs.dsa.predictor import weight_bits
+from dsasim.designs.dsa.work import SlotCounts
 from dsasim.predictors.base import PredictionWork
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.trace.attention import LayerTrace

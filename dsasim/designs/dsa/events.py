@@ -25,8 +25,8 @@ from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import DenseJob, Room, sum_bytes
 from dsasim.dataflow.plan import Plan, group_spills
 from dsasim.dataflow.work import ArrayWork
-from dsasim.model.predictor import array_shape, score_bytes
-from dsasim.model.scheduler import key_bits, overflow_entry_bytes, plan_entry_bytes
+from dsasim.designs.dsa.predictor import array_shape, score_bytes
+from dsasim.designs.dsa.scheduler import key_bits, overflow_entry_bytes, plan_entry_bytes
 from dsasim.predictors.base import PredictionWork, Selection
 from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
 from dsasim.trace.attention import LayerTrace

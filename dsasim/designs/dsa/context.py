@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.residency import Pool
 from dsasim.predictors.base import LayerPredictor, Mask
-from dsasim.sim.placement import Placement
-from dsasim.sim.shape import LayerShape
+from dsasim.designs.dsa.placement import Placement
+from dsasim.designs.dsa.shape import LayerShape
 from dsasim.trace.attention import LayerTrace
 
 Observer = Callable[[LayerTrace, int, Mask], None]
