@@ -18,9 +18,10 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
-from dsasim.designs.dsa.dense_phase import Scope
-from dsasim.sim.engine import Progress, run_machine
+from dsasim.sim.design import Progress
+from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
+from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
 from dsasim.trace.notes import trace_notes

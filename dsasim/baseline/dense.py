@@ -22,9 +22,10 @@ from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import MAX_LANES, ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
-from dsasim.designs.dsa.dense_phase import Scope
-from dsasim.sim.engine import Progress, run_machine
+from dsasim.sim.design import Progress
+from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
+from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace
 
 SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "buffer_mask")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import ArchConfig
-from dsasim.cost.sourced import FROM_MEMORY, provenance
+from dsasim.silicon.sourced import FROM_MEMORY, provenance
 from dsasim.trace.attention import AttentionTrace
 
 BLOCK_ROWS = 128

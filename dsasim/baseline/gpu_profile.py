@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dsasim.baseline.gpu import LAUNCHES, AttentionShape, occupancy
 from dsasim.baseline.gpu_table import Efficiency, Gpu, load_gpus
-from dsasim.cost.sourced import SourcedNumber
 from dsasim.errors import ConfigError
+from dsasim.silicon.sourced import SourcedNumber
 
 PROFILE_VERSION: Literal[1] = 1
 MEASURED = "A"

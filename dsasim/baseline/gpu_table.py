@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from dsasim.cost.sourced import FROM_MEMORY, SourcedNumber, sourced_number
+from dsasim.silicon.sourced import FROM_MEMORY, SourcedNumber, sourced_number
 
 KERNELS = ("fused", "unfused")
 """FlashAttention-like, one kernel and no scores in memory; and PyTorch's softmax(Q K^T) V of three kernels."""

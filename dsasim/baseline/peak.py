@@ -8,7 +8,7 @@ is all it has. A GPU's peak is its data sheet's for fp16 tensor cores, or what a
 
 from dataclasses import dataclass
 
-from dsasim.config.schema import PREDICTED, ArchConfig
+from dsasim.config.schema import ArchConfig
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 
 
@@ -30,7 +30,7 @@ def peak_of(arch: ArchConfig) -> Peak:
     Worked example: 256 MACs of 16 bits and 64 x 72 of 4 bits at 1 GHz: 256 + 4608 / 16 = 544, so 1.088 TFLOP/s.
     """
     predictor, array = arch.predictor, arch.pe_array
-    own = predictor.method in PREDICTED and array.organisation == "decoupled"
+    own = not predictor.free and array.organisation == "decoupled"
     macs = (predictor.array_rows or 0) * (predictor.array_columns or 0) if own else 0
     bits = predictor.bits if macs else None
     counted = arch.macs + macs * ((bits or 0) / array.bits) ** 2

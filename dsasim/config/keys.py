@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dsasim.config.schema import ArchConfig, Section
+from dsasim.config.schema import ArchConfig, Named, Section
 from dsasim.config.strict_yaml import KeyPath
 
 
@@ -29,9 +29,12 @@ class Key:
         """The section's class, or None for a key that holds a value."""
         return self.holds if isinstance(self.holds, type) and issubclass(self.holds, Section) else None
 
-    @cached_property
+    @property
     def choices(self) -> tuple[Any, ...]:
-        """The values of a key that holds one of a few, else empty."""
+        """The values of a key that holds one of a few, else empty; names of parts that come by `--plugin` included."""
+        named = next((limit for limit in self.limits if isinstance(limit, Named)), None)
+        if named is not None:
+            return named.choices
         return get_args(self.holds) if get_origin(self.holds) is Literal else ()
 
     @property

@@ -7,14 +7,17 @@ from typing import Any
 
 import yaml
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import USUAL_DESIGN, ArchConfig
 from dsasim.config.strict_yaml import scalar_value
 
 
 def arch_to_dict(arch: ArchConfig) -> dict[str, Any]:
-    """Return every key of `arch`, nulls included, as JSON-ready values in the schema's order."""
+    """Return every key of `arch`, nulls included, as JSON-ready values in the schema's order.
+
+    The machine is named unless it is the usual one, `dsa`: files and fingerprints of before it had a name stay true.
+    """
     values: dict[str, Any] = _plain(arch.model_dump())
-    return values
+    return {key: value for key, value in values.items() if (key, value) != ("design", USUAL_DESIGN)}
 
 
 def arch_sha256(arch: ArchConfig) -> str:

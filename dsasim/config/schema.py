@@ -4,10 +4,22 @@ Units are in the names. Defaults are those of the plain machine and stand in the
 says what it is derived from or which choice needs it.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from dsasim import registry
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
 """A number of things that exist: at least one, at most about a million."""
@@ -18,11 +30,11 @@ Bytes = Annotated[int, Field(ge=1, le=1 << 30)]
 Ratio = Annotated[Decimal, Field(gt=0, le=1)]
 """An exact decimal share, 0 < x <= 1 (a float would make ceil(0.1 n) wrong for some n)."""
 
+USUAL_DESIGN = "dsa"
+"""The machine of a file that names none."""
+
 MAX_LANES = 1024
 """Most lanes of an array, given or found for a dense machine of the same area (`baseline.dense`)."""
-
-PREDICTED = ("dsa2021",)
-"""Methods whose prediction runs on the predictor unit and is timed; the others are free of charge."""
 
 REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
 """Fields that every `dram.mapping` but mop4 names."""
@@ -30,8 +42,26 @@ REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
 ADDRESS_FIELDS = (*REQUIRED_ADDRESS_FIELDS, "channel", "rank", "pseudochannel", "stack")
 """What a DRAM address is made of, above the burst offset."""
 
-ORACLE_SELECTION = {"oracle_topk": "top_k", "oracle_threshold": "threshold"}
-"""What each oracle method selects by; a design that says otherwise contradicts itself."""
+
+@dataclass(frozen=True)
+class Named:
+    """A text that names a part of a kind (`dsasim.registry`): those that ship, are installed or come by `--plugin`."""
+
+    kind: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """All names there are."""
+        return registry.names(self.kind)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A text that is one of the choices."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def _known(self, name: str) -> str:
+        if name not in self.choices:
+            raise PydanticCustomError("unknown_name", "not one of {names}", {"names": ", ".join(self.choices)})
+        return name
 
 
 class Section(BaseModel):
@@ -43,7 +73,7 @@ class Section(BaseModel):
 class PredictorConfig(Section):
     """How keep masks are predicted, and the low-precision array that does it."""
 
-    method: Literal["dsa2021", "oracle_topk", "oracle_threshold", "dense", "given"] = Field(
+    method: Annotated[str, Named("methods")] = Field(
         description="where keep masks come from: predicted, the exact scores (oracle), everything kept, or the trace"
     )
     sigma: Ratio | None = Field(None, description="k = ceil(sigma * d_model) columns of the ternary projection")
@@ -52,17 +82,16 @@ class PredictorConfig(Section):
     array_rows: Count | None = Field(None, description="rows of the predictor's own array, for decoupled")
     array_columns: Count | None = Field(None, description="columns of the predictor's own array")
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.method in PREDICTED:
-            _require(self, "sigma", "bits", why=f"method {self.method}")
-        return self
+    @property
+    def free(self) -> bool:
+        """Whether the method has no operations: its masks cost nothing."""
+        return not registry.find("methods", self.method).kinds
 
 
 class MaskGeneratorConfig(Section):
     """How scores become a keep mask."""
 
-    selection: Literal["top_k", "threshold"] = Field(description="a fixed share of each row, or all above a value")
+    selection: Annotated[str, Named("selectors")] = Field(description="a fixed share of each row, or all above a value")
     density: Ratio | None = Field(None, description="kept share of each row's allowed keys, for top_k")
     threshold: float | None = Field(None, description="keep scores above this value, for threshold")
     num_selectors: Count = Field(description="rows selected at a time; row r of a tile goes to r mod num_selectors")
@@ -71,7 +100,9 @@ class MaskGeneratorConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        _require(self, "density" if self.selection == "top_k" else "threshold", why=f"selection {self.selection}")
+        needed = {"top_k": "density", "threshold": "threshold"}.get(self.selection)
+        if needed is not None:
+            require(self, needed, why=f"selection {self.selection}")
         if self.top_k_unit == "bitonic" and self.comparators & (self.comparators - 1):
             raise ValueError(f"comparators {self.comparators} is not a power of two, which top_k_unit bitonic sorts")
         if self.top_k_unit == "bitonic" and self.selection != "top_k":
@@ -109,7 +140,7 @@ class PEArrayConfig(Section):
     switch_cycles: Annotated[int, Field(ge=0, le=4096)] = Field(
         0, description="cycles of a change between prediction and attention, for coupled"
     )
-    dataflow: Literal["token_parallel", "systolic"] = Field(description="systolic: dense products, every position")
+    dataflow: Annotated[str, Named("dataflows")] = Field(description="systolic: dense products, every position")
     stationary: Literal["output", "weight", "input"] = Field(
         "output", description="what stays in the PEs during a fold of a systolic product (weight: K or V)"
     )
@@ -227,7 +258,7 @@ class DramConfig(Section):
 
 
 class CostConfig(Section):
-    """Knobs of the energy and area model; the tables themselves are in dsasim/cost/tables."""
+    """Knobs of the energy and area model; the tables themselves are in dsasim/silicon/tables."""
 
     pe_overhead_ratio: Annotated[float, Field(ge=1, le=100)] = Field(
         description="whole PE over its bare MAC, for energy and area (registers, operand network, control)"
@@ -244,17 +275,20 @@ class CostConfig(Section):
 class ArchConfig(Section):
     """A complete accelerator design."""
 
+    design: Annotated[str, Named("designs")] = Field(
+        USUAL_DESIGN, description="the machine that the file is a design of"
+    )
     name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="what reports call the design")
     clock_ghz: Annotated[Decimal, Field(ge=Decimal("0.01"), le=10, decimal_places=4)] = Field(
         description="clock of everything on chip; the memory has its preset's"
     )
     technology_nm: Literal[65, 45, 32, 28, 22, 16, 14, 10, 7] = Field(description="node of the energy and area model")
-    predictor: PredictorConfig = Field(description="where keep masks come from")
-    mask_generator: MaskGeneratorConfig | None = Field(
+    predictor: SerializeAsAny[PredictorConfig] = Field(description="where keep masks come from")
+    mask_generator: SerializeAsAny[MaskGeneratorConfig] | None = Field(
         None, description="scores to masks, for methods that have scores"
     )
     scheduler: SchedulerConfig = Field(description="tiles, groups, and the order of a group's keys")
-    pe_array: PEArrayConfig = Field(description="the array that computes attention")
+    pe_array: SerializeAsAny[PEArrayConfig] = Field(description="the array that computes attention")
     softmax: SoftmaxConfig = Field(description="the softmax unit")
     buffers: BuffersConfig = Field(description="on-chip buffers")
     dma: DmaConfig = Field(description="limits of each DMA engine")
@@ -289,16 +323,17 @@ class ArchConfig(Section):
             )
         if array.switch_cycles and array.organisation == "decoupled":
             raise ValueError("pe_array.switch_cycles are those of pe_array.organisation coupled")
-        if array.dataflow == "systolic" and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
-            raise ValueError("pe_array.dataflow systolic needs lane_sync lock_step and lane_split groups")
+        dataflow = registry.find("dataflows", array.dataflow)
+        if dataflow.lock_step and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
+            raise ValueError(f"pe_array.dataflow {array.dataflow} needs lane_sync lock_step and lane_split groups")
         rows = array.lanes * self.scheduler.token_parallelism
         if array.lane_split == "heads" and self.scheduler.tile_rows % rows:
             raise ValueError(
                 f"pe_array.lane_split heads needs scheduler.tile_rows {self.scheduler.tile_rows} to be a multiple of"
                 f" lanes x token_parallelism = {rows}"
             )
-        if array.organisation == "decoupled" and self.predictor.method in PREDICTED:
-            _require(
+        if array.organisation == "decoupled" and not self.predictor.free:
+            require(
                 self.predictor,
                 "array_rows",
                 "array_columns",
@@ -309,19 +344,20 @@ class ArchConfig(Section):
 
     @model_validator(mode="after")
     def _parts_present(self) -> Self:
-        method = self.predictor.method
-        if method in (*PREDICTED, *ORACLE_SELECTION):
-            _require(self, "mask_generator", why=f"predictor.method {method}")
-        if self.mask_generator and method in ORACLE_SELECTION:
-            selection, wanted = self.mask_generator.selection, ORACLE_SELECTION[method]
-            if selection != wanted:
-                raise ValueError(f"predictor.method {method} needs mask_generator.selection {wanted}, not {selection}")
-        if method in PREDICTED:
-            _require(self.buffers, "predictor", why=f"predictor.method {method}", prefix="buffers.")
-        if method != "dense":
-            _require(self.buffers, "mask", why=f"predictor.method {method}", prefix="buffers.")
-            if self.pe_array.dataflow == "systolic":
-                raise ValueError(f"pe_array.dataflow systolic computes every position, predictor.method is {method}")
+        name, dataflow = self.predictor.method, self.pe_array.dataflow
+        method = registry.find("methods", name)
+        if method.scored:
+            require(self, "mask_generator", why=f"predictor.method {name}")
+        if self.mask_generator and method.selection not in (None, self.mask_generator.selection):
+            selection, wanted = self.mask_generator.selection, method.selection
+            raise ValueError(f"predictor.method {name} needs mask_generator.selection {wanted}, not {selection}")
+        if method.kinds:
+            require(self.predictor, "bits", why=f"predictor.method {name}", prefix="predictor.")
+            require(self.buffers, "predictor", why=f"predictor.method {name}", prefix="buffers.")
+        if name != "dense":
+            require(self.buffers, "mask", why=f"predictor.method {name}", prefix="buffers.")
+            if registry.find("dataflows", dataflow).dense_only:
+                raise ValueError(f"pe_array.dataflow {dataflow} computes every position, predictor.method is {name}")
         return self
 
     @property
@@ -330,7 +366,8 @@ class ArchConfig(Section):
         return self.pe_array.lanes * self.scheduler.token_parallelism * self.pe_array.macs_per_row
 
 
-def _require(section: Section, *keys: str, why: str, prefix: str = "") -> None:
+def require(section: Section, *keys: str, why: str, prefix: str = "") -> None:
+    """ValueError naming the keys that `why` needs and the section has not."""
     missing = [prefix + key for key in keys if getattr(section, key) is None]
     if missing:
         raise ValueError(f"{why} needs {', '.join(missing)}")

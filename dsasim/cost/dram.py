@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from dsasim.cost.sourced import sourced_number, table
+from dsasim.silicon.sourced import sourced_number, table
 
 
 @dataclass(frozen=True)

@@ -25,22 +25,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from dsasim.config.schema import PREDICTED, ArchConfig, BufferConfig
-from dsasim.cost import units
+from dsasim.config.schema import ArchConfig
 from dsasim.cost.dram import dram_energy
-from dsasim.cost.units import Unit
 from dsasim.errors import InvariantError
+from dsasim.machine.spec import Silicon
 from dsasim.model.dram_preset import load_presets
-
-BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
+from dsasim.sim.engine import design_of
 
 STANDBY = ("standby_mw", "precharged_mw")
-UNPRICED_COUNTERS = frozenset(
+MEMORY_FREE = frozenset(
     (
-        "k_vector_reads",  # in the buffers' bytes
-        "v_vector_reads",
-        "keys_spilled",  # in the mask buffer's bytes
-        "idle_row_slots",  # time, not work
         "dram_read_bytes",  # in the bursts
         "dram_write_bytes",
         "dram_precharges",  # in the activates
@@ -52,7 +46,7 @@ UNPRICED_COUNTERS = frozenset(
         "dram_merged_writes",
     )
 )
-"""Counters that cost nothing by themselves; any other counter without a price is an error."""
+"""Counters of the memory that cost nothing by themselves; units and buffers declare theirs (`machine.spec.Silicon`)."""
 
 
 class CountedRun(Protocol):
@@ -96,31 +90,14 @@ def estimate_cost(arch: ArchConfig, machine: CountedRun | None = None) -> Cost:
     )
 
 
-def _chip(arch: ArchConfig) -> dict[str, Unit]:
-    """Everything on the die, in the order of the data's path."""
-    chip = {
-        "predictor": units.predictor(arch),
-        "mask_generator": units.mask_generator(arch),
-        "scheduler": units.scheduler(arch),
-        "pe_array": units.pe_array(arch),
-        "softmax": units.softmax(arch),
-    }
-    return chip | {f"buffer_{name}": units.buffer(arch, name, _buffer(arch, name)) for name in BUFFERS}
+def _chip(arch: ArchConfig) -> dict[str, Silicon]:
+    """Everything on the die, as the design declares it: units, then buffers."""
+    design = design_of(arch)
+    units = {unit.name: unit.silicon for unit in design.units() if unit.silicon is not None}
+    return units | {f"buffer_{buffer.name}": buffer.silicon for buffer in design.buffers()}
 
 
-def _buffer(arch: ArchConfig, name: str) -> BufferConfig | None:
-    """A buffer of the design, if its method has a use for it: like the units that fill it, it is free otherwise.
-
-    The predictor's is for methods that predict, the mask's for all but dense.
-    """
-    method = arch.predictor.method
-    if (name == "predictor" and method not in PREDICTED) or (name == "mask" and method == "dense"):
-        return None
-    design: BufferConfig | None = getattr(arch.buffers, name)
-    return design
-
-
-def _dram(arch: ArchConfig) -> Unit:
+def _dram(arch: ArchConfig) -> Silicon:
     """The DRAM's events."""
     device = dram_energy(arch.dram.preset)
     energy_pj = {
@@ -129,7 +106,7 @@ def _dram(arch: ArchConfig) -> Unit:
         "dram_write_bursts": device.write_burst_pj,
         "dram_refreshes": device.refresh_pj,
     }
-    return Unit(0.0, 0.0, energy_pj, device.sources)
+    return Silicon(0.0, 0.0, energy_pj, device.sources)
 
 
 def _standby_pj(arch: ArchConfig, open_edges: int, time_ns: float) -> float:
@@ -144,10 +121,10 @@ def _standby_pj(arch: ArchConfig, open_edges: int, time_ns: float) -> float:
     return arch.dram.ranks * (one_rank + (device.standby_mw - device.precharged_mw) * open_ns)
 
 
-def _energy(arch: ArchConfig, chip: dict[str, Unit], dram: Unit, machine: CountedRun) -> dict[str, float]:
+def _energy(arch: ArchConfig, chip: dict[str, Silicon], dram: Silicon, machine: CountedRun) -> dict[str, float]:
     """Energy by component; time = cycles / clock, and 1 mW for 1 ns is 1 pJ (2000 cycles at 2 GHz, 3 mW: 3000 pJ)."""
     counted = chip | {"dram": dram}
-    _check_counters(arch, counted, machine.counters)
+    _check_counters(counted, machine.counters)
     time_ns = machine.cycles / float(arch.clock_ghz)
     energy = {
         name: sum((machine.counters[counter] * pj for counter, pj in unit.energy_pj.items()), 0.0)
@@ -158,19 +135,18 @@ def _energy(arch: ArchConfig, chip: dict[str, Unit], dram: Unit, machine: Counte
     return energy
 
 
-def _check_counters(arch: ArchConfig, counted: dict[str, Unit], counters: Mapping[str, int]) -> None:
-    priced = {counter for unit in counted.values() for counter in unit.energy_pj}
+def _check_counters(counted: dict[str, Silicon], counters: Mapping[str, int]) -> None:
+    priced = {counter for unit in counted.values() for counter in unit.events}
     if missing := sorted(priced - counters.keys()):
         raise InvariantError(f"the run lacks the counters {', '.join(missing)}, which the cost model charges")
-    if unknown := sorted(counters.keys() - priced - UNPRICED_COUNTERS):
+    if unknown := sorted(counters.keys() - priced - MEMORY_FREE):
         raise InvariantError(f"the cost model has no price for the counters {', '.join(unknown)}")
-    for name in BUFFERS:
-        used = any(counters[counter] for counter in counted[f"buffer_{name}"].energy_pj)
-        if used and _buffer(arch, name) is None:
-            raise InvariantError(f"the run counts traffic of buffers.{name}, which the design does not have or use")
+    for name, unit in counted.items():
+        if unit.absent and any(counters[counter] for counter in unit.events):
+            raise InvariantError(f"the run counts events of {name}, which the design does not have or use")
 
 
-def _other_sources(arch: ArchConfig, dram: Unit) -> dict[str, str]:
+def _other_sources(arch: ArchConfig, dram: Silicon) -> dict[str, str]:
     """Sources of what is energy only; leakage's are with each component."""
     channels = f"{arch.dram.channels} channels in standby, with a row open or precharged"
     return {

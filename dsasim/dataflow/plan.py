@@ -44,6 +44,15 @@ class Plan(NamedTuple):
         loads: NDArray[np.int64] = np.diff(self.load_ptr[self.step_ptr])
         return loads
 
+    def served(self) -> NDArray[np.int64]:
+        """Kept positions that the loads before each one serve [loads + 1]: differences are those of any stretch."""
+        return np.concatenate([[0], np.cumsum(np.bitwise_count(self.load_rows), dtype=np.int64)])
+
+    def group_served(self) -> NDArray[np.int64]:
+        """Kept positions of each group [groups]."""
+        positions: NDArray[np.int64] = np.diff(self.served()[self.load_ptr[self.step_ptr]])
+        return positions
+
 
 def make_plan(keep: KeepMask, order: str, token_parallelism: int) -> Plan:
     """Plan a head's kept keys in groups of `token_parallelism` rows; `order` is in_order or reordered."""

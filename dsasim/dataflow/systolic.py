@@ -52,10 +52,10 @@ def score_work(
     `row_spans` [L_q]: keys from 0 that a row may attend to. Q is read again for every column fold of keys but the
     first, where it is not what the PEs hold.
     """
-    shapes = [
-        [(rows, d_head, span) for rows, span in _blocks(arch, spans)] for spans in _jobs(row_spans, tile_rows, parts)
-    ]
-    return _head_work(arch, arch.buffers.k, shapes, d_head, len(row_spans) * d_head)
+    jobs = _jobs(row_spans, tile_rows, parts)
+    shapes = [[(rows, d_head, span) for rows, span in _blocks(arch, spans)] for spans in jobs]
+    once = [len(spans) * d_head if first else 0 for spans, first in zip(jobs, _first_of_tile(jobs, parts), strict=True)]
+    return _head_work(arch, arch.buffers.k, shapes, d_head, once)
 
 
 def output_work(
@@ -67,9 +67,17 @@ def output_work(
     """
     jobs = _jobs(row_spans, tile_rows, parts)
     shapes = [[(rows, span, d_head) for rows, span in _blocks(arch, spans)] for spans in jobs]
-    work = _head_work(arch, arch.buffers.v, shapes, d_head, int(row_spans.sum()))
-    unfinished = (sum(map(len, jobs)) - len(row_spans)) * d_head
-    return work._replace(partial_sums=work.partial_sums + unfinished)
+    work = _head_work(arch, arch.buffers.v, shapes, d_head, [int(spans.sum()) for spans in jobs])
+    later = [0 if first else len(spans) for spans, first in zip(jobs, _first_of_tile(jobs, parts), strict=True)]
+    return work._replace(partial_sums=work.partial_sums + d_head * np.array(later, dtype=np.int64))
+
+
+def _first_of_tile(jobs: list[NDArray[np.int64]], parts: Parts | None) -> list[bool]:
+    """Whether each job is its tile's first."""
+    if parts is None:
+        return [True] * len(jobs)
+    first: list[bool] = (np.diff(parts.tile, prepend=-1) != 0).tolist()
+    return first
 
 
 def _jobs(row_spans: NDArray[np.int64], tile_rows: int, parts: Parts | None) -> list[NDArray[np.int64]]:
@@ -97,20 +105,28 @@ def _blocks(arch: ArchConfig, spans: NDArray[np.int64]) -> list[tuple[int, int]]
 
 
 def _head_work(
-    arch: ArchConfig, buffer: BufferConfig, tiles: list[list[Shape]], d_head: int, least_reads: int
+    arch: ArchConfig,
+    buffer: BufferConfig,
+    tiles: list[list[Shape]],
+    d_head: int,
+    once: list[int],
 ) -> ArrayWork:
-    """Time of each job's products, and what all of them read; `least_reads` elements of Q or P would do."""
+    """Time of each job's products, and what they read; `once`: elements of Q or P that each would read at the least."""
     grid, lanes = pe_grid(arch), arch.pe_array.lanes
     cycles = np.array([max(1, _cycles(arch, buffer, shapes)) for shapes in tiles], dtype=np.int64)
     busy = np.array([max(1, grid.cycles([grid.folds(*shape) for shape in shapes])) for shapes in tiles], dtype=np.int64)
-    traffic = [grid.traffic(*shape) for shapes in tiles for shape in shapes]
+    traffic = [[grid.traffic(*shape) for shape in shapes] for shapes in tiles]
+    left, right, sums = (
+        np.array([sum(getattr(each, side) for each in job) for job in traffic], dtype=np.int64)
+        for side in ("left", "right", "partial_sums")
+    )
     return ArrayWork(
         cycles,
         np.repeat(busy[:, None], lanes, axis=1),
         np.repeat((cycles - busy)[:, None], lanes, axis=1),
-        vector_reads=sum(each.right for each in traffic) // d_head,
-        rereads=max(0, sum(each.left for each in traffic) - least_reads),
-        partial_sums=sum(each.partial_sums for each in traffic),
+        vector_reads=right // d_head,
+        rereads=np.maximum(0, left - np.array(once, dtype=np.int64)),
+        partial_sums=sums,
     )
 
 

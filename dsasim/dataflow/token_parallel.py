@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts
@@ -54,4 +56,5 @@ def array_work(
     cycles, reads, busy, conflict = (
         walk.tiles(groups_per_tile, *head) if parts is None else walk.parts(parts.bounds, *head)
     )
-    return ArrayWork(cycles, busy, conflict, sum(reads.tolist()))
+    nothing = np.zeros_like(reads)
+    return ArrayWork(cycles, busy, conflict, reads, nothing, nothing)

@@ -15,9 +15,9 @@ class ArrayWork(NamedTuple):
     cycles: NDArray[np.int64]  # [jobs]
     busy_cycles: NDArray[np.int64]  # [jobs, lanes]
     conflict_cycles: NDArray[np.int64]  # [jobs, lanes]
-    vector_reads: int
+    vector_reads: NDArray[np.int64]  # [jobs]
     """K or V vectors read from the buffer; one that several lanes want in a step is read once if they step together."""
-    rereads: int = 0
+    rereads: NDArray[np.int64]  # [jobs]
     """Elements of Q or P read beyond once each: a systolic array streams them again for every column fold."""
-    partial_sums: int = 0
+    partial_sums: NDArray[np.int64]  # [jobs]
     """Sums that leave the array unfinished and return to it from the output's buffer."""

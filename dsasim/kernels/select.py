@@ -18,7 +18,7 @@ PASS_OVERHEAD_CYCLES = 3
 
 
 @njit(cache=True)
-def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: int) -> tuple[Int64, Int32, Int64, int]:
+def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: int) -> tuple[Int64, Int32, Int64, Int64]:
     """Keep the row_counts[i] largest allowed scores of row i, ties to the lowest key, by hardware quick-select.
 
     A pass takes the n keys that remain, in key order: the pivot is the score of number n // 2 (from 0), every score is
@@ -34,7 +34,7 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
     comparisons.
 
     row_counts int64 [L_q], at most the row's allowed keys.
-    Returns indptr int64 [L_q + 1], indices int32 [nnz], row_cycles int64 [L_q], comparisons.
+    Returns indptr int64 [L_q + 1], indices int32 [nnz], row_cycles and comparisons int64 [L_q].
     """
     L_q, L_k = scores.shape
     indptr = np.zeros(L_q + 1, np.int64)
@@ -42,7 +42,7 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
         indptr[i + 1] = indptr[i] + row_counts[i]
     indices = np.empty(indptr[L_q], np.int32)
     row_cycles = np.zeros(L_q, np.int64)
-    comparisons = 0
+    comparisons = np.zeros(L_q, np.int64)
     values, remaining, keys = np.empty_like(scores[0]), np.empty_like(scores[0]), np.empty(L_k, np.int32)
     for i in range(L_q):
         if row_counts[i] == 0:
@@ -51,7 +51,7 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
         remaining[:n] = values[:n]
         cut, ties, cycles, compared = _quick_select(remaining, n, row_counts[i], comparators)
         row_cycles[i] = cycles
-        comparisons += compared
+        comparisons[i] = compared
         _emit(values, keys, n, cut, ties, indices, indptr[i])
     return indptr, indices, row_cycles, comparisons
 
@@ -59,20 +59,21 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
 @njit(cache=True)
 def threshold_rows(
     scores: Scores, allowed: Bool, threshold: float, factor: float, comparators: int
-) -> tuple[Int64, Int32, Int64, int]:
+) -> tuple[Int64, Int32, Int64, Int64]:
     """Keep the allowed scores with score x factor > threshold (in float64); a row may keep none.
 
     Every allowed score is compared once, `comparators` a cycle: ceil(n / comparators) cycles a row.
     Worked example: scores 5 1 7 7 3, factor 0.5, threshold 1.5, 2 comparators: keys 0 2 3 (3 x 0.5 is not above),
     3 cycles, 5 comparisons.
 
-    Returns indptr int64 [L_q + 1], indices int32 [nnz], row_cycles int64 [L_q], comparisons.
+    Returns indptr int64 [L_q + 1], indices int32 [nnz], row_cycles and comparisons int64 [L_q].
     """
     L_q, L_k = scores.shape
     indptr = np.zeros(L_q + 1, np.int64)
     indices = np.empty(L_q * L_k, np.int32)
     row_cycles = np.zeros(L_q, np.int64)
-    comparisons, kept = 0, 0
+    comparisons = np.zeros(L_q, np.int64)
+    kept = 0
     for i in range(L_q):
         n = 0
         for j in range(L_k):
@@ -82,7 +83,7 @@ def threshold_rows(
                 kept += 1
         indptr[i + 1] = kept
         row_cycles[i] = (n + comparators - 1) // comparators
-        comparisons += n
+        comparisons[i] = n
     return indptr, indices[:kept].copy(), row_cycles, comparisons
 
 

@@ -1,8 +1,8 @@
 """One piece of work of one unit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from dsasim.machine.space import Releasable, Space
 from dsasim.machine.token import Token
@@ -36,6 +36,10 @@ _WORDS = ("layer", "kv head", "head", "tile", "sequence", "step", "chip", "phase
 NOWHERE = Place()
 
 
+Events: TypeAlias = Mapping[str, int]
+"""What is counted, by name: operations, bytes in and out of buffers; units and buffers say what each costs."""
+
+
 class LaneCycles(NamedTuple):
     """Of each lane of a unit in a job: cycles of work, and lost to bank conflicts; for the rest it waits."""
 
@@ -64,6 +68,7 @@ class Job:
     frees: Sequence[Releasable] = ()
     lanes: LaneCycles | None = None
     transfer: Transfer | None = None
+    events: Events = field(default_factory=dict)
     lag: int = 0
 
     @property

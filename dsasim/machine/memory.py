@@ -12,3 +12,6 @@ class Memory(Protocol):
 
     def post(self, stream: int, transfer: Transfer) -> Event:
         """Hand over a transfer of at least one byte; the event fires when its last byte has moved."""
+
+    def bursts(self, transfer: Transfer) -> int:
+        """Bursts that a transfer takes."""

@@ -1,7 +1,7 @@
 """A stream of jobs between two barriers, handed out to units while it is being made."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dsasim.errors import DesignError
@@ -25,13 +25,20 @@ class Stage:
 class Dispatcher:
     """Hands each unit its jobs of a stage, and each job of shared hardware its turn, in the order of the stream.
 
-    A job is made when the first unit wants it or one behind it; those of other units wait in their queues.
+    `note` is told of each job. A job is made when the first unit wants it or one behind it; those of others wait.
     """
 
-    def __init__(self, stage: Stage, specs: Mapping[str, UnitSpec], arbiters: Mapping[str, Arbiter]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        specs: Mapping[str, UnitSpec],
+        arbiters: Mapping[str, Arbiter],
+        note: Callable[[Job], None],
+    ) -> None:
         self._jobs = iter(stage.jobs)
         self._specs = specs
         self._arbiters = arbiters
+        self._note = note
         self._queues: dict[str, deque[tuple[Job, Turn | None]]] = {unit: deque() for unit in stage.units}
 
     def queue(self, unit: str) -> Iterator[tuple[Job, Turn | None]]:
@@ -46,6 +53,7 @@ class Dispatcher:
             if job.unit not in self._queues:
                 raise DesignError(f"a job of {job.unit} ({job.name}) in a stage that does not name it")
             check_job(self._specs[job.unit], job)
+            self._note(job)
             arbiter = self._arbiters.get(job.unit)
             self._queues[job.unit].append((job, None if arbiter is None else arbiter.turn(job.unit)))
             if job.unit == unit:

@@ -7,7 +7,9 @@ from simpy import Environment
 
 from dsasim.errors import DeadlockError, DesignError
 from dsasim.machine.arbiter import Arbiter
+from dsasim.machine.asked import Asked
 from dsasim.machine.dma import DmaEngine
+from dsasim.machine.job import Job
 from dsasim.machine.memory import Memory
 from dsasim.machine.space import Buffer
 from dsasim.machine.spec import UnitSpec
@@ -32,7 +34,9 @@ class System:
             watcher.begin(specs)
         self.units = _units(env, specs, memories, watchers)
         self._watchers = watchers
+        self._memories = memories
         self._ended_at = 0
+        self.asked = Asked()
         self._arbiters = _arbiters(specs)
 
     def buffer(self, name: str, size: int) -> Buffer:
@@ -66,8 +70,15 @@ class System:
 
     def _processes(self, stage: Stage) -> Iterator[Process]:
         """What each unit does in a stage, in any order."""
-        dispatcher = Dispatcher(stage, self.specs, self._arbiters)
+        dispatcher = Dispatcher(stage, self.specs, self._arbiters, self._note)
         return (self.units[name].run(dispatcher.queue(name)) for name in stage.units)
+
+    def _note(self, job: Job) -> None:
+        memory = self.specs[job.unit].memory
+        if memory is None or job.transfer is None:
+            self.asked.add(job, 0)
+        else:
+            self.asked.add(job, self._memories[memory].bursts(job.transfer))
 
 
 def _units(

@@ -50,6 +50,10 @@ class Dram:
         self._wake(0)
         return done
 
+    def bursts(self, transfer: Transfer) -> int:
+        """Aligned bursts of a transfer."""
+        return transfer.bursts(self.preset.access_bytes)
+
     def finish(self, cycles: int) -> None:
         """Let the memory, idle by now, come to the end of a run of `cycles`, so that its counts are the run's."""
         kernel.catch_up(self.memory, self.state, ceil(cycles / self.core_cycles_per_edge))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.kernels.bits import true_keys
+from dsasim.predictors.operation import Prediction
+from dsasim.predictors.state import State
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -93,60 +95,48 @@ class KeepMask:
         return keep
 
 
-@dataclass(frozen=True)
-class PredictionWork:
-    """What the predictor unit computes for a layer.
-
-    Z = [XP | extra] has `columns` = K columns, k of them from the ternary projection of d_model inputs; a head owns
-    `rank` columns of W~q and W~k; operands after XP have `bits`. ternary_adds_per_row: nonzeros of P.
-    """
-
-    d_model: int
-    k: int
-    columns: int
-    rank: int
-    bits: int
-    ternary_adds_per_row: int
+SELECTION_ROWS = ("row_cycles", "comparisons", "entries_read", "entries_written")
+"""What a selection says of each row."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The keep mask of one head and what selecting it took.
+    """The keep mask of one head and what selecting each row took, all int64 [L_q].
 
-    row_cycles int64 [L_q]: cycles one selector needs for the row; comparisons: scores compared; entries_read,
-    entries_written: scores with their keys that go to the predictor's buffer between passes and come back. All are 0
-    for a mask that is free of charge.
+    row_cycles: cycles one selector needs for the row; comparisons: scores compared; entries_read, entries_written:
+    scores with their keys that go to the predictor's buffer between passes and come back. All are 0 for a mask that is
+    free of charge.
     """
 
     keep: Mask
     row_cycles: Int64
-    comparisons: int
-    entries_read: int = 0
-    entries_written: int = 0
+    comparisons: Int64
+    entries_read: Int64
+    entries_written: Int64
 
     @classmethod
     def free(cls, keep: Mask) -> "Selection":
         """A mask that no unit had to select."""
-        return cls(keep, np.zeros(len(keep.row_counts), dtype=np.int64), 0)
+        return cls(keep, *(np.zeros(len(keep.row_counts), dtype=np.int64) for _ in range(4)))
 
     @classmethod
     def join(cls, blocks: Sequence["Selection"], num_keys: int) -> "Selection":
         """The selection of a head from those of consecutive blocks of its rows."""
         return cls(
             KeepMask.join([block.keep.block(0, len(block.row_cycles)) for block in blocks], num_keys),
-            np.concatenate([block.row_cycles for block in blocks]),
-            sum(block.comparisons for block in blocks),
-            sum(block.entries_read for block in blocks),
-            sum(block.entries_written for block in blocks),
+            *(np.concatenate([getattr(block, name) for block in blocks]) for name in SELECTION_ROWS),
         )
 
 
 class LayerPredictor(Protocol):
-    """A method applied to one layer; `work` is None where prediction is free of charge."""
+    """A method with its selector, applied to one layer; `work` is None where prediction is free of charge."""
 
     @property
-    def work(self) -> PredictionWork | None:
-        """What the predictor unit has to compute for the layer."""
+    def work(self) -> Prediction | None:
+        """What predicting the layer costs."""
 
     def select(self, head: int, /) -> Selection:
         """The keep mask of a query head."""
+
+    def after(self) -> State:
+        """What the layer leaves for those after it; asked when its heads have been selected."""

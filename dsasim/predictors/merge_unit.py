@@ -20,7 +20,7 @@ block of 4, those that meet a full one read it first: 20 written, 12 read.
 That a merge of log2(p) + 1 levels fits a cycle is assumed.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +44,13 @@ def merger_levels(width: int) -> int:
     return width.bit_length()
 
 
-@dataclass(frozen=True)
-class MergeWork:
-    """What the unit does for some rows: cycles of each [rows]; comparisons, list entries read and written in all."""
+class MergeWork(NamedTuple):
+    """What the unit does for some rows, of each [rows]: cycles, comparisons, list entries read and written."""
 
     row_cycles: Int64
-    comparisons: int
-    entries_read: int
-    entries_written: int
+    comparisons: Int64
+    entries_read: Int64
+    entries_written: Int64
 
 
 def merge_work(allowed_counts: Int64, kept_counts: Int64, width: int) -> MergeWork:
@@ -60,11 +59,11 @@ def merge_work(allowed_counts: Int64, kept_counts: Int64, width: int) -> MergeWo
     blocks = -(-kept_counts // width)
     filled = np.minimum(chunks, blocks)
     steps = filled * (filled + 1) // 2 + (chunks - filled) * blocks
-    merges = int(np.sum(steps - filled))
-    in_sorter = int(chunks.sum()) * sorter_stages(width) * width // 2
+    merges = steps - filled
+    in_sorter = chunks * (sorter_stages(width) * width // 2)
     return MergeWork(
         row_cycles=np.where(chunks > 0, sorter_stages(width) + steps, 0),
         comparisons=in_sorter + merges * merger_levels(width) * width,
         entries_read=merges * width,
-        entries_written=int(steps.sum()) * width,
+        entries_written=steps * width,
     )

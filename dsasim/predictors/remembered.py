@@ -1,38 +1,29 @@
 """A predictor that recalls the masks of earlier designs which predict and select alike."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import astuple
 from functools import cached_property
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors.base import KeepMask, LayerPredictor, PredictionWork, Selection
+from dsasim.predictors.base import SELECTION_ROWS, KeepMask, LayerPredictor, Selection
+from dsasim.predictors.operation import Prediction
+from dsasim.predictors.state import State
 from dsasim.trace.memory import Arrays, Form, Memory, whole
-
-
-def _packed_work(work: PredictionWork | None) -> Arrays:
-    return {} if work is None else {"numbers": whole(*astuple(work))}
 
 
 def _packed_selection(selection: Selection) -> Arrays:
     """The mask may be had a block at a time, but one that is remembered is one block."""
     keep = selection.keep.block(0, len(selection.row_cycles))
-    rest = (keep.num_keys, selection.comparisons, selection.entries_read, selection.entries_written)
-    return {
-        "indptr": keep.indptr,
-        "indices": keep.indices,
-        "row_cycles": selection.row_cycles,
-        "numbers": whole(*rest),
-    }
+    rows = {name: getattr(selection, name) for name in SELECTION_ROWS}
+    return {"indptr": keep.indptr, "indices": keep.indices, "num_keys": whole(keep.num_keys), **rows}
 
 
 def _selection(arrays: Arrays) -> Selection:
-    num_keys, *rest = arrays["numbers"].tolist()
-    return Selection(KeepMask(arrays["indptr"], arrays["indices"], num_keys), arrays["row_cycles"], *rest)
+    (num_keys,) = arrays["num_keys"].tolist()
+    keep = KeepMask(arrays["indptr"], arrays["indices"], num_keys)
+    return Selection(keep, *(arrays[name] for name in SELECTION_ROWS))
 
 
-WORK = Form[PredictionWork | None](
-    _packed_work, lambda arrays: PredictionWork(*arrays["numbers"].tolist()) if arrays else None
-)
+WORK = Form[Prediction | None](lambda _: {})
 SELECTION = Form[Selection](_packed_selection, _selection)
 
 
@@ -45,13 +36,17 @@ class Remembered:
         self._key = key
 
     @property
-    def work(self) -> PredictionWork | None:
-        """What the predictor unit has to compute for the layer."""
+    def work(self) -> Prediction | None:
+        """What predicting the layer costs; quick to say, but for reading what a fitted predictor holds."""
         return self._memory.recall(("work", self._key), lambda: self._predictor.work, WORK)
 
     def select(self, head: int, /) -> Selection:
         """The keep mask of a query head."""
         return self._memory.recall(("select", head, self._key), lambda: self._predictor.select(head), SELECTION)
+
+    def after(self) -> State:
+        """What the layer leaves for those after it."""
+        return self._predictor.after()
 
     @cached_property
     def _predictor(self) -> LayerPredictor:

@@ -4,37 +4,35 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dsasim.config.schema import PREDICTED, ArchConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.machine.dma import DmaEngine
+from dsasim.machine.spec import Rate
 from dsasim.machine.statistics import Statistics
 from dsasim.machine.system import System
 from dsasim.model.dram import Dram
-from dsasim.designs.dsa.predictor import array_shape
 from dsasim.sim.result import STALL_REASONS, UnitReport
 
 
-def unit_reports(
-    arch: ArchConfig, system: System, dram: Dram, cycles: int, counters: Mapping[str, int]
-) -> dict[str, UnitReport]:
-    """Every unit's statistics, lanes before their sum; what its MACs were used for is in `counters`."""
-    macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters["macs_dense"]
+def unit_reports(system: System, dram: Dram, cycles: int, counters: Mapping[str, int]) -> dict[str, UnitReport]:
+    """Every unit's statistics in the order of the specs, lanes before their sum; then DMA together, and the memory."""
     reports: dict[str, UnitReport] = {}
     for unit in system.units.values():
         if unit.lanes:
             reports |= {lane.name: _report([lane], cycles) for lane in unit.statistics}
-        reports[unit.name] = _report(unit.statistics, cycles)
+        reports[unit.name] = _rated(_report(unit.statistics, cycles), system.specs[unit.name].rate, cycles, counters)
     engines = [unit.statistics[0] for unit in system.units.values() if isinstance(unit, DmaEngine)]
-    if arch.predictor.method in PREDICTED and arch.predictor.bits is not None:
-        rows, columns = array_shape(arch, arch.predictor.bits)
-        useful = counters["macs_predictor"] + counters["adds_predictor"]
-        share = useful / (rows * columns * cycles)
-        reports["predictor"] = replace(reports["predictor"], utilisation_ratio=share)
-    reports["pe_array"] = replace(reports["pe_array"], utilisation_ratio=macs / (arch.macs * cycles))
     reports["dma"] = _report(engines, cycles)
     reports["dram"] = _dram_report(dram, cycles)
     return reports
+
+
+def _rated(report: UnitReport, rate: Rate | None, cycles: int, counters: Mapping[str, int]) -> UnitReport:
+    """Utilisation as useful events over what the unit could do in all cycles, where it has a rate."""
+    if rate is None:
+        return report
+    useful = sum(counters[name] for name in rate.events)
+    return replace(report, utilisation_ratio=useful / (rate.per_cycle * cycles))
 
 
 def _report(units: Sequence[Statistics], cycles: int) -> UnitReport:

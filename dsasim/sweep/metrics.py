@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any, Literal
 
 from dsasim.config.keys import all_keys
+from dsasim.config.loader import list_archs, load_arch
 from dsasim.cost.model import estimate_cost
 from dsasim.errors import ConfigError
-from dsasim.designs.dsa.events import COUNTERS
+from dsasim.sim.engine import design_of, events_of
 
 Sense = Literal["min", "max"]
 Result = Mapping[str, Any]
@@ -67,6 +69,12 @@ DRAM_COUNTERS = (
 """Counters of the memory, as a run has them (a test compares the two)."""
 
 
+@cache
+def _unit_counters() -> tuple[str, ...]:
+    """Events that units and buffers of the usual design declare."""
+    return events_of(design_of(load_arch(list_archs()[0].path)))
+
+
 def find_metric(name: str, sense: Sense | None = None) -> Metric:
     """Return the metric of a short name (case does not matter: EDP) or of `counters.NAME`, else raise ConfigError.
 
@@ -74,7 +82,7 @@ def find_metric(name: str, sense: Sense | None = None) -> Metric:
     """
     found = METRICS.get(name.lower())
     section, _, counter = name.partition(".")
-    known = (*COUNTERS, *DRAM_COUNTERS)
+    known = (*_unit_counters(), *DRAM_COUNTERS)
     if found is None and section == "counters" and counter in known:
         found = Metric(name, "min", (("counters", counter),))
     if found is None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from dsasim.api import RunResult, simulate
-from dsasim.config.schema import PREDICTED, ArchConfig
+from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.sim.engine import Progress
+from dsasim.sim.design import Progress
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace, FittedPredictor, LayerTrace
 from dsasim.trace.store import trace_in_memory
@@ -100,7 +100,7 @@ def _obstacle(arch: ArchConfig, layers: Sequence[LayerTrace]) -> str:
     """Why there is nothing to compare; empty if there is."""
     if not all(layer.has_qkv for layer in layers):
         return "the trace holds masks only: their prediction is not known"
-    if arch.predictor.method not in PREDICTED:
+    if arch.predictor.free:
         return f"predictor.method {arch.predictor.method} is free of charge, so it has no break-even"
     if not all(layer.self_attention and layer.L_q == layer.L_k for layer in layers):
         return "queries and keys are not the same positions (cross-attention, or decoding)"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.dsa2021 import Dsa2021
+from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.trace.attention import LayerTrace
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.emulation import emulated_layers

@@ -8,7 +8,7 @@ from dsasim.api import chosen_heads, effective_arch
 from dsasim.config.resolved import arch_sha256
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.sim.engine import Progress
+from dsasim.sim.design import Progress
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.notes import trace_notes
 from dsasim.validate.check import Check, skipped

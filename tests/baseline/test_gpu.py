@@ -14,7 +14,7 @@ from dsasim.baseline.gpu import (
     occupancy,
 )
 from dsasim.baseline.gpu_table import KERNELS, Efficiency, Gpu, efficiency, load_gpus
-from dsasim.cost.sourced import SourcedNumber
+from dsasim.silicon.sourced import SourcedNumber
 
 SHAPE = AttentionShape(num_heads=2, num_kv_heads=2, L_q=1024, L_k=1024, d_head=64, causal=False)
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from dsasim.cost.operations import Price, multiply_accumulate, operation, register
-from dsasim.cost.scaling import node_scaling
-from dsasim.cost.sourced import table
+from dsasim.silicon.operations import Price, multiply_accumulate, operation, register
+from dsasim.silicon.scaling import node_scaling
+from dsasim.silicon.sourced import table
 
 ALL_NODES = (65, 45, 32, 28, 22, 16, 14, 10, 7)
 

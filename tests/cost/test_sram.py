@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsasim.cost.sram import Macro, macro_of, sram
+from dsasim.silicon.sram import Macro, macro_of, sram
 
 KIB = 1024
 NODES = (65, 45, 32, 28, 22, 16, 14, 10, 7)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from dsasim.cost.dram import dram_energy
-from dsasim.cost.operations import operation
-from dsasim.cost.sourced import table, table_text
-from dsasim.cost.sram import BANKS, BLOCKS_BYTES, NODES_NM, _grid
+from dsasim.silicon.operations import operation
+from dsasim.silicon.sourced import table, table_text
+from dsasim.silicon.sram import BANKS, BLOCKS_BYTES, NODES_NM, _grid
 
 TRUST = {"A-", "B", "C", "D"}
 YAML_TABLES = ("operations.yaml", "node_scaling.yaml", "dram_energy.yaml")
@@ -96,7 +96,7 @@ def test_sram_table_is_small_and_says_where_it_comes_from() -> None:
 
 
 def test_tables_folder_holds_nothing_unread() -> None:
-    folder = resources.files("dsasim.cost") / "tables"
+    folder = resources.files("dsasim.silicon") / "tables"
     assert {entry.name for entry in folder.iterdir()} == {*YAML_TABLES, "cacti_sram.csv", "README.md"}
 
 

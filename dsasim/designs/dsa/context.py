@@ -1,14 +1,13 @@
 """What is at hand while a layer's work is built."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.residency import Pool
-from dsasim.predictors.base import LayerPredictor, Mask
 from dsasim.designs.dsa.placement import Placement
 from dsasim.designs.dsa.shape import LayerShape
+from dsasim.predictors.base import LayerPredictor, Mask
 from dsasim.trace.attention import LayerTrace
 
 Observer = Callable[[LayerTrace, int, Mask], None]
@@ -38,6 +37,5 @@ class Context:
     predictor: LayerPredictor
     shape: LayerShape
     placement: Placement
-    counters: Counter[str]
     pools: Pools
     observe: Observer | None

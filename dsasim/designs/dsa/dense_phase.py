@@ -9,19 +9,14 @@ vocabulary, or layers of the model that the trace does not hold. A phase starts 
 layer, and its tensors are laid out anew.
 """
 
-from collections import Counter
-from typing import Literal
-
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Room, choose_tiling, dense_room
 from dsasim.dataflow.dense_layer import Phase, Product, after_attention, before_attention
 from dsasim.designs.dsa.dense_work import DenseWork, PlacedProduct
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.designs.dsa.events import dense_counters
+from dsasim.sim.scope import Scope
 from dsasim.trace.attention import LayerTrace
-
-Scope = Literal["attention", "layer", "model"]
 
 
 def phases_before(arch: ArchConfig, layer: LayerTrace, scope: Scope) -> tuple[DenseWork, ...]:
@@ -32,14 +27,6 @@ def phases_before(arch: ArchConfig, layer: LayerTrace, scope: Scope) -> tuple[De
 def phases_after(arch: ArchConfig, layer: LayerTrace, scope: Scope) -> tuple[DenseWork, ...]:
     """Phases after it; TraceError if the trace does not know the size of the feed-forward part."""
     return () if scope == "attention" else tuple(_work(arch, layer, phase) for phase in after_attention(layer))
-
-
-def counters_of(work: DenseWork) -> Counter[str]:
-    """What the units count in a phase."""
-    counts: Counter[str] = Counter()
-    for _, job in work.jobs():
-        counts.update(dense_counters(work.room, job))
-    return counts
 
 
 def _work(arch: ArchConfig, layer: LayerTrace, phase: Phase) -> DenseWork:

@@ -13,13 +13,14 @@ second from 77.
 from collections.abc import Iterator
 from itertools import chain, count, pairwise
 
-from dsasim.dataflow.dense_blocks import DenseJob
-from dsasim.machine.job import Job, LaneCycles, Place
+from dsasim.dataflow.dense_blocks import DenseJob, Room
+from dsasim.designs.dsa.dense_work import DenseWork
+from dsasim.designs.dsa.jobs import dma_job
+from dsasim.machine.job import Events, Job, LaneCycles, Place
 from dsasim.machine.space import Take
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.designs.dsa.dense_work import DenseWork
 
 ARRAY = "pe_array"
 
@@ -43,10 +44,10 @@ def _jobs(system: System, work: DenseWork) -> Iterator[Job]:
         if job.activation_bytes:
             activations = next(new["activations for"])
             read = placed.activation_read(job)
-            yield Job("dma_q", "move", place, space=activation_slot, makes=activations, transfer=read)
+            yield dma_job("q", place, read, space=activation_slot, makes=activations)
         if job.weight_bytes:
             weights = next(new["weights for"])
-            yield Job("dma_k", "move", place, space=weight_slot, makes=weights, transfer=placed.weight_read(job))
+            yield dma_job("k", place, placed.weight_read(job), space=weight_slot, makes=weights)
         results = next(new["results of"]) if job.ends_block else None
         yield Job(
             ARRAY,
@@ -61,10 +62,10 @@ def _jobs(system: System, work: DenseWork) -> Iterator[Job]:
                 *([weight_slot] if after is None or after.weight_bytes else []),
             ],
             lanes=lockstep(job, work.lanes),
+            events=job_events(work.room, job),
         )
         if results is not None:
-            write = placed.result_write(job)
-            yield Job("dma_output", "move", place, operands=(results,), frees=(result_slot,), transfer=write)
+            yield dma_job("output", place, placed.result_write(job), operands=(results,), frees=(result_slot,))
 
 
 def _tokens(kind: str, place: Place) -> Iterator[Token]:
@@ -75,3 +76,21 @@ def _tokens(kind: str, place: Place) -> Iterator[Token]:
 def lockstep(job: DenseJob, lanes: int) -> LaneCycles:
     """The job as all lanes see it: they move together."""
     return LaneCycles((job.cycles - job.conflict_cycles,) * lanes, (job.conflict_cycles,) * lanes)
+
+
+def job_events(room: Room, job: DenseJob) -> Events:
+    """One job of a dense product: operands read by the array, sums put down and taken up again, results written.
+
+    Worked example: 2 x 3 by 3 x 4 on 2 x 4 PEs of 16 bits, outputs stationary, second of three jobs along the inner
+    dimension: 6 and 12 elements read, 8 sums of 5 bytes read and written.
+    """
+    sums = job.rows.size * job.columns.size
+    taken_up = (job.traffic.partial_sums + (0 if job.starts_block else sums)) * room.sum_bytes
+    put_down = (job.traffic.partial_sums + (0 if job.ends_block else sums)) * room.sum_bytes
+    return {
+        "macs_dense": job.macs,
+        "q_buffer_read_bytes": job.traffic.left * room.element_bytes,
+        "k_buffer_read_bytes": job.traffic.right * room.element_bytes,
+        "output_buffer_read_bytes": taken_up,
+        "output_buffer_write_bytes": put_down + job.output_bytes,
+    }

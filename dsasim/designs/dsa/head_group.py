@@ -10,17 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.dataflow.plan import Plan, group_spills, make_plan
-from dsasim.kernels.schedule import schedule_tiles
-from dsasim.machine.job import Place
-from dsasim.machine.transfer import Transfer
-from dsasim.designs.dsa import events, mask_generator, predictor, softmax_unit
-from dsasim.designs.dsa.spill import spill_of
-from dsasim.designs.dsa.work import Bundle, HeadCounts, Job, Part, Spill, TileWork
-from dsasim.predictors.base import KeepMask, Mask, Selection
+from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.designs.dsa import mask_generator, predictor, scheduler, softmax_unit
 from dsasim.designs.dsa.context import Context
+from dsasim.designs.dsa.events import Groups
+from dsasim.designs.dsa.mask_generator import Selected
 from dsasim.designs.dsa.products import products
 from dsasim.designs.dsa.shape import LayerShape
+from dsasim.designs.dsa.spill import spill_of
+from dsasim.designs.dsa.work import Bundle, HeadCounts, Part, Spill, TileWork, Work
+from dsasim.machine.job import Place
+from dsasim.machine.transfer import Transfer
+from dsasim.predictors.base import SELECTION_ROWS, KeepMask, Mask, Selection
 from dsasim.trace.memory import Form
 
 IN_MEMORY = Form[Plan](Plan._asdict)
@@ -35,10 +36,10 @@ Measured, making and reading in ms of processor time (density 0.1; T = 4, then 8
 
 
 class _Rows(NamedTuple):
-    """The rows of one head in a run of tiles: their mask, what a selector needs for each; and the mask they are of."""
+    """The rows of one head in a run of tiles: their mask, what selecting it took; and the mask they are of."""
 
     keep: KeepMask
-    selector_cycles: NDArray[np.int64]
+    selected: Selected
     whole: Mask
 
 
@@ -66,35 +67,26 @@ def _select(context: Context, head: int) -> Selection:
     selection = context.predictor.select(head)
     if context.observe is not None:
         context.observe(context.layer, head, selection.keep)
-    work = context.predictor.work
-    if work is not None:
-        score_size = predictor.score_bytes(work)
-        context.counters.update(
-            counters.selection_counters(selection, context.shape.groups, score_size, context.layer.L_k)
-        )
     return selection
 
 
 def _rows_of(selection: Selection, run: LayerShape) -> _Rows:
     rows = slice(run.first_row, run.first_row + len(run.row_spans))
-    return _Rows(selection.keep.block(rows.start, len(run.row_spans)), selection.row_cycles[rows], selection.keep)
+    selected = Selected(*(getattr(selection, name)[rows] for name in SELECTION_ROWS))
+    return _Rows(selection.keep.block(rows.start, len(run.row_spans)), selected, selection.keep)
 
 
 def _run_work(
     context: Context, kv_heads: Sequence[int], heads: Sequence[int], rows: Sequence[_Rows]
 ) -> tuple[_Counts, tuple[TileWork, ...]]:
     """Plan and time a run of tiles; returns the loads and steps of its groups, and its tiles."""
-    arch, layer, shape = context.arch, context.layer, context.shape
+    layer = context.layer
     places = [kv_heads.index(layer.kv_head(head)) for head in heads]
     plan = _plan(context, rows, places)
-    sddmm, spmm = products(context, plan, kv_heads)
-    queries = len(heads) * len(shape.row_spans)
-    served = int(np.bitwise_count(plan.load_rows).sum(dtype=np.int64))
-    context.counters.update(counters.attention_counters(arch, layer, queries, served, sddmm.work, spmm.work))
-    if arch.predictor.method != "dense":
-        context.counters.update(counters.plan_counters(arch, plan, _groups(shape, len(heads)), layer.L_k))
+    scheduling, plan_bytes = _scheduling(context, plan, len(heads))
+    sddmm, spmm = products(context, plan, kv_heads, len(heads), plan_bytes)
     counts = _Counts(plan.group_loads(), np.diff(plan.step_ptr))
-    return counts, _tiles(context, heads, rows, plan, sddmm.tiles, spmm.tiles)
+    return counts, _tiles(context, heads, rows, scheduling, sddmm, spmm)
 
 
 def _plan(context: Context, rows: Sequence[_Rows], places: Sequence[int]) -> Plan:
@@ -130,26 +122,25 @@ def _head_counts(
     ]
 
 
-def _groups(shape: LayerShape, num_heads: int) -> counters.Groups:
+def _groups(shape: LayerShape, num_heads: int) -> Groups:
     """The groups of a bundle, those of heads it lacks empty."""
     lay = shape.interleaving.groups
-    return counters.Groups(lay([shape.groups.rows] * num_heads), lay([shape.groups.spans] * num_heads))
+    return Groups(lay([shape.groups.rows] * num_heads), lay([shape.groups.spans] * num_heads))
 
 
 def _tiles(
     context: Context,
     heads: Sequence[int],
     rows: Sequence[_Rows],
-    plan: Plan,
+    scheduling: Sequence[Work | None],
     sddmm: Sequence[Sequence[Part]],
     spmm: Sequence[Sequence[Part]],
 ) -> tuple[TileWork, ...]:
     arch, shape, placement = context.arch, context.shape, context.placement
-    scheduling = _scheduling(context, plan, len(heads))
     selecting = _mask_generations(context, rows)
     kept = shape.interleaving.rows([head.keep.row_counts for head in rows])
     work, element = context.predictor.work, arch.pe_array.bits // 8
-    predicted_bytes = 0 if work is None else predictor.score_bytes(work)
+    predicted_bytes = 0 if work is None else work.storage.score_bytes
     per_head = shape.tile_rows // shape.interleaving.width
     return tuple(
         TileWork(
@@ -159,7 +150,7 @@ def _tiles(
             mask_generation=selecting[at],
             scheduling=scheduling[at],
             sddmm=tuple(sddmm[at]),
-            softmax=softmax_unit.tile_job(arch.softmax, _of_tile(shape, kept, at)),
+            softmax=softmax_unit.tile_job(arch.softmax, _of_tile(shape, kept, at), element),
             spmm=tuple(spmm[at]),
             output_write=Transfer.joined(
                 [placement.output.transfer(head, first, count, is_write=True) for head in heads]
@@ -179,48 +170,43 @@ def _spill(context: Context, buffer: str, tile: int, score_bytes: int) -> Spill 
     if spilled is None:
         return None
     slot = tile % getattr(context.shape.slots, buffer)
-    spill = spill_of(context.placement.spills[buffer], slot, score_bytes, spilled.held_bytes)
-    ways = 1 if buffer == "predictor" else 2
-    context.counters[f"{buffer}_buffer_read_bytes"] += ways * spill.write.num_bytes
-    context.counters[f"{buffer}_buffer_write_bytes"] += ways * spill.read.num_bytes
-    return spill
+    return spill_of(context.placement.spills[buffer], slot, score_bytes, spilled.held_bytes)
 
 
 def _of_tile(shape: LayerShape, rows: NDArray[np.int64], tile: int) -> NDArray[np.int64]:
     return rows[tile * shape.tile_rows : (tile + 1) * shape.tile_rows]
 
 
-def _scheduling(context: Context, plan: Plan, num_heads: int) -> Sequence[Job | None]:
-    """The scheduler's jobs; a dense machine needs no plan."""
-    config, shape = context.arch.scheduler, context.shape
+def _scheduling(context: Context, plan: Plan, num_heads: int) -> tuple[Sequence[Work | None], Sequence[int]]:
+    """The scheduler's work and the bytes of the plan of each tile; a dense machine needs no plan."""
+    shape = context.shape
     if context.arch.predictor.method == "dense":
-        return [None] * len(shape.tiles)
-    cycles = schedule_tiles(
-        _groups(shape, num_heads).spans,
-        plan.group_loads(),
-        group_spills(config, plan),
-        shape.groups_per_tile,
-        config.num_schedulers,
-        config.keys_classified_per_cycle,
-    )
-    return [Job(at) for at in cycles.tolist()]
+        return [None] * len(shape.tiles), [0] * len(shape.tiles)
+    groups = _groups(shape, num_heads)
+    return scheduler.tile_jobs(context.arch.scheduler, plan, groups, shape.groups_per_tile, context.layer.L_k)
 
 
-def _prediction(context: Context, num_heads: int, rows: int, span: int) -> Job | None:
-    """The predictor's job for a tile: `rows` rows of each head, one head after the other."""
+def _prediction(context: Context, num_heads: int, rows: int, span: int) -> Work | None:
+    """The predictor's work for a tile: `rows` rows of each head, one head after the other."""
     arch, work = context.arch, context.predictor.work
     if work is None:
         return None
-    for _ in range(num_heads):
-        context.counters.update(counters.tile_counters(arch, work, rows, span))
-    return predictor.tile_job(arch, work, rows, span).times(num_heads)
+    return predictor.operations_work(arch, work.of("query_tile"), rows, span).times(num_heads)
 
 
-def _mask_generations(context: Context, rows: Sequence[_Rows]) -> Sequence[Job | None]:
-    """The mask generator's jobs of a bundle."""
+def _mask_generations(context: Context, rows: Sequence[_Rows]) -> Sequence[Work | None]:
+    """The mask generator's work for each tile of a head group."""
     config, work, shape = context.arch.mask_generator, context.predictor.work, context.shape
     if work is None or config is None:
         return [None] * len(shape.tiles)
-    cycles = shape.interleaving.rows([head.selector_cycles for head in rows])
-    tiles = [_of_tile(shape, cycles, at) for at in range(len(shape.tiles))]
-    return [mask_generator.tile_job(row_cycles, config.num_selectors) for row_cycles in tiles]
+    lay = shape.interleaving.rows
+    selected = Selected(*(lay([getattr(head.selected, name) for head in rows]) for name in SELECTION_ROWS))
+    return mask_generator.tile_jobs(
+        selected,
+        shape.tile_rows,
+        _groups(shape, len(rows)),
+        shape.groups_per_tile,
+        work.storage.score_bytes,
+        context.layer.L_k,
+        config.num_selectors,
+    )

@@ -3,45 +3,45 @@
 One bundle's tensors, masks and plan are alive at a time; what stays is a few integers a tile.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from dsasim.config.schema import ArchConfig
+from dsasim.designs.dsa import predictor
+from dsasim.designs.dsa.context import Context, Observer, Pools
+from dsasim.designs.dsa.head_group import bundle_work
+from dsasim.designs.dsa.placement import place_layer
+from dsasim.designs.dsa.shape import layer_shape
+from dsasim.designs.dsa.work import KVHeadWork, LayerWork, Work
 from dsasim.errors import TraceError
 from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
-from dsasim.designs.dsa import events, predictor
-from dsasim.designs.dsa.work import Job, KVHeadWork, LayerWork
-from dsasim.predictors import load_predictor
-from dsasim.predictors.base import PredictionWork
-from dsasim.designs.dsa.head_group import bundle_work
-from dsasim.designs.dsa.context import Context, Observer, Pools
-from dsasim.designs.dsa.placement import place_layer
-from dsasim.designs.dsa.shape import layer_shape
+from dsasim.predictors import NO_STATE, Prediction, State, load_predictor
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 """kv heads that are on chip together, and the bundles of query heads that use them."""
 
 
-def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], observe: Observer | None) -> LayerWork:
-    """The work of `heads` of a layer, kv heads and their query heads ascending.
+def build_layer(
+    arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], observe: Observer | None, state: State = NO_STATE
+) -> tuple[LayerWork, State]:
+    """The work of `heads` of a layer, kv heads and their query heads ascending; and what its method leaves behind.
 
     ConfigError if the design cannot hold it, TraceError if nothing may be attended to.
     """
     sharing = list(share_out(arch, layer, heads))
-    chosen = load_predictor(arch, layer)
+    chosen = load_predictor(arch, layer, state)
     if not layer.row_spans.any():
         raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
     shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
-    counts: Counter[str] = Counter(dict.fromkeys(counters.COUNTERS, 0))
     placement = place_layer(arch, layer, chosen.work, shape.slots, shape.tiling)
-    context = Context(arch, layer, chosen, shape, placement, counts, Pools.empty(shape), observe)
+    context = Context(arch, layer, chosen, shape, placement, Pools.empty(shape), observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
-    projection_read = None if placement.predictor is None else placement.predictor.projection.transfer(0, 0, 1)
-    counts["predictor_buffer_write_bytes"] += projection_read.num_bytes if projection_read else 0
+    constant = None if placement.predictor is None else placement.predictor.constant
+    projection_read = None if constant is None else constant.transfer(0, 0, 1)
     kv_heads = tuple(_kv_heads(context, numbers, bundles) for numbers, bundles in sharing)
-    return LayerWork(
+    work = LayerWork(
         layer=layer.number,
         tile_rows=shape.tile_rows,
         slots=shape.slots,
@@ -49,8 +49,8 @@ def build_layer(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], obser
         projection_read=projection_read,
         input_reads=reads,
         projections=projections,
-        counters=counts,
     )
+    return work, chosen.after()
 
 
 def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iterator[Sharing]:
@@ -72,8 +72,8 @@ def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iter
         yield (kv_head,), tuple(bundles)
 
 
-def _projections(context: Context, work: PredictionWork) -> tuple[tuple[Transfer, ...], tuple[Job, ...]]:
-    """XP, a tile of input rows at a time, as many as the predictor's buffer holds."""
+def _projections(context: Context, work: Prediction) -> tuple[tuple[Transfer, ...], tuple[Work, ...]]:
+    """The method's operations a layer, a tile of input rows at a time, as many as the predictor's buffer holds."""
     arch, tile_rows = context.arch, context.shape.tiling.input_rows
     assert context.placement.predictor is not None
     reads, jobs = [], []
@@ -81,8 +81,7 @@ def _projections(context: Context, work: PredictionWork) -> tuple[tuple[Transfer
         for first in range(0, region.rows, tile_rows):
             rows = min(tile_rows, region.rows - first)
             reads.append(region.transfer(0, first, rows))
-            jobs.append(predictor.projection_job(arch, work, rows))
-            context.counters.update(counters.projection_counters(arch, work, rows))
+            jobs.append(predictor.operations_work(arch, work.of("layer"), rows))
     return tuple(reads), tuple(jobs)
 
 
@@ -94,8 +93,6 @@ def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tupl
         None if kept.pool_vectors else Transfer.joined([region.transfer(n, 0, layer.L_k) for n in numbers])
         for kept, region in ((shape.k, placement.k), (shape.v, placement.v))
     )
-    for name, read in (("k", whole_k), ("v", whole_v)):
-        context.counters[f"{name}_buffer_write_bytes"] += read.num_bytes if read else 0
     return KVHeadWork(
         place=Place(layer.number, kv_heads=numbers),
         bundles=tuple(bundle_work(context, numbers, bundle) for bundle in bundles),
@@ -106,14 +103,12 @@ def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tupl
     )
 
 
-def _weights_and_keys(context: Context, numbers: Sequence[int]) -> tuple[Transfer | None, Job | None]:
-    """W~ and K~ of kv heads that are on chip together, one head after the other."""
+def _weights_and_keys(context: Context, numbers: Sequence[int]) -> tuple[Transfer | None, Work | None]:
+    """What the method reads and does for kv heads that are on chip together, one head after the other."""
     arch, work, place = context.arch, context.predictor.work, context.placement.predictor
     if work is None or place is None:
         return None, None
-    weights = Transfer.joined([place.weights.transfer(number, 0, 1) for number in numbers])
-    context.counters["predictor_buffer_write_bytes"] += weights.num_bytes
-    key = predictor.key_job(arch, work, context.layer.L_k)
-    for _ in numbers:
-        context.counters.update(counters.key_counters(arch, work, context.layer.L_k))
-    return weights, key.times(len(numbers))
+    weights = place.weights
+    read = None if weights is None else Transfer.joined([weights.transfer(number, 0, 1) for number in numbers])
+    operations = work.of("kv_head")
+    return read, predictor.operations_work(arch, operations).times(len(numbers)) if operations else None

@@ -11,14 +11,87 @@ last score before it may drop any; a comparator does not, and waits all the same
 Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 + 9) = 13 cycles.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.designs.dsa.work import Job
+from dsasim.config.schema import ArchConfig
+from dsasim.designs.dsa.events import Groups, tile_sums
+from dsasim.designs.dsa.pe_array import GROWTH_BITS
+from dsasim.designs.dsa.scheduler import key_bits
+from dsasim.designs.dsa.work import Work
+from dsasim.machine.job import Events
+from dsasim.machine.spec import Silicon, absent
+from dsasim.predictors.selection import selector_of
 
 
-def tile_job(row_cycles: NDArray[np.int64], num_selectors: int) -> Job:
+def tile_job(row_cycles: NDArray[np.int64], num_selectors: int, events: Events | None = None) -> Work:
     """Time of one tile from what each of its rows takes a selector."""
     rows = np.zeros(-(-len(row_cycles) // num_selectors) * num_selectors, np.int64)
     rows[: len(row_cycles)] = row_cycles
-    return Job(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())))
+    return Work(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())), events=events or {})
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What selecting took, of each row: see `predictors.base.Selection`."""
+
+    row_cycles: NDArray[np.int64]
+    comparisons: NDArray[np.int64]
+    entries_read: NDArray[np.int64]
+    entries_written: NDArray[np.int64]
+
+
+def tile_jobs(
+    selected: Selected,
+    tile_rows: int,
+    groups: Groups,
+    groups_per_tile: int,
+    score_bytes: int,
+    num_keys: int,
+    num_selectors: int,
+) -> list[Work]:
+    """The tiles of some rows: the spans' scores are read, and the spans' bits written.
+
+    What a top-k unit sets aside and reads again is a score and its key number, in whole bytes. Worked example: scores
+    of 2 bytes and 512 keys, 16 + 9 bits, make entries of 4 bytes.
+    """
+    entry_bytes = score_bytes + -(-key_bits(num_keys) // 8)
+    counts = zip(
+        tile_sums(selected.comparisons, tile_rows),
+        tile_sums(groups.mask_bytes, groups_per_tile),
+        tile_sums(groups.positions, groups_per_tile),
+        tile_sums(selected.entries_read, tile_rows),
+        tile_sums(selected.entries_written, tile_rows),
+        strict=True,
+    )
+    return [
+        tile_job(
+            selected.row_cycles[at * tile_rows : (at + 1) * tile_rows],
+            num_selectors,
+            {
+                "mask_comparisons": comparisons,
+                "mask_buffer_write_bytes": mask_bytes,
+                "predictor_buffer_read_bytes": positions * score_bytes + read * entry_bytes,
+                "predictor_buffer_write_bytes": written * entry_bytes,
+            },
+        )
+        for at, (comparisons, mask_bytes, positions, read, written) in enumerate(counts)
+    ]
+
+
+def silicon(arch: ArchConfig) -> Silicon:
+    """Selectors, each of what its rule needs (`dsasim.selectors`); free where nothing is predicted."""
+    design, bits = arch.mask_generator, arch.predictor.bits
+    if design is None or bits is None or arch.predictor.free:
+        return absent("mask_comparisons")
+    score_bits = 2 * bits + GROWTH_BITS
+    unit = selector_of(design).silicon(score_bits, arch.technology_nm)
+    lanes = design.num_selectors * unit.lanes
+    return Silicon(
+        area_mm2=lanes * unit.silicon.area_mm2,
+        leakage_mw=lanes * unit.silicon.leakage_mw,
+        energy_pj={"mask_comparisons": unit.used.energy_pj},
+        sources=(*unit.silicon.sources, f"S~ of {score_bits} bits"),
+    )

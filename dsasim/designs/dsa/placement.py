@@ -5,21 +5,22 @@ from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.tiling import Tiling
-from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.designs.dsa.predictor import weight_bits
 from dsasim.designs.dsa.work import SlotCounts
-from dsasim.predictors.base import PredictionWork
-from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
+from dsasim.model.memory_map import MemoryMap, Region
+from dsasim.predictors import Prediction
 from dsasim.trace.attention import LayerTrace
 
 
 @dataclass(frozen=True)
 class PredictorPlacement:
-    """What the predictor unit reads: P with the extra columns, the layer inputs, and W~ of each kv head's group."""
+    """What the predictor unit reads: once a layer (P with the extra columns), the layer inputs (X), and of each kv head
+    (W~ of its group); and of every query row of every head. None where the method has no such thing.
+    """
 
-    projection: Region
+    constant: Region | None
     inputs: tuple[Region, ...]
-    weights: Region
+    weights: Region | None
+    query_rows: Region | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Placement:
 
 
 def place_layer(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, slots: SlotCounts, tiling: Tiling
+    arch: ArchConfig, layer: LayerTrace, work: Prediction | None, slots: SlotCounts, tiling: Tiling
 ) -> Placement:
     """Give every tensor of the layer its place; ConfigError if the memory is too small."""
     memory = MemoryMap(arch)
@@ -54,13 +55,13 @@ def place_layer(
     )
 
 
-def _place_predictor(memory: MemoryMap, layer: LayerTrace, work: PredictionWork) -> PredictorPlacement:
-    """Inputs: X_kv, and X_q where it is another; a kv head's weights are its W~k and the W~q of its query heads."""
-    input_rows = [layer.L_k] if layer.self_attention else [layer.L_k, layer.L_q]
-    extra_bits = (work.columns - work.k) * work.bits * sum(input_rows)
-    weights = weight_bits(work, layer.num_heads // layer.num_kv_heads)
+def _place_predictor(memory: MemoryMap, layer: LayerTrace, work: Prediction) -> PredictorPlacement:
+    """Each as many bytes as the method says it reads."""
+    needs = work.storage
+    constant, weights = -(-needs.constant_read_bits // 8), -(-needs.weight_bits // 8)
     return PredictorPlacement(
-        projection=memory.place(1, 1, -(-(work.d_model * work.k * TERNARY_BITS + extra_bits) // 8)),
-        inputs=tuple(memory.place(1, rows, work.d_model * INPUT_BITS // 8) for rows in input_rows),
-        weights=memory.place(layer.num_kv_heads, 1, -(-weights // 8)),
+        constant=memory.place(1, 1, constant) if constant else None,
+        inputs=tuple(memory.place(1, rows, needs.input_row_bytes) for rows in needs.input_rows),
+        weights=memory.place(layer.num_kv_heads, 1, weights) if weights else None,
+        query_rows=memory.place(layer.num_heads, layer.L_q, needs.query_row_bytes) if needs.query_row_bytes else None,
     )

@@ -1,7 +1,8 @@
 """Predictor unit: approximate scores of a query tile on a low-precision array, and the projections they need.
 
-Jobs of a layer, in order: XP for each tile of X; then for each kv head K~ = XP W~k, and for each tile of its query
-heads Q~ = XP W~q followed by S~ = Q~ K~^T up to the last key any row of the tile may attend to. Each product is
+Jobs of a layer, in order: the method's operations a layer (XP of `dsa2021`) for each tile of X; then for each kv head
+those a kv head (K~ = XP W~k), and for each tile of its query heads those a tile (Q~ = XP W~q, S~ = Q~ K~^T up to the
+last key any row of the tile may attend to). Each product is
 output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on the PE
 array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes, streaming
 stretches and the excess is bank conflict.
@@ -11,29 +12,18 @@ Q~ takes 144 + 190 = 334 cycles; S~ has 8 folds of 16, each waiting for the 64 r
 takes 7 * 64 + 16 + 190 = 654; the job 988.
 """
 
-from math import ceil, log2
+from collections.abc import Sequence
+from dataclasses import replace
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.folds import SystolicArray, operand_stretch
-from dsasim.designs.dsa.work import Job
-from dsasim.predictors.base import PredictionWork
-from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
-
-
-def score_bytes(work: PredictionWork) -> int:
-    """Bytes of one S~ value: a sum of `rank` products of two `bits`-wide values, in whole bytes.
-
-    Worked example: 4 bits, rank 16: 2 * 4 + log2(16) = 12 bits, 2 bytes.
-    """
-    return ceil((2 * work.bits + ceil(log2(work.rank))) / 8)
-
-
-def weight_bits(work: PredictionWork, heads_per_kv_head: int) -> int:
-    """Bits of one kv head's weights: its W~k and the W~q of the query heads that share it, columns x rank each.
-
-    Worked example: 144 columns, rank 16, 4 bits and two query heads: 3 * 144 * 16 * 4 = 27 648.
-    """
-    return (1 + heads_per_kv_head) * work.columns * work.rank * work.bits
+from dsasim.designs.dsa.events import added
+from dsasim.designs.dsa.pe_array import overhead, overhead_ratio, whole_pe
+from dsasim.designs.dsa.work import Work
+from dsasim.errors import ConfigError
+from dsasim.machine.spec import Rate, Silicon, absent
+from dsasim.predictors.operation import Operation
+from dsasim.silicon.operations import merged, operation
 
 
 def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:
@@ -52,8 +42,15 @@ def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:
     return array.lanes * arch.scheduler.token_parallelism * split, array.macs_per_row * split
 
 
-def product_job(arch: ArchConfig, rows: int, inner: int, columns: int, row_bits: int, column_bits: int) -> Job:
-    """Time of one product on the predictor's PEs; the operands are `row_bits` and `column_bits` wide."""
+def product(
+    arch: ArchConfig, rows: int, inner: int, columns: int, row_bits: int, column_bits: int, result_bits: int
+) -> Work:
+    """One product on the predictor's PEs; the operands are `row_bits` and `column_bits` wide.
+
+    It reads each operand from the buffer once per fold of the other, and writes the result once.
+    Worked example, 3 x 5 x 7 on 2 x 4 PEs, 4-bit operands and 8-bit results: 2 row and 2 column folds read rows and
+    columns twice, 2 * 15 * 4 + 2 * 35 * 4 = 400 bits, 50 bytes, and write 21.
+    """
     buffer = arch.buffers.predictor
     assert buffer is not None
     array_rows, array_columns = array_shape(arch, max(row_bits, column_bits))
@@ -61,21 +58,75 @@ def product_job(arch: ArchConfig, rows: int, inner: int, columns: int, row_bits:
     folds = [array.folds(rows, inner, columns)]
     bits_per_cycle = array_rows * row_bits + array_columns * column_bits
     cycles = array.cycles(folds, operand_stretch(bits_per_cycle, buffer))
-    return Job(cycles, cycles - array.cycles(folds))
+    row_folds, column_folds = -(-rows // array_rows), -(-columns // array_columns)
+    read_bits = column_folds * rows * inner * row_bits + row_folds * inner * columns * column_bits
+    traffic = {
+        "predictor_buffer_read_bytes": -(-read_bits // 8),
+        "predictor_buffer_write_bytes": -(-rows * columns * result_bits // 8),
+    }
+    return Work(cycles, cycles - array.cycles(folds), traffic)
 
 
-def projection_job(arch: ArchConfig, work: PredictionWork, rows: int) -> Job:
-    """XP of `rows` rows: additions and subtractions of 8-bit inputs, zeros of P not skipped."""
-    return product_job(arch, rows, work.d_model, work.k, INPUT_BITS, TERNARY_BITS)
+def operation_work(arch: ArchConfig, operation: Operation, rows: int = 0, span: int = 0) -> Work:
+    """One operation of a method; ConfigError for a kind that this unit has no hardware for.
+
+    Additions run on the accumulators of the array, one a PE and cycle. Worked example: 3 x 5 additions of 8-bit values
+    into 3 sums of 16 bits on 2 x 4 PEs take ceil(15 / 8) = 2 cycles, read 15 bytes and write 6.
+    """
+    m, k, n = operation.sizes(rows, span)
+    counted = {name: number * m for name, number in operation.counts.items()}
+    if operation.kind == "product":
+        made = product(arch, m, k, n, operation.left_bits, operation.right_bits, operation.result_bits)
+        return replace(made, events=added(made.events, counted or {"macs_predictor": m * k * n}))
+    if operation.kind == "add":
+        array_rows, array_columns = array_shape(arch, operation.left_bits)
+        traffic = {
+            "predictor_buffer_read_bytes": -(-m * k * n * operation.left_bits // 8),
+            "predictor_buffer_write_bytes": -(-m * n * operation.result_bits // 8),
+        }
+        cycles = max(1, -(-m * k * n // (array_rows * array_columns)))
+        return Work(cycles, events=added(traffic, counted or {"adds_predictor": m * k * n}))
+    raise ConfigError(
+        f"predictor.method {arch.predictor.method}: its {operation.name} is of kind {operation.kind}, and the predictor"
+        " unit of this design does products and additions"
+    )
 
 
-def key_job(arch: ArchConfig, work: PredictionWork, num_keys: int) -> Job:
-    """K~ of a kv head."""
-    return product_job(arch, num_keys, work.columns, work.rank, work.bits, work.bits)
+def operations_work(arch: ArchConfig, operations: Sequence[Operation], rows: int = 0, span: int = 0) -> Work:
+    """Operations one after the other."""
+    works = [operation_work(arch, operation, rows, span) for operation in operations]
+    return Work(
+        sum(work.cycles for work in works), sum(work.conflict for work in works), added(*(w.events for w in works))
+    )
 
 
-def tile_job(arch: ArchConfig, work: PredictionWork, rows: int, span: int) -> Job:
-    """Q~ and then S~ of a tile of `rows` rows that may attend to keys 0 .. span - 1."""
-    query = product_job(arch, rows, work.columns, work.rank, work.bits, work.bits)
-    scores = product_job(arch, rows, work.rank, span, work.bits, work.bits)
-    return Job(query.cycles + scores.cycles, query.conflict + scores.conflict)
+PREDICTOR_ACCUMULATOR_BITS = 24
+"""The predictor's accumulators also sum XP exactly, up to 65536 values of 8 bits: 24 bits at any predictor.bits."""
+
+
+def silicon(arch: ArchConfig) -> Silicon:
+    """An array_rows x array_columns array of MACs of predictor.bits, with the overhead ratios of the PE array.
+
+    The ternary projection XP adds on the accumulators of the same array, so it has energy but no area of its own; in a
+    coupled design nothing of the predictor has.
+    """
+    design, coupled = arch.predictor, arch.pe_array.organisation == "coupled"
+    if design.free or design.bits is None:
+        return absent("macs_predictor", "adds_predictor")
+    pe = whole_pe(arch, design.bits, PREDICTOR_ACCUMULATOR_BITS)
+    ternary = operation("add", PREDICTOR_ACCUMULATOR_BITS, arch.technology_nm) * overhead_ratio(arch)
+    num_macs = 0 if coupled else (design.array_rows or 0) * (design.array_columns or 0)
+    return Silicon(
+        area_mm2=num_macs * pe.area_mm2,
+        leakage_mw=num_macs * pe.leakage_mw,
+        energy_pj={"macs_predictor": pe.energy_pj, "adds_predictor": ternary.energy_pj},
+        sources=(*merged(pe.sources, ternary.sources), overhead(arch)),
+    )
+
+
+def rate(arch: ArchConfig) -> Rate | None:
+    """A MAC or an addition of each PE a cycle."""
+    if arch.predictor.free or arch.predictor.bits is None:
+        return None
+    rows, columns = array_shape(arch, arch.predictor.bits)
+    return Rate(("macs_predictor", "adds_predictor"), rows * columns)

@@ -17,7 +17,18 @@ order. Reordered it is 512 * 2 / 4 = 256 bytes for rows that may keep everything
 keep at most 52 keys. A spilled key takes 9 + 9 bits, 3 bytes.
 """
 
-from dsasim.config.schema import SchedulerConfig
+import numpy as np
+
+from dsasim.config.schema import ArchConfig, SchedulerConfig
+from dsasim.dataflow.plan import Plan, group_spills
+from dsasim.designs.dsa.events import Groups, tile_sums
+from dsasim.designs.dsa.work import Work
+from dsasim.kernels.schedule import schedule_tiles
+from dsasim.machine.spec import Silicon, absent
+from dsasim.silicon.operations import operation, register
+
+KEY_NUMBER_BITS = 16
+"""A key's number in an ID queue: sequences up to 65536 keys."""
 
 
 def plan_entry_bytes(num_keys: int, group_rows: int) -> int:
@@ -46,3 +57,65 @@ def mask_row_bytes(config: SchedulerConfig, num_keys: int, most_kept: int) -> in
     rows = config.token_parallelism
     longest = min(num_keys, rows * most_kept)
     return max(mask_bytes, -(-longest * plan_entry_bytes(num_keys, rows) // rows))
+
+
+def tile_jobs(
+    config: SchedulerConfig, plan: Plan, groups: Groups, groups_per_tile: int, num_keys: int
+) -> tuple[list[Work], list[int]]:
+    """The tiles of some groups, and the bytes of each tile's plan; `num_keys`: L_k, how wide a key's number is.
+
+    The mask is read; a reordered plan is written over it, and spilled keys are written and read back. In order the mask
+    itself is the plan.
+    """
+    rows, loads, spills = config.token_parallelism, plan.group_loads(), group_spills(config, plan)
+    cycles = schedule_tiles(
+        groups.spans, loads, spills, groups_per_tile, config.num_schedulers, config.keys_classified_per_cycle
+    )
+    idle = np.diff(plan.step_ptr) * rows - plan.group_served()
+    reordered = config.order == "reordered"
+    entry, spilled_entry = plan_entry_bytes(num_keys, rows), overflow_entry_bytes(num_keys)
+    sums = (tile_sums(each, groups_per_tile) for each in (groups.spans, loads, spills, idle, groups.mask_bytes))
+    works, plan_bytes = [], []
+    for at, (spans, issued, spilled, idle_slots, mask_bytes) in enumerate(zip(*sums, strict=True)):
+        plan_bytes.append(issued * entry if reordered else mask_bytes)
+        events = {
+            "keys_classified": spans,
+            "keys_issued": issued,
+            "keys_spilled": spilled,
+            "idle_row_slots": idle_slots,
+            "mask_buffer_read_bytes": mask_bytes + spilled * spilled_entry,
+            "mask_buffer_write_bytes": (issued * entry if reordered else 0) + spilled * spilled_entry,
+        }
+        works.append(Work(int(cycles[at]), events=events))
+    return works, plan_bytes
+
+
+def silicon(arch: ArchConfig) -> Silicon:
+    """Schedulers, each of classifiers, ID queues in registers, and an encoder that finds a queue; none if dense.
+
+    A classifier counts the T mask bits of a key position: T/64 of a 64-bit popcount; there are
+    keys_classified_per_cycle. ID queues: 2^T - 1 (one a row subset) when reordered, T (one a row, refilled from the
+    mask as it drains) in order, each of id_queue_entries x KEY_NUMBER_BITS, and all twice, since one group is
+    classified while another is issued. T = 4, 16 entries, reordered: 2 x 15 x 16 x 16 = 7680 register bits. A
+    classified position is one count; an issued key was written to a queue, is read from it, and needs one look through
+    the queues, 16 an encoder. What a spilled key costs beyond that is in the mask buffer's bytes.
+    """
+    if arch.predictor.method == "dense":
+        return absent("keys_classified", "keys_issued", "keys_spilled")
+    design, node = arch.scheduler, arch.technology_nm
+    num_queues = 2**design.token_parallelism - 1 if design.order == "reordered" else design.token_parallelism
+    classify = operation("popcount", 64, node) * (design.token_parallelism / 64)
+    key_number = register(KEY_NUMBER_BITS, node)
+    find = operation("leading_zeros", 16, node) * -(-num_queues // 16)
+    queues = key_number * (2 * num_queues * design.id_queue_entries)
+    silicon = classify * design.keys_classified_per_cycle + queues + find
+    return Silicon(
+        area_mm2=design.num_schedulers * silicon.area_mm2,
+        leakage_mw=design.num_schedulers * silicon.leakage_mw,
+        energy_pj={"keys_classified": classify.energy_pj, "keys_issued": (key_number * 2 + find).energy_pj},
+        sources=(
+            *silicon.sources,
+            f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
+        ),
+        free={"keys_spilled": "in the bytes of the mask buffer"},
+    )

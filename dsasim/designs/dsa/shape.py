@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.dataflow.interleave import Interleaving
 from dsasim.dataflow.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
-from dsasim.designs.dsa.predictor import score_bytes as predicted_bytes
-from dsasim.designs.dsa.predictor import weight_bits
+from dsasim.designs.dsa.events import Groups
 from dsasim.designs.dsa.scheduler import mask_row_bytes
 from dsasim.designs.dsa.work import SlotCounts
-from dsasim.predictors.base import PredictionWork
-from dsasim.predictors.integer_path import INPUT_BITS, TERNARY_BITS
-from dsasim.designs.dsa.events import Groups
+from dsasim.predictors import Prediction, method_of
+from dsasim.predictors.selection import selector_of
 from dsasim.trace.attention import LayerTrace
-from dsasim.trace.counts import ceil_share
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
@@ -79,7 +76,7 @@ class LayerShape:
             )
 
 
-def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int) -> LayerShape:
+def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv_heads_together: int) -> LayerShape:
     """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot.
 
     `kv_heads_together`: kv heads that a bundle needs on chip at a time.
@@ -105,18 +102,18 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None
 
 
 def _most_kept(arch: ArchConfig, allowed: int) -> int:
-    """Keys that any row can keep: its share under top-k, all it may attend to (at most `allowed`) otherwise.
+    """Keys that any row can keep: what its selector says, all it may attend to (at most `allowed`) without one.
 
     Worked example: top-k at density 0.1 of 512 keys keeps at most 52.
     """
     generator = arch.mask_generator
-    if generator is None or arch.predictor.method in ("dense", "given") or generator.selection != "top_k":
+    if generator is None or not method_of(arch).scored:
         return allowed
-    return allowed if generator.density is None else max(1, ceil_share(generator.density, allowed))
+    return selector_of(generator).most_kept(allowed)
 
 
 def _footprints(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork | None, kv_heads_together: int
+    arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv_heads_together: int
 ) -> list[Footprint]:
     """What each buffer must hold for a tile of the layer."""
     element, buffers = arch.pe_array.bits // 8, arch.buffers
@@ -137,24 +134,16 @@ def _footprints(
     return needs
 
 
-def _predictor_footprint(
-    arch: ArchConfig, layer: LayerTrace, work: PredictionWork, kv_heads_together: int
-) -> Footprint:
-    """P, XP, K~ and the weights of a bundle's kv heads stay in the predictor buffer; X, Q~ and S~ pass through it."""
-    buffer = arch.buffers.predictor
+def _predictor_footprint(arch: ArchConfig, layer: LayerTrace, work: Prediction, kv_heads_together: int) -> Footprint:
+    """What the method makes and keeps stays in the predictor buffer (P, XP, K~, weights); X, Q~ and S~ pass through."""
+    buffer, needs = arch.buffers.predictor, work.storage
     assert buffer is not None
-    weights = kv_heads_together * weight_bits(work, layer.num_heads // layer.num_kv_heads)
-    input_rows = layer.L_k if layer.self_attention else layer.L_k + layer.L_q
-    resident_bits = (
-        work.d_model * work.k * TERNARY_BITS
-        + input_rows * work.columns * work.bits
-        + kv_heads_together * layer.L_k * work.rank * work.bits
-    )
-    resident = -(-(resident_bits + buffer.slots * weights) // 8)
-    row_bytes = work.d_model * INPUT_BITS // 8 + -(-work.rank * work.bits // 8)
-    score_bytes = layer.L_k * predicted_bytes(work)
-    slots = _slots(buffer, buffer.bytes - resident, smallest_tile(arch) * (row_bytes + score_bytes))
-    return Footprint("predictor", "projected inputs, weights and Q~", slots, row_bytes, score_bytes, resident)
+    weights = kv_heads_together * needs.weight_bits
+    kept_bits = needs.constant_bits + needs.made_bits + kv_heads_together * needs.key_bits
+    resident = -(-(kept_bits + buffer.slots * weights) // 8)
+    score_bytes = layer.L_k * needs.score_bytes
+    slots = _slots(buffer, buffer.bytes - resident, smallest_tile(arch) * (needs.row_bytes + score_bytes))
+    return Footprint("predictor", "projected inputs, weights and Q~", slots, needs.row_bytes, score_bytes, resident)
 
 
 def _slots(buffer: BufferConfig, room: int, slot_bytes: int) -> int:

@@ -10,12 +10,52 @@ Worked example: depth 32, 16 exponentials and 16 divisions a cycle, rows with 16
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.config.schema import SoftmaxConfig
-from dsasim.designs.dsa.work import Job
+from dsasim.config.schema import ArchConfig, SoftmaxConfig
+from dsasim.designs.dsa.work import Work
+from dsasim.machine.spec import Silicon
+from dsasim.silicon.operations import operation, register
 
 
-def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64]) -> Job:
-    """Time of one tile from the kept scores of each of its rows."""
+def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64], element_bytes: int) -> Work:
+    """One tile from the kept scores of each of its rows; each is read and written twice."""
     exponentials = -(-row_counts // config.exp_per_cycle)
     divisions = -(-row_counts // config.div_per_cycle)
-    return Job(max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())))
+    kept = int(row_counts.sum())
+    return Work(
+        max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())),
+        events={
+            "softmax_exponentials": kept,
+            "softmax_divisions": kept,
+            "score_buffer_read_bytes": 2 * kept * element_bytes,
+            "score_buffer_write_bytes": 2 * kept * element_bytes,
+        },
+    )
+
+
+ROW_SUM_BITS = 32
+"""A row sum of softmax: up to 65536 exponentials of 16 bits."""
+
+
+def silicon(arch: ArchConfig) -> Silicon:
+    """exp_per_cycle exponential lanes, div_per_cycle division lanes, and a row-maximum comparator a PE-array row.
+
+    An exponential: compare with the row maximum, subtract it, e^x, add to the row sum. A division: reciprocal, then
+    multiply. Each lane has an operand and a result register of pe_array.bits. e^x and reciprocal are 12-bit units.
+    """
+    design, bits, node = arch.softmax, arch.pe_array.bits, arch.technology_nm
+    row_maximum = operation("compare", bits, node)
+    registers = register(2 * bits, node)
+    exponential = operation("add", bits, node) + operation("exponential", 12, node) + registers
+    exponential += operation("add", ROW_SUM_BITS, node)
+    division = operation("reciprocal", 12, node) + operation("multiply", bits, node) + registers
+    array_rows = arch.pe_array.lanes * arch.scheduler.token_parallelism
+    silicon = exponential * design.exp_per_cycle + division * design.div_per_cycle + row_maximum * array_rows
+    return Silicon(
+        area_mm2=silicon.area_mm2,
+        leakage_mw=silicon.leakage_mw,
+        energy_pj={
+            "softmax_exponentials": (exponential + row_maximum).energy_pj,
+            "softmax_divisions": division.energy_pj,
+        },
+        sources=silicon.sources,
+    )

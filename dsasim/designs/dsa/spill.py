@@ -10,9 +10,9 @@ Worked example: slots of 1000 bytes and tiles of 1500 and 800 bytes: the first t
 times, 500 bytes each; the second's move nothing.
 """
 
+from dsasim.designs.dsa.work import Spill
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.designs.dsa.work import Spill
 
 
 def spill_of(region: Region, slot: int, score_bytes: int, held_bytes: int) -> Spill:

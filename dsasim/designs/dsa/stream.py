@@ -22,36 +22,19 @@ Q by its SDDMM, plan and scores by its SpMM, K and V by the last SDDMM and SpMM 
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from dsasim.config.schema import ArchConfig
+from dsasim.designs.dsa.jobs import dma_job, unit_job
 from dsasim.designs.dsa.tile import KVHead, Slots, Tile
+from dsasim.designs.dsa.work import LayerWork, Part
 from dsasim.machine.job import Job, LaneCycles, Place
 from dsasim.machine.space import After, Releasable, Space, Take
-from dsasim.machine.spec import UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.machine.transfer import Transfer
-from dsasim.designs.dsa.work import LayerWork, Part
 
 PREDICTOR, MASK_GENERATOR, SCHEDULER = "predictor", "mask_generator", "scheduler"
 ARRAY, SOFTMAX, DRAM = "pe_array", "softmax", "dram"
 STREAMS = ("predictor", "q", "k", "v", "score", "output")
 """DMA streams, in the order in which the memory controller takes simultaneous posts."""
-
-
-def unit_specs(arch: ArchConfig) -> list[UnitSpec]:
-    """The units of a design."""
-    coupled = arch.pe_array.organisation == "coupled"
-    hardware, switch_cycles = ("composable array", arch.pe_array.switch_cycles) if coupled else (None, 0)
-    lanes = tuple(f"lane_{lane}" for lane in range(arch.pe_array.lanes))
-    return [
-        UnitSpec(PREDICTOR, hardware=hardware, switch_cycles=switch_cycles),
-        UnitSpec(MASK_GENERATOR),
-        UnitSpec(SCHEDULER),
-        UnitSpec(ARRAY, lanes, hardware=hardware, switch_cycles=switch_cycles),
-        UnitSpec(SOFTMAX),
-        *(UnitSpec(f"dma_{name}", memory=DRAM, open_transfers=arch.dma.open_transfers) for name in STREAMS),
-    ]
 
 
 class AttentionLayer:
@@ -99,12 +82,12 @@ class AttentionLayer:
         if work.projection_read is None:
             return
         projection = Token(f"projection P of layer {work.layer}")
-        yield _moved("predictor", Place(work.layer), work.projection_read, makes=projection)
+        yield dma_job("predictor", Place(work.layer), work.projection_read, makes=projection)
         for at, (read, job) in enumerate(zip(work.input_reads, work.projections, strict=True)):
             inputs, place = Token(f"X tile {at} of layer {work.layer}"), Place(work.layer, tile=at)
-            yield _moved("predictor", place, read, makes=inputs, space=slot)
+            yield dma_job("predictor", place, read, makes=inputs, space=slot)
             operands = (projection, inputs)
-            yield Job(PREDICTOR, "XP", place, job.cycles, job.conflict, operands=operands, frees=(slot,))
+            yield unit_job(PREDICTOR, "XP", place, job, operands=operands, frees=(slot,))
 
     def _whole_heads(self) -> Iterator[Iterator[Job]]:
         """K and V of each kv head, whole, ahead of it by as many heads as can be on the way while it is read."""
@@ -120,7 +103,7 @@ class AttentionLayer:
             ("v", kv_head.work.v_read, self._slots.v, kv_head.v),
         ):
             if read is not None:
-                yield _moved(name, kv_head.work.place, read, makes=arrived, space=Take(slots))
+                yield dma_job(name, kv_head.work.place, read, makes=arrived, space=Take(slots))
 
     def _front(self, tile: Tile, heads_ahead: Iterator[Iterator[Job]]) -> Iterator[Job]:
         """All that comes before the array: Q; and S~, mask and plan where the design makes them."""
@@ -128,14 +111,14 @@ class AttentionLayer:
         if tile is tile.kv_head.tiles[0]:
             yield from next(heads_ahead)
             yield from self._keys(tile.kv_head)
-        yield _moved("q", work.place, work.q_read, makes=tile.q, space=Take(slots.q))
+        yield dma_job("q", work.place, work.q_read, makes=tile.q, space=Take(slots.q))
         yield from self._prediction(tile)
         if work.mask_generation is not None:
-            yield Job(
+            yield unit_job(
                 MASK_GENERATOR,
                 "select",
                 work.place,
-                work.mask_generation.cycles,
+                work.mask_generation,
                 operands=(tile.to_select,),
                 space=Take(slots.mask),
                 makes=tile.mask,
@@ -144,17 +127,18 @@ class AttentionLayer:
         if work.scheduling is not None:
             made = work.mask_generation is not None
             operands, space = ((tile.mask,), None) if made else ((), Take(slots.mask))
-            cycles = work.scheduling.cycles
-            yield Job(SCHEDULER, "plan", work.place, cycles, operands=operands, space=space, makes=tile.plan)
+            planning = work.scheduling
+            yield unit_job(SCHEDULER, "plan", work.place, planning, operands=operands, space=space, makes=tile.plan)
 
     def _keys(self, kv_head: KVHead) -> Iterator[Job]:
         """W~ and K~ of a kv head."""
         work = kv_head.work
-        if work.weights_read is None or work.key_prediction is None:
-            return
-        yield _moved("predictor", work.place, work.weights_read, makes=kv_head.weights, space=Take(self._slots.weights))
-        key = work.key_prediction
-        yield Job(PREDICTOR, "K~", work.place, key.cycles, key.conflict, operands=(kv_head.weights,))
+        operands: tuple[Token, ...] = ()
+        if work.weights_read is not None:
+            space, operands = Take(self._slots.weights), (kv_head.weights,)
+            yield dma_job("predictor", work.place, work.weights_read, makes=kv_head.weights, space=space)
+        if work.key_prediction is not None:
+            yield unit_job(PREDICTOR, "K~", work.place, work.key_prediction, operands=operands)
 
     def _prediction(self, tile: Tile) -> Iterator[Job]:
         """S~ of a tile; what its slot cannot hold goes out and comes back before its mask is made."""
@@ -162,19 +146,18 @@ class AttentionLayer:
         if job is None:
             return
         last = tile is tile.kv_head.tiles[-1]
-        yield Job(
+        yield unit_job(
             PREDICTOR,
             "S~",
             place,
-            job.cycles,
-            job.conflict,
+            job,
             space=Take(self._slots.predicted),
             makes=tile.predicted,
-            frees=(Take(self._slots.weights),) if last else (),
+            frees=(Take(self._slots.weights),) if last and tile.kv_head.work.weights_read is not None else (),
         )
         if spill is not None:
-            yield _moved("predictor", place, spill.write, operand=tile.predicted, makes=tile.predicted_out)
-            yield _moved("predictor", place, spill.read, operand=tile.predicted_out, makes=tile.to_select)
+            yield dma_job("predictor", place, spill.write, operands=(tile.predicted,), makes=tile.predicted_out)
+            yield dma_job("predictor", place, spill.read, operands=(tile.predicted_out,), makes=tile.to_select)
 
     def _scores(self, tile: Tile) -> Iterator[Job]:
         """SDDMM and softmax of a tile; spilled scores go out and come back before and after the softmax."""
@@ -184,14 +167,14 @@ class AttentionLayer:
         operands, space = (*tile.planned, tile.q), Take(slots.score)
         yield from self._product("k", "SDDMM", tile, work.sddmm, tile.kv_head.k, operands, space, tile.scores, frees)
         if spill is not None:
-            yield _moved("score", work.place, spill.write, operand=tile.scores, makes=tile.scores_out)
-            yield _moved("score", work.place, spill.read, operand=tile.scores_out, makes=tile.to_normalise)
-        cycles = work.softmax.cycles
-        yield Job(SOFTMAX, "softmax", work.place, cycles, operands=(tile.to_normalise,), makes=tile.probabilities)
+            yield dma_job("score", work.place, spill.write, operands=(tile.scores,), makes=tile.scores_out)
+            yield dma_job("score", work.place, spill.read, operands=(tile.scores_out,), makes=tile.to_normalise)
+        operand, made = (tile.to_normalise,), tile.probabilities
+        yield unit_job(SOFTMAX, "softmax", work.place, work.softmax, operands=operand, makes=made)
         if spill is not None:
             out, back = tile.probabilities_out, tile.to_multiply
-            yield _moved("score", work.place, spill.write, operand=tile.probabilities, makes=out)
-            yield _moved("score", work.place, spill.read, operand=out, makes=back)
+            yield dma_job("score", work.place, spill.write, operands=(tile.probabilities,), makes=out)
+            yield dma_job("score", work.place, spill.read, operands=(out,), makes=back)
 
     def _output(self, tile: Tile) -> Iterator[Job]:
         """SpMM of a tile, and its way to the memory."""
@@ -204,7 +187,9 @@ class AttentionLayer:
         operands, space = (tile.to_multiply,), Take(slots.output)
         yield from self._product("v", "SpMM", tile, work.spmm, tile.kv_head.v, operands, space, tile.output, frees)
         out = Take(slots.output)
-        yield _moved("output", work.place, work.output_write, operand=tile.output, makes=tile.written, frees=(out,))
+        yield dma_job(
+            "output", work.place, work.output_write, operands=(tile.output,), makes=tile.written, frees=(out,)
+        )
 
     def _product(
         self,
@@ -226,7 +211,7 @@ class AttentionLayer:
             if part.fetch is not None:
                 vectors = Token(f"vectors for the {does} of {place}")
                 room = None if part.fetch.after < 0 else After(ends[part.fetch.after], f"the {reads} buffer")
-                yield _moved(reads, place, part.fetch.transfer, makes=vectors, space=room, operands=tile.planned)
+                yield dma_job(reads, place, part.fetch.transfer, makes=vectors, space=room, operands=tile.planned)
                 ends.append(ended)
             yield Job(
                 ARRAY,
@@ -238,22 +223,8 @@ class AttentionLayer:
                 makes=ended,
                 frees=frees if last else (),
                 lanes=LaneCycles(part.job.lane_busy, part.job.lane_conflict),
+                events=part.job.events,
             )
-
-
-def _moved(
-    stream: str,
-    place: Place,
-    transfer: Transfer,
-    makes: Token,
-    operand: Token | None = None,
-    operands: Sequence[Token] = (),
-    space: Space | None = None,
-    frees: Sequence[Releasable] = (),
-) -> Job:
-    """A transfer as a job of its stream's engine."""
-    needs = operands if operand is None else (operand,)
-    return Job(f"dma_{stream}", "move", place, operands=needs, space=space, makes=makes, frees=frees, transfer=transfer)
 
 
 def _units(work: LayerWork) -> list[str]:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from dsasim.designs.dsa.work import KVHeadWork, SlotCounts, TileWork
 from dsasim.machine.space import Buffer
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.designs.dsa.work import KVHeadWork, SlotCounts, TileWork
 
 
 @dataclass(frozen=True)

@@ -3,33 +3,35 @@
 A `LayerWork` holds no mask and no tensor, so a run's memory is bounded by one head plus a few integers a tile.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from dsasim.machine.job import Place
+from dsasim.machine.job import Events, Place
 from dsasim.machine.transfer import Transfer
 
 
 @dataclass(frozen=True)
-class Job:
-    """Time of one job: `cycles` in all, `conflict` of them lost to bank conflicts."""
+class Work:
+    """What one job takes: `cycles` in all, `conflict` of them lost to bank conflicts, and what it counts."""
 
     cycles: int
     conflict: int = 0
+    events: Events = field(default_factory=dict)
 
-    def times(self, count: int) -> "Job":
-        """The same job `count` times, one after the other."""
-        return Job(self.cycles * count, self.conflict * count)
+    def times(self, count: int) -> "Work":
+        """The same `count` times, one after the other."""
+        events = {name: number * count for name, number in self.events.items()}
+        return Work(self.cycles * count, self.conflict * count, events)
 
 
 @dataclass(frozen=True)
-class ArrayJob:
-    """One SDDMM or SpMM of a tile or of a part of it: the array's time, and each lane's share of it."""
+class ArrayWork:
+    """One SDDMM or SpMM of a tile or of a part of it: the array's time, each lane's share of it, and what it counts."""
 
     cycles: int
     lane_busy: tuple[int, ...]
     lane_conflict: tuple[int, ...]
+    events: Events = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Part:
     `fetch` is None where whole kv heads are kept on chip; the tile is then one part.
     """
 
-    job: ArrayJob
+    job: ArrayWork
     fetch: Fetch | None = None
 
 
@@ -65,11 +67,11 @@ class TileWork:
 
     place: Place
     q_read: Transfer
-    prediction: Job | None
-    mask_generation: Job | None
-    scheduling: Job | None
+    prediction: Work | None
+    mask_generation: Work | None
+    scheduling: Work | None
     sddmm: tuple[Part, ...]
-    softmax: Job
+    softmax: Work
     spmm: tuple[Part, ...]
     output_write: Transfer
     predicted_spill: Spill | None = None
@@ -107,7 +109,7 @@ class KVHeadWork:
     k_read: Transfer | None
     v_read: Transfer | None
     weights_read: Transfer | None
-    key_prediction: Job | None
+    key_prediction: Work | None
 
     @property
     def tiles(self) -> list[TileWork]:
@@ -143,8 +145,7 @@ class LayerWork:
     kv_heads: tuple[KVHeadWork, ...]
     projection_read: Transfer | None
     input_reads: tuple[Transfer, ...]
-    projections: tuple[Job, ...]
-    counters: Counter[str] = field(default_factory=Counter)
+    projections: tuple[Work, ...]
 
     @cached_property
     def tiles(self) -> list[TileWork]:

@@ -14,7 +14,7 @@ import torch
 
 from dsasim.baseline.gpu_profile import PROFILE_VERSION, GpuProfile, MeasuredRow
 from dsasim.errors import ConfigError
-from dsasim.sim.engine import Progress
+from dsasim.sim.design import Progress
 from dsasim.validate.gpu import machine
 from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.energy import Energy, energy_of, idle_power_mw

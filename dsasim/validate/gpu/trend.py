@@ -22,7 +22,7 @@ from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import peak_of
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.sim.engine import Progress
+from dsasim.sim.design import Progress
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.store import trace_in_memory
 from dsasim.validate.check import Cell, Check, Table, skipped

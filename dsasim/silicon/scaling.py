@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from dsasim.cost.sourced import provenance, table
+from dsasim.silicon.sourced import provenance, table
 
 
 @dataclass(frozen=True)

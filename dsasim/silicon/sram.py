@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, exp, log
 
-from dsasim.cost.operations import merged, register
-from dsasim.cost.scaling import node_scaling
-from dsasim.cost.sourced import provenance, table_text
+from dsasim.silicon.operations import merged, register
+from dsasim.silicon.scaling import node_scaling
+from dsasim.silicon.sourced import provenance, table_text
 
 BLOCKS_BYTES = (8, 16, 32, 64)
 BANKS = (1, 2, 4, 8, 16, 32)

@@ -1,4 +1,4 @@
-"""Numbers that know where they come from, and the reader of the shipped tables (dsasim/cost/tables)."""
+"""Numbers that know where they come from, and the reader of the shipped tables (dsasim/silicon/tables)."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -41,7 +41,7 @@ def sourced_number(entry: dict[str, Any]) -> SourcedNumber:
 
 def table_text(name: str) -> str:
     """Text of a shipped table, from a checkout or an installed wheel."""
-    return (resources.files("dsasim.cost") / "tables" / name).read_text(encoding="utf-8")
+    return (resources.files("dsasim.silicon") / "tables" / name).read_text(encoding="utf-8")
 
 
 @cache

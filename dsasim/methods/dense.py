@@ -2,8 +2,11 @@
 
 from functools import cached_property
 
+from dsasim.config.schema import ArchConfig
 from dsasim.kernels.bits import true_keys
-from dsasim.predictors.base import Int64, KeepMask, Selection
+from dsasim.predictors.base import Int64, KeepMask, Mask
+from dsasim.predictors.method import Method
+from dsasim.predictors.state import State
 from dsasim.trace.attention import LayerTrace
 
 
@@ -37,14 +40,18 @@ class AllowedMask:
         return self._last[1]
 
 
-class Dense:
+class Dense(Method):
     """Keeps every allowed position, free of charge; the same mask for all heads."""
 
-    work = None
+    summary = "no prediction: every allowed position is kept"
 
-    def __init__(self, layer: LayerTrace) -> None:
-        self._selection = Selection.free(AllowedMask(layer))
+    def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> None:
+        super().__init__(arch, layer, state)
+        self._mask = AllowedMask(layer)
 
-    def select(self, _head: int, /) -> Selection:
+    def mask(self, _head: int) -> Mask:
         """All allowed positions."""
-        return self._selection
+        return self._mask
+
+
+METHOD = Dense

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
-from dsasim.cost.scaling import NodeScaling, node_scaling
-from dsasim.cost.sourced import SourcedNumber, sourced_number, table
+from dsasim.silicon.scaling import NodeScaling, node_scaling
+from dsasim.silicon.sourced import SourcedNumber, sourced_number, table
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""What a dataflow is: the plan of some rows as work of the array and traffic of keys, job by job."""
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsasim.config.schema import ArchConfig, PEArrayConfig
+from dsasim.dataflow.plan import Plan
+from dsasim.dataflow.residency import Parts
+from dsasim.dataflow.work import ArrayWork
+
+
+class Rows(NamedTuple):
+    """Some rows of a head group: their plan, how far along the keys each may look, and how they are cut into tiles."""
+
+    plan: Plan
+    row_spans: NDArray[np.int64]  # [rows of a head]
+    tile_rows: int
+    groups_per_tile: int
+    d_head: int
+
+
+class Dataflow:
+    """Base of all dataflows."""
+
+    summary: ClassVar[str] = ""
+    """One line for `dsasim list dataflows`."""
+
+    dense_only: ClassVar[bool] = False
+    """Whether it computes every position, whatever a mask keeps."""
+
+    lock_step: ClassVar[bool] = False
+    """Whether all lanes move together over the groups of a tile."""
+
+    Settings: ClassVar[type[PEArrayConfig]] = PEArrayConfig
+    """The section `pe_array` of a design that uses it."""
+
+    def parts(self, rows: Rows, capacity: int) -> Parts:
+        """Each tile cut until the keys of a part fit a pool of `capacity` vectors."""
+        raise NotImplementedError
+
+    def products(self, arch: ArchConfig, rows: Rows, k: Parts | None, v: Parts | None) -> tuple[ArrayWork, ArrayWork]:
+        """SDDMM and SpMM: a job a tile, or one for each of the parts that K (V) is fetched in."""
+        raise NotImplementedError

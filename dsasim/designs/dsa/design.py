@@ -1,0 +1,103 @@
+"""The design `dsa`: what the chip holds, and a workload as stages."""
+
+from collections.abc import Iterator, Sequence
+
+from dsasim.config.schema import ArchConfig
+from dsasim.designs.dsa import buffers, mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa.dense_phase import phases_after, phases_before
+from dsasim.designs.dsa.dense_products import dense_stage
+from dsasim.designs.dsa.dense_work import DenseWork
+from dsasim.designs.dsa.layer import build_layer
+from dsasim.designs.dsa.stream import (
+    ARRAY,
+    DRAM,
+    MASK_GENERATOR,
+    PREDICTOR,
+    SCHEDULER,
+    SOFTMAX,
+    STREAMS,
+    AttentionLayer,
+)
+from dsasim.designs.dsa.work import LayerWork
+from dsasim.machine.spec import BufferSpec, UnitSpec
+from dsasim.machine.stage import Stage
+from dsasim.machine.system import System
+from dsasim.predictors import NO_STATE
+from dsasim.sim.design import Demand, Design, Record, Workload
+from dsasim.sim.result import HeadReport, LayerReport
+from dsasim.trace.attention import LayerTrace
+
+
+class Dsa(Design):
+    """Predictor unit, mask generator, token-parallel scheduler, sparse PE array, softmax unit, six DMA engines."""
+
+    summary = "Liu et al. 2021: low-rank prediction, token-parallel sparse attention"
+    Settings = ArchConfig
+    arch: ArchConfig
+
+    @property
+    def free(self) -> bool:
+        """Masks are there from the start: an oracle's, or given; a dense machine has no use for any."""
+        return self.arch.predictor.free and self.arch.predictor.method != "dense"
+
+    def units(self) -> Sequence[UnitSpec]:
+        """In the order of the data's path."""
+        arch = self.arch
+        coupled = arch.pe_array.organisation == "coupled"
+        shared, cost = ("composable array", arch.pe_array.switch_cycles) if coupled else (None, 0)
+        lanes = tuple(f"lane_{lane}" for lane in range(arch.pe_array.lanes))
+        return [
+            UnitSpec(PREDICTOR, (), shared, cost, silicon=predictor.silicon(arch), rate=predictor.rate(arch)),
+            UnitSpec(MASK_GENERATOR, silicon=mask_generator.silicon(arch)),
+            UnitSpec(SCHEDULER, silicon=scheduler.silicon(arch)),
+            UnitSpec(ARRAY, lanes, shared, cost, silicon=pe_array.silicon(arch), rate=pe_array.rate(arch)),
+            UnitSpec(SOFTMAX, silicon=softmax_unit.silicon(arch)),
+            *(UnitSpec(f"dma_{name}", memory=DRAM, open_transfers=arch.dma.open_transfers) for name in STREAMS),
+        ]
+
+    def buffers(self) -> Sequence[BufferSpec]:
+        """In the order of the data's path."""
+        return buffers.buffer_specs(self.arch)
+
+    def stages(self, system: System, workload: Workload, record: Record) -> Iterator[Stage]:
+        """Each layer of attention, and the phases of dense products around it, one after the other."""
+        state = NO_STATE
+        for number, heads in sorted(workload.selection.items()):
+            layer = workload.trace.layer(number)
+            yield from self._phases(system, phases_before(self.arch, layer, workload.scope), record)
+            work, state = build_layer(self.arch, layer, heads, workload.observe, state)
+            record.compiled(len(heads), _demand(work, layer, self.arch.pe_array.bits // 8))
+            compiled, report = AttentionLayer(system, work), _report(work)
+            yield compiled.stage()
+            record.layer(report, list(compiled.head_ends()))
+            yield from self._phases(system, phases_after(self.arch, layer, workload.scope), record)
+
+    def _phases(self, system: System, phases: Sequence[DenseWork], record: Record) -> Iterator[Stage]:
+        for phase in phases:
+            record.compiled(0, _dense_demand(phase))
+            yield dense_stage(system, phase)
+            record.phase(phase.layer, phase.phase, int(system.env.now))
+
+
+def _report(work: LayerWork) -> LayerReport:
+    """What is known of a layer before it runs."""
+    heads = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
+    return LayerReport(work.layer, 0, work.tile_rows, tuple(heads))
+
+
+def _demand(work: LayerWork, layer: LayerTrace, element_bytes: int) -> Demand:
+    """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
+    first, heads = work.kv_heads[0], [head.head for head in work.heads]
+    whole = (first.k_read is not None) + (first.v_read is not None)
+    kv_heads = {layer.kv_head(head) for head in heads}
+    vectors = 2 * len(heads) * layer.L_q + whole * len(kv_heads) * layer.L_k
+    kept = sum(head.nnz for head in work.heads)
+    return Demand(sparse_macs=2 * layer.d_head * kept, num_bytes=vectors * layer.d_head * element_bytes)
+
+
+def _dense_demand(work: DenseWork) -> Demand:
+    """All products, and their blocks, which are all compulsory."""
+    return Demand(
+        dense_macs=sum(placed.product.macs for placed in work.products),
+        num_bytes=sum(transfer.num_bytes for transfer in work.transfers()),
+    )

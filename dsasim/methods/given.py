@@ -1,0 +1,25 @@
+"""Masks that come with the trace."""
+
+from dsasim.errors import TraceError
+from dsasim.kernels.bits import set_keys
+from dsasim.predictors.base import KeepMask, Mask
+from dsasim.predictors.method import Method
+
+
+class Given(Method):
+    """Keeps what the trace's own mask keeps, free of charge."""
+
+    summary = "the masks that come with the trace"
+
+    def mask(self, head: int) -> Mask:
+        """The stored mask of a query head; TraceError where the trace has none."""
+        packed = self.layer.given_bits(head)
+        if packed is None:
+            raise TraceError(
+                f"layer {self.layer.number} of the trace holds no keep mask: predictor.method=given needs one "
+                "(dsasim trace import-mask makes such a trace); predictor.method=oracle_topk needs none"
+            )
+        return KeepMask(*set_keys(packed), self.layer.L_k)
+
+
+METHOD = Given

@@ -1,0 +1,47 @@
+"""What a selector is: masks from scores, what selecting each row takes, and what a selector unit is made of."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, TypeAlias
+
+from dsasim.config.schema import MaskGeneratorConfig
+from dsasim.predictors.base import Selection
+from dsasim.predictors.method import Scores
+from dsasim.silicon.operations import Price
+from dsasim.trace.attention import LayerTrace
+from dsasim.trace.positions import RowBlock
+
+Rule: TypeAlias = Callable[[RowBlock, Scores], Selection]
+"""Selects from the scores [num_rows, num_keys] of a block."""
+
+
+class SelectorSilicon(NamedTuple):
+    """One selector: `lanes` of `silicon` each, of which a comparison uses `used`."""
+
+    lanes: int
+    silicon: Price
+    used: Price
+
+
+class Selector:
+    """Base of all selectors, made of the section `mask_generator` of a design."""
+
+    summary: ClassVar[str] = ""
+    """One line for `dsasim list selectors`."""
+
+    Settings: ClassVar[type[MaskGeneratorConfig]] = MaskGeneratorConfig
+    """The section `mask_generator` of a design that uses it."""
+
+    def __init__(self, generator: MaskGeneratorConfig) -> None:
+        self.generator = generator
+
+    def rule(self, layer: LayerTrace, unit: float) -> Rule:
+        """How blocks of a layer are selected; `unit`: a score of 1 as a scaled score of the model."""
+        raise NotImplementedError
+
+    def most_kept(self, allowed: int) -> int:
+        """Keys that a row of `allowed` can keep."""
+        return allowed
+
+    def silicon(self, score_bits: int, technology_nm: int) -> SelectorSilicon:
+        """What one selector of scores of `score_bits` is made of."""
+        raise NotImplementedError

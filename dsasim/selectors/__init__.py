@@ -1,0 +1,1 @@
+"""Selectors, one a file: masks from scores, and what selecting each row takes (`predictors.selector`)."""

@@ -1,0 +1,1 @@
+"""What hardware is made of: area, leakage and energy of operations and memories, from tables with their sources."""
