@@ -144,6 +144,9 @@ class BytesMemory:
     def post(self, _stream: int, transfer: Transfer) -> Event:
         return self._env.timeout(transfer.num_bytes)
 
+    def bursts(self, transfer: Transfer) -> int:
+        return transfer.num_bytes
+
 
 def run_engine(program: Program, rng: Random | None = None) -> Run:
     """The engine's run; `rng`: its processes are made in another order, and other events are on its calendar."""

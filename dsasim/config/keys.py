@@ -57,12 +57,10 @@ def keys_of(section: KeyPath) -> list[str]:
 def nearest(path: KeyPath) -> str:
     """Say which key was probably meant, else which keys there are; empty inside what is no section."""
     names = keys_of(path[:-1])
-    close = difflib.get_close_matches(path[-1], names, 1)
-    if close:
-        return f"; did you mean {'.'.join((*path[:-1], close[0]))}?"
-    elsewhere = [known for known in all_keys() if known[-1] == path[-1]]
-    if elsewhere:
-        return f"; did you mean {' or '.join('.'.join(known) for known in elsewhere)}?"
+    elsewhere = [".".join(known) for known in all_keys() if known[-1] == path[-1]]
+    close = [".".join((*path[:-1], name)) for name in difflib.get_close_matches(path[-1], names, 1)]
+    if meant := elsewhere or close:
+        return f"; did you mean {' or '.join(meant)}?"
     return f"; here may stand: {', '.join(names)}" if names else ""
 
 

@@ -61,35 +61,18 @@ class Dsa2021(Method):
 
     @property
     def prediction(self) -> Prediction:
-        """XP once a layer, K~ once a kv head, Q~ and S~ a tile; the ternary projection adds, once a non-zero of P.
-
-        The extra columns take part in Q~ and K~. P, XP and K~ stay on the chip; W~q and W~k are read for each kv head.
-        """
-        fitted, layer, bits, rank = self._fitted, self._layer, self._bits, self._rank
-        d_model, columns = int(fitted.projection.shape[0]), fitted.columns
-        inputs = (layer.L_k,) if layer.self_attention else (layer.L_k, layer.L_q)
-        sums = score_bits(bits, rank)
-        adds = {"adds_predictor": int(np.count_nonzero(fitted.projection))}
-        projection_bits = d_model * fitted.k * TERNARY_BITS
-        group = 1 + layer.num_heads // layer.num_kv_heads
-        return Prediction(
-            operations=(
-                Operation("XP", "product", "layer", ROWS, d_model, fitted.k, INPUT_BITS, TERNARY_BITS, bits, adds),
-                Operation("K~", "product", "kv_head", layer.L_k, columns, rank, bits, bits, bits),
-                Operation("Q~", "product", "query_tile", ROWS, columns, rank, bits, bits, bits),
-                Operation("S~", "product", "query_tile", ROWS, rank, SPAN, bits, bits, sums),
-            ),
-            storage=Storage(
-                input_rows=inputs,
-                input_row_bytes=d_model * INPUT_BITS // 8,
-                constant_bits=projection_bits,
-                constant_read_bits=projection_bits + (columns - fitted.k) * bits * sum(inputs),
-                made_bits=sum(inputs) * columns * bits,
-                weight_bits=group * columns * rank * bits,
-                key_bits=layer.L_k * rank * bits,
-                row_bits=(d_model * INPUT_BITS, rank * bits),
-                score_bytes=sums // 8,
-            ),
+        """Of the fitted predictor's sizes; what it adds is counted once a non-zero of P."""
+        fitted, layer = self._fitted, self._layer
+        return prediction_of(
+            d_model=int(fitted.projection.shape[0]),
+            k=fitted.k,
+            columns=fitted.columns,
+            rank=self._rank,
+            bits=self._bits,
+            ternary_adds=int(np.count_nonzero(fitted.projection)),
+            num_keys=layer.L_k,
+            input_rows=(layer.L_k,) if layer.self_attention else (layer.L_k, layer.L_q),
+            heads_per_kv_head=layer.num_heads // layer.num_kv_heads,
         )
 
     def unit(self, head: int) -> float:
@@ -150,6 +133,50 @@ def _rank(fitted: FittedPredictor, rank: int | None) -> int:
     if rank is not None and rank > fitted.rank:
         raise ConfigError(f"predictor.rank: {rank} is above the stored rank {fitted.rank} of sigma {fitted.sigma}")
     return rank or fitted.rank
+
+
+def prediction_of(
+    *,
+    d_model: int,
+    k: int,
+    columns: int,
+    rank: int,
+    bits: int,
+    ternary_adds: int,
+    num_keys: int,
+    input_rows: tuple[int, ...],
+    heads_per_kv_head: int,
+) -> Prediction:
+    """XP once a layer, K~ once a kv head, Q~ and S~ a tile.
+
+    Z = [XP | extra] has `columns` columns, k of them from the ternary projection of d_model inputs, whose non-zeros
+    (`ternary_adds` a row) are added; the extra ones take part in Q~ and K~. P, XP and K~ stay on the chip; W~k of a kv
+    head and W~q of the heads that share it, `columns` x `rank` each, are read for it.
+
+    Worked example: 144 columns, rank 16, 4 bits and two query heads: weights of 3 * 144 * 16 * 4 = 27 648 bits.
+    """
+    sums, inputs = score_bits(bits, rank), sum(input_rows)
+    projection_bits = d_model * k * TERNARY_BITS
+    adds = {"adds_predictor": ternary_adds}
+    return Prediction(
+        operations=(
+            Operation("XP", "product", "layer", ROWS, d_model, k, INPUT_BITS, TERNARY_BITS, bits, adds),
+            Operation("K~", "product", "kv_head", num_keys, columns, rank, bits, bits, bits),
+            Operation("Q~", "product", "query_tile", ROWS, columns, rank, bits, bits, bits),
+            Operation("S~", "product", "query_tile", ROWS, rank, SPAN, bits, bits, sums),
+        ),
+        storage=Storage(
+            input_rows=input_rows,
+            input_row_bytes=d_model * INPUT_BITS // 8,
+            constant_bits=projection_bits,
+            constant_read_bits=projection_bits + (columns - k) * bits * inputs,
+            made_bits=inputs * columns * bits,
+            weight_bits=(1 + heads_per_kv_head) * columns * rank * bits,
+            key_bits=num_keys * rank * bits,
+            row_bits=(d_model * INPUT_BITS, rank * bits),
+            score_bytes=sums // 8,
+        ),
+    )
 
 
 def score_bits(bits: int, rank: int) -> int:

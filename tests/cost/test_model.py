@@ -134,7 +134,7 @@ def test_finer_nodes_cost_less_on_the_chip_and_the_same_in_dram(make_arch: MakeA
 
 def test_a_design_without_prediction_has_none_of_its_units(make_arch: MakeArch, make_run: MakeRun) -> None:
     arch = dense(make_arch)
-    cost = estimate_cost(arch, make_run(cycles=10, macs_sddmm=5, keys_classified=3))
+    cost = estimate_cost(arch, make_run(cycles=10, macs_sddmm=5))
     for name in ("predictor", "mask_generator", "scheduler", "buffer_predictor", "buffer_mask"):
         assert cost.area_mm2[name] == 0
         assert cost.energy_pj[name] == 0
@@ -161,7 +161,7 @@ def test_an_unknown_counter_is_refused(make_arch: MakeArch, make_run: MakeRun) -
 
 
 def test_traffic_of_a_buffer_the_design_lacks_is_refused(make_arch: MakeArch, make_run: MakeRun) -> None:
-    with pytest.raises(InvariantError, match=r"buffers\.mask, which the design does not have"):
+    with pytest.raises(InvariantError, match=r"events of buffer_mask, which the design does not have"):
         estimate_cost(dense(make_arch), make_run(mask_buffer_write_bytes=8))
 
 

@@ -14,9 +14,9 @@ from dsasim.dataflow.dense_layer import (
     output_projection,
     projections,
 )
+from dsasim.designs.dsa.predictor import operations_work
 from dsasim.errors import TraceError
-from dsasim.predictors.base import PredictionWork
-from dsasim.designs.dsa.events import key_counters, tile_counters
+from dsasim.methods.dsa2021 import prediction_of
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,13 @@ def block_macs(arch: ArchConfig, length: int, d_model: int) -> tuple[float, floa
     shape = Shape(heads, heads, length, length, d_model // heads, d_model)
     dense = sum(product.macs for product in (*projections(shape), output_projection(shape)))
     k = ceil(d_model / 4)
-    work = PredictionWork(d_model, k, k, k // heads, 4, 0)
-    keys, tile = key_counters(arch, work, length), tile_counters(arch, work, length, length)
-    prediction = length * d_model * k + heads * (keys["macs_predictor"] + tile["macs_predictor"])
+    of = prediction_of(
+        d_model=d_model, k=k, columns=k, rank=k // heads, bits=4, ternary_adds=0,
+        num_keys=length, input_rows=(length,), heads_per_kv_head=1,
+    )  # fmt: skip
+    per_head = (*of.of("kv_head"), *of.of("query_tile"))
+    head_macs = operations_work(arch, per_head, length, length).events["macs_predictor"]
+    prediction = length * d_model * k + heads * head_macs
     return dense, 2 * length * length * d_model, prediction
 
 

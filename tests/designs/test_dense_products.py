@@ -20,9 +20,10 @@ from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Tiling, dense_room
 from dsasim.dataflow.dense_layer import Product
 from dsasim.designs.dsa.dense_products import dense_stage
-from dsasim.designs.dsa.stream import STREAMS, unit_specs
-from dsasim.machine.system import System
 from dsasim.designs.dsa.dense_work import DenseWork, PlacedProduct
+from dsasim.designs.dsa.design import Dsa
+from dsasim.designs.dsa.stream import STREAMS
+from dsasim.machine.system import System
 from dsasim.model.dram import Dram
 from dsasim.model.memory_map import MemoryMap
 from dsasim.sim.unit_reports import dram_counters
@@ -48,7 +49,7 @@ def run(arch: ArchConfig, tiling: Tiling, slots: tuple[int, int, int] = (2, 2, 2
     )
     env = Environment()
     dram = Dram(env, arch, len(STREAMS))
-    system = System(env, unit_specs(arch), {"dram": dram})
+    system = System(env, Dsa(arch).units(), {"dram": dram})
     work = DenseWork(0, "x", dense_room(arch), (placed,), 1, slots)
     return system.run([dense_stage(system, work)]), system, dram
 

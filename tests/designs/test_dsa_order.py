@@ -7,20 +7,31 @@ import pytest
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa.stream import AttentionLayer, unit_specs
+from dsasim.designs.dsa import work as given
+from dsasim.designs.dsa.design import Dsa
+from dsasim.designs.dsa.stream import AttentionLayer
+from dsasim.designs.dsa.work import (
+    ArrayWork,
+    Bundle,
+    HeadCounts,
+    KVHeadWork,
+    LayerWork,
+    Part,
+    SlotCounts,
+    Spill,
+    TileWork,
+)
 from dsasim.machine.arbiter import Arbiter
 from dsasim.machine.job import Job, Place
 from dsasim.machine.system import System
 from dsasim.machine.transfer import Transfer
-from dsasim.designs.dsa import work as given
-from dsasim.designs.dsa.work import ArrayJob, Bundle, HeadCounts, KVHeadWork, LayerWork, Part, SlotCounts, Spill, TileWork
 
 NOTHING = Transfer.run(False, 0, 0)
 MakeArch = Callable[..., ArchConfig]
 
 
 def tile_of(tile: int, spill: Spill | None) -> TileWork:
-    job, part = given.Job(1), (Part(ArrayJob(1, (1,) * 4, (0,) * 4)),)
+    job, part = given.Work(1), (Part(ArrayWork(1, (1,) * 4, (0,) * 4)),)
     place = Place(0, heads=(0,), tile=tile)
     return TileWork(place, NOTHING, job, job, job, part, job, part, NOTHING, spill, spill)
 
@@ -32,11 +43,11 @@ def layer_of(
     tiles = tuple(tile_of(at, spill) for at in range(num_tiles))
     bundle = Bundle((HeadCounts(0, 1, 1, 1, 1),), tiles)
     heads = tuple(
-        KVHeadWork(Place(0, kv_heads=(at,)), (bundle,), NOTHING, NOTHING, NOTHING, given.Job(1))
+        KVHeadWork(Place(0, kv_heads=(at,)), (bundle,), NOTHING, NOTHING, NOTHING, given.Work(1))
         for at in range(kv_heads)
     )
     counts = SlotCounts(q=2, k=2, v=2, predictor=2, mask=slots, score=slots, output=2)
-    return LayerWork(0, 4, counts, heads, NOTHING, (NOTHING,) * num_inputs, (given.Job(1),) * num_inputs)
+    return LayerWork(0, 4, counts, heads, NOTHING, (NOTHING,) * num_inputs, (given.Work(1),) * num_inputs)
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ def jobs(make_arch: MakeArch) -> Callable[[LayerWork], list[Job]]:
     """The jobs of a layer in the order of the stream."""
 
     def made(work: LayerWork) -> list[Job]:
-        system = System(Environment(), unit_specs(make_arch()), {"dram": None})
+        system = System(Environment(), Dsa(make_arch()).units(), {"dram": None})
         return list(AttentionLayer(system, work).stage().jobs)
 
     return made

@@ -10,8 +10,10 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
+from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.predictors import load_predictor
-from dsasim.predictors.dsa2021 import Dsa2021
+from dsasim.predictors.predicted import Predicted
+from dsasim.predictors.state import NO_STATE
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.trace.positions import Positions, RowBlock
@@ -79,7 +81,7 @@ def test_scores_equal_python_integers_bit_for_bit(
 ) -> None:
     layer = make_layer(rotary_base)
     arch = make_arch("predictor.sigma=0.5", f"predictor.bits={bits}", f"predictor.rank={rank}")
-    predictor, fitted = Dsa2021(arch, layer), layer.predictor(Decimal("0.5"))
+    predictor, fitted = Dsa2021(arch, layer, NO_STATE), layer.predictor(Decimal("0.5"))
     assert fitted is not None
     for head in (3, 0, 1):
         assert all_scores(predictor, layer, head).tolist() == twin_scores(layer, fitted, head, bits, rank)
@@ -90,30 +92,34 @@ def test_the_work_counts_extra_columns_and_ternary_adds(make_arch: MakeArch, mak
     work, fitted = load_predictor(make_arch("predictor.sigma=0.5"), layer).work, layer.predictor(Decimal("0.5"))
     assert work is not None
     assert fitted is not None
-    assert (work.d_model, work.k, work.rank, work.bits) == (32, 16, 4, 4)
-    assert work.columns == 16 + fitted.position_columns + 1
-    assert work.ternary_adds_per_row == np.count_nonzero(fitted.projection)
+    project, keys, queries, scores = work.operations
+    columns = 16 + fitted.position_columns + 1
+    assert (project.sizes(rows=8), project.right_bits, project.result_bits) == ((8, 32, 16), 2, 4)
+    assert project.counts == {"adds_predictor": np.count_nonzero(fitted.projection)}
+    assert keys.sizes() == (24, columns, 4)
+    assert queries.sizes(rows=8) == (8, columns, 4)
+    assert scores.sizes(rows=8, span=20) == (8, 4, 20)
 
 
 def test_top_k_keeps_the_highest_predicted_scores(make_arch: MakeArch, make_layer: MakeLayer) -> None:
     layer = make_layer()
-    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "mask_generator.density=0.25"), layer)
-    selection, scores = predictor.select(1), all_scores(predictor, layer, 1)
+    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "mask_generator.density=0.25"), layer, NO_STATE)
+    selection, scores = Predicted(predictor).select(1), all_scores(predictor, layer, 1)
     for i, keys in enumerate(np.split(selection.keep.indices, selection.keep.indptr[1:-1])):
         wanted = math.ceil((i + 1) / 4)
         assert keys.tolist() == sorted(sorted(range(i + 1), key=lambda j, row=i: -scores[row, j])[:wanted])
-    assert selection.comparisons >= (24 * 25) // 2
+    assert selection.comparisons.sum() >= (24 * 25) // 2
     assert (selection.row_cycles > 0).all()
 
 
 def test_threshold_compares_dequantised_scores_times_scale(make_arch: MakeArch, make_layer: MakeLayer) -> None:
     layer = make_layer()
     arch = make_arch("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
-    predictor, fitted = Dsa2021(arch, layer), layer.predictor(Decimal("0.5"))
+    predictor, fitted = Dsa2021(arch, layer, NO_STATE), layer.predictor(Decimal("0.5"))
     assert fitted is not None
     scales = fitted.scales[4]
     real = all_scores(predictor, layer, 2) * float(scales["q"][2]) * float(scales["k"][1]) * layer.scale
-    assert np.array_equal(predictor.select(2).keep.to_dense(), (real > 0.2) & layer.allowed())
+    assert np.array_equal(Predicted(predictor).select(2).keep.to_dense(), (real > 0.2) & layer.allowed())
 
 
 def test_more_bits_find_more_of_the_exact_keys(make_arch: MakeArch, make_layer: MakeLayer) -> None:
@@ -171,7 +177,7 @@ def test_cross_attention_projects_both_inputs(make_arch: MakeArch, make_arrays: 
         predictors=(fitted,),
     )
     layer = trace_in_memory("cross", [arrays], dtype="float32").layer(5)
-    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "predictor.bits=8"), layer)
+    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "predictor.bits=8"), layer, NO_STATE)
     exact, predicted = layer.q(0) @ layer.k(0).T, all_scores(predictor, layer, 0)
     agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(exact, predicted, strict=True)]
     assert predicted.shape == (24, 30)

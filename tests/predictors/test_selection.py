@@ -14,7 +14,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.predictors.base import KeepMask
-from dsasim.predictors.selection import generator_of, select_rows, threshold_rule, top_k_rule
+from dsasim.predictors.selection import generator_of, select_rows
+from dsasim.selectors.threshold import Threshold
+from dsasim.selectors.top_k import TopK
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.counts import ceil_share, kept_counts
 from dsasim.trace.store import trace_in_memory
@@ -78,7 +80,9 @@ def test_blocks_of_a_mask_join_to_the_whole(keep: np.ndarray, rows: int) -> None
 def test_a_fully_masked_row_keeps_nothing(make_arch: MakeArch, make_arrays: MakeArrays) -> None:
     allowed = np.array([[True, True, False], [False, False, False], [True, True, True]])
     layer = trace_in_memory("small", [make_arrays(L=3, causal=False, allowed=allowed)]).layer(5)
-    selection = select_rows(layer, lambda _: np.zeros((3, 3), np.int32), top_k_rule(layer, generator_of(make_arch())))
+    selection = select_rows(
+        layer, lambda _: np.zeros((3, 3), np.int32), TopK(generator_of(make_arch())).rule(layer, 1.0)
+    )
     assert selection.keep.to_dense().astype(int).tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
     assert selection.row_cycles.tolist() == [4, 0, 4]
 
@@ -86,10 +90,10 @@ def test_a_fully_masked_row_keeps_nothing(make_arch: MakeArch, make_arrays: Make
 def test_a_missing_density_or_threshold_is_named(make_arch: MakeArch, make_arrays: MakeArrays) -> None:
     layer, top_k = trace_in_memory("small", [make_arrays()]).layer(5), generator_of(make_arch())
     with pytest.raises(ConfigError, match=r"^mask_generator\.threshold: needed"):
-        threshold_rule(layer, top_k, 1.0)
+        Threshold(top_k).rule(layer, 1.0)
     by_threshold = top_k.model_copy(update={"selection": "threshold", "density": None, "threshold": 0.0})
     with pytest.raises(ConfigError, match=r"^mask_generator\.density: needed"):
-        top_k_rule(layer, by_threshold)
+        TopK(by_threshold).rule(layer, 1.0)
 
 
 def test_a_design_without_a_mask_generator_cannot_select(make_arch: Callable[..., ArchConfig]) -> None:

@@ -10,8 +10,8 @@ pytest.importorskip("amaranth")
 from amaranth.sim import Simulator
 from hardware.mask_generator import ThresholdMaskGenerator
 
-from dsasim.kernels.select import threshold_rows
 from dsasim.designs.dsa.mask_generator import tile_job
+from dsasim.kernels.select import threshold_rows
 
 Tile = list[list[int]]
 """The scores of each row's allowed keys."""

@@ -1,16 +1,27 @@
 """What the units count: plan entries, spans, and products in the predictor's buffer, by hand."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.work import ArrayWork
+from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.designs.dsa.events import Groups
+from dsasim.designs.dsa.mask_generator import Selected, tile_jobs
+from dsasim.designs.dsa.predictor import product
+from dsasim.designs.dsa.products import EVENTS
 from dsasim.designs.dsa.scheduler import mask_row_bytes
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.designs.dsa.events import Groups, plan_counters, product_bytes, selection_counters, systolic_counters
+from dsasim.designs.dsa.scheduler import tile_jobs as plan_jobs
+from dsasim.predictors.base import KeepMask
+
+
+def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups, num_keys: int) -> dict[str, int]:
+    """Events of one tile of all groups: the scheduler's, and what SDDMM and SpMM each read of the plan."""
+    (work,), (plan_bytes,) = plan_jobs(arch.scheduler, plan, groups, len(groups.rows), num_keys)
+    read = {"mask_buffer_read_bytes": work.events["mask_buffer_read_bytes"] + 2 * plan_bytes}
+    return dict(work.events) | read
 
 
 @pytest.mark.parametrize(("keys", "rows", "entry_bytes"), [(512, 4, 2), (16, 4, 1), (17, 4, 2), (512, 8, 3), (1, 1, 1)])
@@ -77,8 +88,8 @@ def test_rows_that_keep_few_keys_have_short_plans(
 def test_groups_count_positions_and_mask_bytes() -> None:
     """Causal groups of 2, 2 and 1 rows that see 2, 9 and 10 keys: bits of a row in whole bytes."""
     groups = Groups(np.array([2, 2, 1]), np.array([2, 9, 10]))
-    assert groups.positions == 4 + 18 + 10
-    assert groups.mask_bytes == 2 * 1 + 2 * 2 + 2
+    assert groups.positions.tolist() == [4, 18, 10]
+    assert groups.mask_bytes.tolist() == [2 * 1, 2 * 2, 2]
 
 
 def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConfig]) -> None:
@@ -87,19 +98,24 @@ def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConf
     Rows twice: 2 * 15 * 4 bits; columns twice: 2 * 35 * 4 bits; 400 bits are 50 bytes. Results: 21 bytes.
     """
     arch = tiny("predictor.array_rows=2", "predictor.array_columns=4")
-    counts = product_bytes(arch, 3, 5, 7, 4, 4, 8)
-    assert counts == {"predictor_buffer_read_bytes": 50, "predictor_buffer_write_bytes": 21}
+    assert product(arch, 3, 5, 7, 4, 4, 8).events == {
+        "predictor_buffer_read_bytes": 50,
+        "predictor_buffer_write_bytes": 21,
+    }
 
 
 def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[..., ArchConfig]) -> None:
     """16-bit elements take 2 bytes, their sums 2 * 16 + 8 bits = 5: read back and written by each product."""
-    nothing = np.zeros((1, 1), np.int64)
-    sddmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=3, partial_sums=4)
-    spmm = ArrayWork(nothing[0], nothing, nothing, 9, rereads=5, partial_sums=6)
-    assert systolic_counters(tiny("pe_array.bits=16"), sddmm, spmm) == {
+    context = SimpleNamespace(arch=tiny("pe_array.bits=16"), layer=SimpleNamespace(d_head=4))
+    sddmm = EVENTS["k"](context, 0, 0, served=0, vectors=0, rereads=3, sums=4)
+    spmm = EVENTS["v"](context, 0, 0, served=0, vectors=0, rereads=5, sums=6)
+    assert {name: count for name, count in sddmm.items() if count} == {
         "q_buffer_read_bytes": 3 * 2,
-        "score_buffer_read_bytes": 5 * 2 + 4 * 5,
+        "score_buffer_read_bytes": 4 * 5,
         "score_buffer_write_bytes": 4 * 5,
+    }
+    assert {name: count for name, count in spmm.items() if count} == {
+        "score_buffer_read_bytes": 5 * 2,
         "output_buffer_read_bytes": 6 * 5,
         "output_buffer_write_bytes": 6 * 5,
     }
@@ -108,10 +124,11 @@ def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[.
 @pytest.mark.parametrize(("keys", "entry_bytes"), [(256, 3), (257, 4), (512, 4)])
 def test_what_a_selector_passes_over_again_is_read_and_written(keys: int, entry_bytes: int) -> None:
     """Two rows, 900 comparisons, 7 entries read and 9 written: scores of 2 bytes, keys of 8 or 9 bits."""
-    keep = KeepMask.from_dense(np.zeros((2, keys), np.bool_))
-    selection = Selection(keep, np.zeros(2, np.int64), 900, entries_read=7, entries_written=9)
-    counts = selection_counters(selection, Groups(np.array([2]), np.array([keys])), 2, keys)
-    assert counts["mask_comparisons"] == 900
-    assert counts["mask_buffer_write_bytes"] == 2 * -(-keys // 8)
-    assert counts["predictor_buffer_read_bytes"] == 2 * keys * 2 + 7 * entry_bytes
-    assert counts["predictor_buffer_write_bytes"] == 9 * entry_bytes
+    selected = Selected(*(np.array(row) for row in ([0, 0], [500, 400], [7, 0], [4, 5])))
+    (work,) = tile_jobs(selected, 2, Groups(np.array([2]), np.array([keys])), 1, 2, keys, 1)
+    assert work.events == {
+        "mask_comparisons": 900,
+        "mask_buffer_write_bytes": 2 * -(-keys // 8),
+        "predictor_buffer_read_bytes": 2 * keys * 2 + 7 * entry_bytes,
+        "predictor_buffer_write_bytes": 9 * entry_bytes,
+    }

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.errors import DeadlockError
 from dsasim.designs.dsa.work import SlotCounts
+from dsasim.errors import DeadlockError
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
 

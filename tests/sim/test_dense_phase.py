@@ -11,8 +11,8 @@ from dsasim.api import simulate
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import DenseJob, Span, dense_room
 from dsasim.dataflow.folds import Traffic
-from dsasim.errors import ConfigError, TraceError
 from dsasim.designs.dsa.events import dense_counters
+from dsasim.errors import ConfigError, TraceError
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.arrays import LayerArrays

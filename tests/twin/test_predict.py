@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsasim.errors import ConfigError
-from dsasim.predictors.dsa2021 import Dsa2021
+from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import exact_scorer
 from twin.cases import arch_of, random_case, selection_of, trace_of

@@ -1,4 +1,4 @@
-"""The threshold mask generator: a tile of approximate scores becomes mask words (rules: `dsasim.designs.dsa.mask_generator`).
+"""The threshold mask generator: scores become mask words (rules: `dsasim.designs.dsa.mask_generator`).
 
     S~ buffer ──► score word ──► comparators ──► mask word ──► mask slot
                       one a selector and cycle

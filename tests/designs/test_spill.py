@@ -1,7 +1,7 @@
 """What of a tile's scores crosses the memory bus: the worked example of model.spill."""
 
-from dsasim.model.memory_map import Region
 from dsasim.designs.dsa.spill import spill_of
+from dsasim.model.memory_map import Region
 
 SLOTS = Region(4096, 2, 1, 500, interleaved=False)
 """Room in DRAM for what two slots of 1000 bytes cannot hold of 1500."""
