@@ -3,24 +3,27 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import index
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
 import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.baseline.gpu_table import Gpu
-from dsasim.config.loader import load_arch
+from dsasim.config.changes import changes_of
+from dsasim.config.loader import Design, load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import ArchConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
+from dsasim.inputs.path_text import path_text
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import run_machine
-from dsasim.sim.result import MachineResult
+from dsasim.sim.result import LayerReport, MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
@@ -33,11 +36,20 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Part:
+    """How much of a trace there was to choose from, where not all of it was run."""
+
+    of_layers: int
+    of_heads: int
+
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """Everything a run yields; `to_json` is what `dsasim run --json` writes.
 
     `arch` is the design as simulated: a trace of masks alone brings its own and makes it `given`. `notes` is what must
-    stand beside the figures (`trace.notes`); it is in the JSON where there is one.
+    stand beside the figures (`trace.notes`), `changes` what the design's name does not say (`config.changes`), `part`
+    what `layers` and `heads` were chosen from: each is in the JSON where there is one.
     """
 
     arch: ArchConfig
@@ -48,6 +60,16 @@ class RunResult:
     baseline: Baseline | None
     scope: Scope = "attention"
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    part: Part | None = None
+
+    def __repr__(self) -> str:
+        """The first lines of what `dsasim run` prints."""
+        return dsasim.summary_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return dsasim.summary_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values: no paths, dates, hosts or wall times, so equal runs give equal bytes."""
@@ -65,7 +87,7 @@ class RunResult:
             "units": {name: asdict(unit) for name, unit in machine.units.items()},
             "counters": dict(machine.counters),
             "dram_channels": [dict(channel) for channel in machine.dram_channels],
-            "layers": [asdict(layer) for layer in machine.layers],
+            "layers": [_layer_json(layer) for layer in machine.layers],
             "energy_pj": self.cost.energy_pj,
             "area_mm2": self.cost.area_mm2,
             "cost_sources": self.cost.sources,
@@ -73,7 +95,25 @@ class RunResult:
             "quality": None if self.quality is None else _quality_json(self.quality),
             "baseline": None if self.baseline is None else asdict(self.baseline),
             "invariants": dict(machine.invariants),
-        } | ({"notes": list(self.notes)} if self.notes else {})
+            **self._remarks(),
+        }
+
+    def _remarks(self) -> dict[str, Any]:
+        """What only some runs have to say; a run of a whole trace on a design as it is has nothing here."""
+        remarks: dict[str, Any] = {} if not self.notes else {"notes": list(self.notes)}
+        if self.changes:
+            remarks["changes"] = list(self.changes)
+        if self.part is not None:
+            remarks["part"] = asdict(self.part)
+        return remarks
+
+
+def _layer_json(layer: LayerReport) -> dict[str, Any]:
+    """A layer's allowed positions are nnz / density of a head that keeps a key; they stand where none does."""
+    values = asdict(layer)
+    if any(head.nnz for head in layer.heads):
+        del values["allowed"]
+    return values
 
 
 def _quality_json(quality: Quality) -> dict[str, Any]:
@@ -84,12 +124,16 @@ def _quality_json(quality: Quality) -> dict[str, Any]:
 
 def load_trace(name_or_path: str | PathLike[str]) -> AttentionTrace:
     """The trace of a file (a path separator or a suffix) or of a shipped name; TraceError if it is not one."""
-    return open_trace(find_trace(str(name_or_path)))
+    given = path_text(name_or_path)
+    if given is None:
+        kind = type(name_or_path).__name__
+        raise TraceError(f"a trace is a name, a path or an AttentionTrace, and not of type {kind}")
+    return open_trace(find_trace(given))
 
 
 def simulate(
-    arch: ArchConfig,
-    trace: AttentionTrace,
+    arch: Design,
+    trace: AttentionTrace | str | PathLike[str],
     layers: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,
     progress: Progress | None = None,
@@ -99,16 +143,22 @@ def simulate(
     quality: bool = True,
     baselines: bool = True,
     gpus: Iterable[Gpu] | None = None,
+    changes: Sequence[str] | None = None,
 ) -> RunResult:
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
+    Both may be loaded ones, or what `load_arch` and `load_trace` take: `simulate("dsa-decoupled", "minilm-l128")`.
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
     what of the model is run beside attention (`sim.dense_phase`); `watchers` are told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
-    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table.
+    tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table. `changes` are said
+    beside the design's name, by default what sets it apart from the shipped design of that name.
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
     needs.
     """
+    arch = arch if isinstance(arch, ArchConfig) else load_arch(arch)
+    trace = trace if isinstance(trace, AttentionTrace) else load_trace(trace)
+    told = changes_of(arch) if changes is None else tuple(changes)
     arch = effective_arch(arch, trace)
     selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
@@ -125,11 +175,20 @@ def simulate(
         baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope, gpus) if baselines else None,
         scope=scope,
         notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
+        changes=told,
+        part=_part(trace, selection),
     )
 
 
+def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Part | None:
+    heads = sum(layer.num_heads for layer in trace)
+    return None if sum(map(len, selection.values())) == heads else Part(len(trace.layer_numbers), heads)
+
+
 def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:
-    """Refuse parts of what a scope runs whole, and a scope whose sizes the trace does not know."""
+    """Refuse parts of what a scope runs whole, a scope whose sizes the trace does not know, and what is no scope."""
+    if scope not in get_args(Scope):
+        raise ConfigError(f"scope {scope!r}: expected one of {', '.join(get_args(Scope))}")
     if scope == "attention":
         return
     if scope == "model" and set(selection) != set(trace.layer_numbers):
@@ -171,10 +230,10 @@ def chosen_heads(
     trace: AttentionTrace, layers: Iterable[int] | None, heads: Iterable[int] | None
 ) -> Mapping[int, Sequence[int]]:
     """Layer number -> query heads, both ascending and each once; TraceError for what the trace does not have."""
-    numbers = trace.layer_numbers if layers is None else tuple(sorted(set(layers)))
+    numbers = trace.layer_numbers if layers is None else _numbers(layers, "layers")
     if missing := sorted(set(numbers) - set(trace.layer_numbers)):
         raise TraceError(f"{trace.meta.name}: no layer {_words(missing)}; the trace has {_words(trace.layer_numbers)}")
-    chosen = None if heads is None else tuple(sorted(set(heads)))
+    chosen = None if heads is None else _numbers(heads, "heads")
     selection: dict[int, Sequence[int]] = {}
     for number in numbers:
         count = trace.layer(number).num_heads
@@ -186,6 +245,13 @@ def chosen_heads(
     if not any(selection.values()):
         raise TraceError(f"{trace.meta.name}: nothing to simulate, no layer or head was chosen")
     return selection
+
+
+def _numbers(chosen: Iterable[int], what: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({index(number) for number in chosen}))
+    except TypeError:
+        raise TraceError(f"{what} are whole numbers, such as [0, 3], and not {chosen!r}") from None
 
 
 def _words(numbers: Sequence[int]) -> str:

@@ -30,6 +30,8 @@ if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 # tests neither read nor fill the user's cache of masks
 os.environ["DSASIM_CACHE_DIR"] = ""
+# nor are they as wide as the terminal they were started from
+os.environ.pop("COLUMNS", None)
 
 
 @dataclass(frozen=True)

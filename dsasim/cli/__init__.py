@@ -17,7 +17,12 @@ from dsasim.cli.trace import trace_app
 from dsasim.cli.validate import validate
 from dsasim.errors import DsasimError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # every command inherits them
+)
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 trace_app.command("evaluate")(trace_evaluate)

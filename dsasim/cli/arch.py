@@ -1,5 +1,7 @@
 """`dsasim arch`: look at designs."""
 
+from typing import Annotated
+
 import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH, Arch, Overrides
@@ -18,12 +20,20 @@ def arch_list() -> None:
 
 
 @arch_app.command("show")
-def arch_show(arch: Arch = DEFAULT_ARCH, overrides: Overrides = None) -> None:
-    """Print a design as YAML, every value resolved and `--set` applied."""
+def arch_show(
+    arch: Arch = DEFAULT_ARCH,
+    overrides: Overrides = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Every value as it is used, defaults included, without the comments.")
+    ] = False,
+) -> None:
+    """Print a design's file with its comments and sources, `--set` written into it."""
+    from dsasim.config.annotated import annotated_yaml
     from dsasim.config.loader import load_arch
     from dsasim.config.resolved import arch_to_yaml
 
-    typer.echo(arch_to_yaml(load_arch(arch, overrides or ())), nl=False)
+    changes = overrides or ()
+    typer.echo(arch_to_yaml(load_arch(arch, changes)) if resolved else annotated_yaml(arch, changes), nl=False)
 
 
 @arch_app.command("check")

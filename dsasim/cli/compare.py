@@ -31,6 +31,7 @@ def compare(
     ] = None,
 ) -> None:
     """Run several designs on one trace and print them side by side; speed-ups are also against the first."""
+    from dsasim.config.changes import changes_of
     from dsasim.config.loader import load_arch
     from dsasim.report.files import STDOUT, check_writable, write_json
 
@@ -39,7 +40,8 @@ def compare(
     designs = [load_arch(name, overrides or ()) for name in archs]
     selection = open_selection(trace, layers, heads)
 
-    results = _run(designs, selection)
+    changes = [changes_of(design, overrides or ()) for design in designs]
+    results = _run(designs, changes, selection)
 
     from dsasim.report.compare import comparison_json, print_comparison
 
@@ -51,7 +53,9 @@ def compare(
         print_comparison(results, new_console())
 
 
-def _run(designs: "Sequence[ArchConfig]", selection: TraceSelection) -> "list[RunResult]":
+def _run(
+    designs: "Sequence[ArchConfig]", changes: Sequence[Sequence[str]], selection: TraceSelection
+) -> "list[RunResult]":
     """Run each design, with one progress bar; an error names its design."""
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
     from dsasim.api import simulate
@@ -61,13 +65,14 @@ def _run(designs: "Sequence[ArchConfig]", selection: TraceSelection) -> "list[Ru
     trace = selection.trace.remembering(Memory(MEMORY_BYTES))
     results = []
     with LateProgress(f"{len(designs)} designs on {trace.meta.name}") as bar:
-        for at, design in enumerate(designs):
+        for at, (design, changed) in enumerate(zip(designs, changes, strict=True)):
 
             def progress(done: int, total: int, at: int = at) -> None:
                 bar(at * total + done, len(designs) * total)
 
             try:
-                results.append(simulate(design, trace, selection.layers, selection.heads, progress))
+                chosen = (selection.layers, selection.heads)
+                results.append(simulate(design, trace, *chosen, progress, changes=changed))
             except ConfigError as error:
                 raise ConfigError(f"{design.name}: {error}") from None
     return results

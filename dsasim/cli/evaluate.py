@@ -43,11 +43,11 @@ def trace_evaluate(
     """
     from pathlib import Path
 
-    from dsasim.report.files import check_writable
+    from dsasim.report.files import DRAWING, check_writable
 
-    for path, flag in ((json, "--json"), (plot, "--plot")):
+    for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
-            check_writable(path, flag)
+            check_writable(path, flag, endings)
     from dsasim.config.loader import load_arch
     from dsasim.evaluate.result import METHODS
     from dsasim.trace.capture import needs_torch

@@ -20,12 +20,12 @@ def report(
     ] = None,
 ) -> None:
     """Draw a run or a sweep as one HTML file (extra report)."""
-    from dsasim.report.files import check_writable, write_text
+    from dsasim.report.files import PAGE, check_writable, write_text
     from dsasim.report.html.inputs import read_input
     from dsasim.report.html.page import check_plotly
 
     check_plotly()
-    check_writable(out, "--out")
+    check_writable(out, "--out", PAGE)
     if mask_heads is not None and trace is None:
         raise ConfigError("--mask-heads: masks are in the trace: name it with --trace")
     found = read_input(source)

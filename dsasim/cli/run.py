@@ -84,9 +84,11 @@ def _simulate(
     gpu_profiles: Sequence[str],
 ) -> "RunResult":
     """Load both, check the selection against the trace, and run with a progress bar."""
+    from dsasim.config.changes import changes_of
     from dsasim.config.loader import load_arch
 
     design = load_arch(arch, overrides)
+    changes = changes_of(design, overrides)
     chosen = open_selection(trace, layers, heads)
 
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
@@ -98,7 +100,9 @@ def _simulate(
     from dsasim.report.progress import LateProgress
 
     with LateProgress(f"{design.name} on {chosen.trace.meta.name}") as progress, watching as watchers:
-        return simulate(design, chosen.trace, chosen.layers, chosen.heads, progress, scope, watchers, gpus=gpus)
+        return simulate(
+            design, chosen.trace, chosen.layers, chosen.heads, progress, scope, watchers, gpus=gpus, changes=changes
+        )
 
 
 @contextmanager
@@ -119,14 +123,14 @@ def _watching(
 
 def _report_watcher(report: str, trace: str, mask_heads: str | None) -> "OverTime":
     """What a report needs to have seen; ConfigError if the page could not be written or lacks a head."""
-    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.files import PAGE, STDOUT, check_writable
     from dsasim.report.html.page import check_plotly
     from dsasim.sim.over_time import OverTime
 
     if report == STDOUT:
         raise ConfigError("--report -: a page is written to a file, not to stdout")
     check_plotly()
-    check_writable(report, "--report")
+    check_writable(report, "--report", PAGE)
     if mask_heads is not None:
         from dsasim.report.html.masks import parse_heads
         from dsasim.trace.find import find_trace
@@ -139,13 +143,13 @@ def _report_watcher(report: str, trace: str, mask_heads: str | None) -> "OverTim
 
 def _checked_window(timeline: str | None, window: str | None) -> tuple[int, int] | None:
     """The cycles that a timeline shows; ConfigError if it cannot be written, or is not asked for."""
-    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.files import STDOUT, TIMELINE, check_writable
 
     found = None if window is None else parse_window(window, "--timeline-window")
     if timeline == STDOUT:
         raise ConfigError("--timeline -: a timeline is written to a file, not to stdout")
     if timeline is not None:
-        check_writable(timeline, "--timeline")
+        check_writable(timeline, "--timeline", TIMELINE)
     elif found is not None:
         raise ConfigError("--timeline-window is a part of --timeline FILE, which is not given")
     return found

@@ -11,6 +11,17 @@ from dsasim.errors import ConfigError
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
 
 
+@trace_app.command("list")
+def trace_list() -> None:
+    """List the shipped traces."""
+    from dsasim.report.listing import print_traces
+    from dsasim.report.style import new_console
+    from dsasim.trace.find import shipped_traces
+    from dsasim.trace.store import open_trace
+
+    print_traces(map(open_trace, shipped_traces().values()), new_console())
+
+
 @trace_app.command("info")
 def trace_info(trace: Trace = DEFAULT_TRACE) -> None:
     """Print a trace's shape, kind, provenance, and the share of keys that hold 90, 95 and 99 % of the mass."""
@@ -163,11 +174,11 @@ def trace_compare(
     plot: Annotated[str | None, typer.Option(metavar="FILE.svg", help="Draw a cell for each head.")] = None,
 ) -> None:
     """Measure how the masks of each head overlap between two inputs; a trace of masks alone brings its own."""
-    from dsasim.report.files import STDOUT, check_writable, write_json, write_text
+    from dsasim.report.files import DRAWING, STDOUT, check_writable, write_json, write_text
 
-    for path, flag in ((json, "--json"), (plot, "--plot")):
+    for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
-            check_writable(path, flag)
+            check_writable(path, flag, endings)
     from dsasim.config.loader import load_arch
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
@@ -196,10 +207,11 @@ def trace_compare(
 
 def _check_out(out: str) -> None:
     from dsasim.report.files import STDOUT, check_writable
+    from dsasim.trace.find import SUFFIX
 
     if out == STDOUT:
         raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    check_writable(out, "--out", (SUFFIX,))
 
 
 def _warn(note: str | None) -> None:
@@ -230,13 +242,10 @@ def trace_extract(
     """Run a PyTorch model and store its attention as a trace (needs the extra `torch`)."""
     from pathlib import Path
 
-    from dsasim.report.files import STDOUT, check_writable
     from dsasim.trace.capture import needs_torch
     from dsasim.trace.capture.selection import Selection, parse_numbers
 
-    if out == STDOUT:
-        raise ConfigError("--out -: a trace is written to a file, not to stdout")
-    check_writable(out, "--out")
+    _check_out(out)
     selection = Selection(
         layers=None if layers is None else parse_numbers(layers, "--layers"),
         heads=None if heads is None else parse_numbers(heads, "--heads"),

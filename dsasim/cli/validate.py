@@ -105,13 +105,14 @@ def _check_asked(minutes: float | None, csv: str | None, profile: str | None, *,
 
 def _check_outputs(paths: "Mapping[str, str | None]") -> None:
     """ConfigError for a file that cannot be written, and for anything but JSON on stdout."""
-    from dsasim.report.files import STDOUT, check_writable
+    from dsasim.report.files import PAGE, STDOUT, check_writable
 
+    endings = {"--report": PAGE, "--profile": (".json",), "--csv": (".csv",)}
     for flag, path in paths.items():
         if path == STDOUT and flag != "--json":
             raise ConfigError(f"{flag} -: it is written to a file, not to stdout")
         if path is not None:
-            check_writable(path, flag)
+            check_writable(path, flag, endings.get(flag, ()))
 
 
 def _with_trend(

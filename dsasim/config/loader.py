@@ -1,15 +1,20 @@
 """From a name or a YAML file to a checked, frozen design."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from dsasim.config.check import check_document
+from dsasim.config.mapping import mapping_document
 from dsasim.config.overrides import apply_overrides
 from dsasim.config.schema import ArchConfig
-from dsasim.config.strict_yaml import parse_document
+from dsasim.config.strict_yaml import Document, parse_document
 from dsasim.errors import ConfigError
+from dsasim.inputs.path_text import path_text
 
 MAX_FILE_BYTES = 1 << 20
 """A design has about a hundred lines; a megabyte is not one."""
@@ -19,23 +24,38 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class ShippedArch:
-    """A design that comes with dsasim: its name, its file, and the first comment line of that file."""
+    """A design that comes with dsasim: its name, its file, and the first paragraph of the comment on top of it."""
 
     name: str
     path: Path
     summary: str
 
 
-def load_arch(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ArchConfig:
-    """Return the design of a file (anything with a path separator or a suffix) or of a shipped name.
+Design = str | PathLike[str] | Mapping[str, Any] | ArchConfig
+"""What a design may be given as: a shipped name, a file, a mapping with the keys of a file, or one that is loaded."""
 
-    `overrides` are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem
-    found, one a line, as `file:line: section.key: what is wrong and what is allowed`.
+
+def load_arch(design: Design, overrides: Sequence[str] = ()) -> ArchConfig:
+    """Return the design of a shipped name, of a file (a path, or text with a separator or a suffix), or of a mapping.
+
+    A mapping has the keys and values of a YAML file: `yaml.safe_load` of one, or `arch` in a result's JSON. `overrides`
+    are `section.key=value` with YAML scalars, the last one winning. Raises ConfigError with every problem found, one a
+    line, as `file:line: section.key: what is wrong and what is allowed`; of a mapping the place is `<dict>`.
     """
-    path, label = locate_arch(name_or_path)
-    document = parse_document(read_yaml(path, label), label)
+    if isinstance(overrides, str):
+        raise ConfigError(f'overrides are a list of texts, ["{overrides}"], not one text')
+    document = _document(design)
     apply_overrides(document, overrides)
     return check_document(document)
+
+
+def _document(design: Design) -> Document:
+    if isinstance(design, ArchConfig):
+        return mapping_document(design.model_dump(), f"<{design.name}>")
+    if isinstance(design, Mapping):
+        return mapping_document(design, f"<{type(design).__name__}>")
+    path, label = locate_arch(design)
+    return parse_document(read_yaml(path, label), label)
 
 
 def list_archs() -> tuple[ShippedArch, ...]:
@@ -44,13 +64,16 @@ def list_archs() -> tuple[ShippedArch, ...]:
     return tuple(ShippedArch(path.stem, path, _summary(path)) for path in files)
 
 
-def locate_arch(name_or_path: str | Path) -> tuple[Path, str]:
+def locate_arch(name_or_path: str | PathLike[str]) -> tuple[Path, str]:
     """Return the file and what to call it in messages: the path as given, or the file's name for a shipped design.
 
-    Raises ConfigError for a name that no shipped design has.
+    Raises ConfigError for a name that no shipped design has, and for what is neither a name nor a path.
     """
-    given = str(name_or_path)
-    if isinstance(name_or_path, Path) or "/" in given or "\\" in given or Path(given).suffix:
+    given = path_text(name_or_path)
+    if given is None:
+        kind = type(name_or_path).__name__
+        raise ConfigError(f"a design is a name, a path, a mapping or an ArchConfig, and not of type {kind}")
+    if isinstance(name_or_path, PathLike) or "/" in given or "\\" in given or Path(given).suffix:
         return Path(given), given
     shipped = {arch.name: arch.path for arch in list_archs()}
     if given in shipped:
@@ -105,6 +128,7 @@ def _refuse_other_files(data: bytes, label: str) -> None:
 
 
 def _summary(path: Path) -> str:
+    """The comment at the head of a file up to its first empty line, as one line."""
     with path.open(encoding="utf-8") as file:
-        line = file.readline().strip()
-    return line.lstrip("# ") if line.startswith("#") else ""
+        lines = takewhile(lambda line: line.startswith("# "), file)
+        return " ".join(line.removeprefix("# ").strip() for line in lines)

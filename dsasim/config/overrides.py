@@ -26,6 +26,11 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         set_value(document, path, value, Place(AFTER_ANY_LINE + number, flag))
 
 
+def last_of_each(overrides: Sequence[str]) -> dict[KeyPath, str]:
+    """Return the keys that `overrides` set, in the order of their first, each with its last `key=value`."""
+    return {tuple(override.partition("=")[0].strip().split(".")): override.strip() for override in overrides}
+
+
 def set_value(document: Document, path: KeyPath, value: Any, place: Place) -> None:
     """Replace the value at `path`, which the schema must know; errors about it are from now on about `place`."""
     _write(document, path, value)

@@ -39,6 +39,11 @@ def arch_to_yaml(arch: ArchConfig) -> str:
     return "".join(parts)
 
 
+def scalar_to_yaml(value: Any) -> str:
+    """Return a value that is no section as it stands behind its key in YAML: `0.1`, `true`, `null`, quoted text."""
+    return yaml.dump({"": value}, Dumper=_Dumper, allow_unicode=True, width=1 << 20).partition(": ")[2].rstrip("\n")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(child) for name, child in value.items()}

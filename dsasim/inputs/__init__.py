@@ -4,6 +4,7 @@
     strict_json.parse_json  JSON and nothing more: no NaN, no repeated keys, bounded depth and numbers
     checked.checked         a document as the object a schema makes of it; callers never see the document again
     printable.printable     text that cannot act on a terminal or a page
+    path_text.path_text     a name or path that a caller in Python gave, as text
 
 This file imports nothing: `dsasim --help` needs `printable` and must not wait for pydantic.
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import new_table, percent, time_text
+from dsasim.report.style import new_grid, new_table, percent, time_text
 
 if TYPE_CHECKING:
     from dsasim.model.dram_memory import MemoryUse
@@ -97,7 +97,7 @@ def print_preset(name: str, preset: DramPreset, console: Console) -> None:
             in_ns = "" if cycles is None else f"{cycles * preset.tck_ps / 1000:,.2f}"
             table.add_row(key, _words(value), in_ns, f"[{number}]")
     console.print(table)
-    sources = Table.grid(padding=(0, 1))
+    sources = new_grid(gap=1)
     for number, group in enumerate(preset.sources, start=1):
         sources.add_row(f"[{number}]", SOURCE_KINDS[group.source.kind] + group.source.text)
     console.print(sources)

@@ -1,14 +1,14 @@
-"""The tables of `arch list` and `trace info`."""
+"""The tables of `arch list`, `trace list` and `trace info`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 from rich.console import Console
 from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
-from dsasim.report.style import new_table, percent
-from dsasim.trace.attention import TraceMeta
+from dsasim.report.style import new_grid, new_table, percent
+from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
 
@@ -26,6 +26,23 @@ def print_archs(archs: tuple[ShippedArch, ...], console: Console) -> None:
     console.print(table)
 
 
+def print_traces(traces: Iterable[AttentionTrace], console: Console) -> None:
+    """Print one row a shipped trace: name, kind, layers, heads, keys, and the model it is of."""
+    table = new_table("trace", "kind", "layers", "heads", "L_k", "model")
+    for column in (1, 2, 5):
+        table.columns[column].justify = "left"
+    for trace in traces:
+        layers = ", ".join(map(str, trace.layer_numbers))
+        heads, keys = (_each(getattr(layer, name) for layer in trace) for name in ("num_heads", "L_k"))
+        table.add_row(trace.meta.name, trace.meta.kind, layers, heads, keys, trace.meta.model)
+    console.print(table)
+
+
+def _each(counts: Iterable[int]) -> str:
+    """A count that all layers have, or those that they have."""
+    return ", ".join(f"{count:,}" for count in dict.fromkeys(counts))
+
+
 def print_trace_info(info: TraceInfo, console: Console) -> None:
     """Print kind, provenance, shape and natural density of a trace."""
     meta = info.meta
@@ -39,7 +56,7 @@ def print_trace_info(info: TraceInfo, console: Console) -> None:
 
 
 def _provenance(facts: Mapping[str, object]) -> Table:
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid()
     for name, value in facts.items():
         lines = value if _is_list(value) else [value]
         if lines:

@@ -1,15 +1,19 @@
-"""How numbers and tables look: at most 100 columns, the same on a terminal, in a pipe and in a file."""
+"""How numbers and tables look: at most 100 columns, the same on a wide terminal, in a pipe and in a file."""
 
+import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.report.table import FittingTable
+
 MAX_COLUMNS = 100
+MIN_COLUMNS = 40
+"""Nothing is made narrower than this: no table could be read."""
 
 COLOURS = {
     "busy": "#0072b2",
@@ -39,18 +43,32 @@ _PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
 
 
 def new_console(file: IO[str] | None = None) -> Console:
-    """Return a console on `file` (stdout if none) that is never wider than MAX_COLUMNS and invents no markup."""
+    """Return a console on `file` (stdout if none) that is never wider than MAX_COLUMNS and invents no markup.
+
+    It is as wide as the terminal, or as COLUMNS says; in a pipe or a file without COLUMNS it is MAX_COLUMNS wide.
+    """
     console = Console(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
-    console.width = min(console.width, MAX_COLUMNS) if console.is_terminal else MAX_COLUMNS
+    wanted = os.environ.get("COLUMNS", "")
+    piped = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 9 else 0
+    width = console.width if console.is_terminal else piped or MAX_COLUMNS
+    console.width = max(MIN_COLUMNS, min(width, MAX_COLUMNS))
     return console
 
 
 def new_table(*columns: str) -> Table:
     """Return a table whose first column is text and whose other columns are right-aligned numbers."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable()
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
     return table
+
+
+def new_grid(columns: int = 2, gap: int = 2) -> Table:
+    """Return columns of words without a head; what is too long wraps, and nothing is cut."""
+    grid = Table.grid(padding=(0, gap))
+    for _ in range(columns):
+        grid.add_column(overflow="fold")
+    return grid
 
 
 def time_text(time_ns: float) -> str:
@@ -71,6 +89,11 @@ def percent(ratio: float) -> str:
 def times(ratio: float) -> str:
     """Return a factor with three significant digits: 2.5 → `2.50x`."""
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:#.3g}x"
+
+
+def where_known(text: Callable[[float], str], value: float | None) -> str:
+    """Return a figure as `text` writes it, or nothing where it does not exist."""
+    return "" if value is None else text(value)
 
 
 def number(value: float) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dsasim.report.style import MAX_COLUMNS, new_table, short_keys
+from dsasim.report.html.quantities import quantity
+from dsasim.report.style import new_grid, new_table, short_keys
 from dsasim.sweep.store import RESULTS
 from dsasim.trace.notes import kind_note
 
@@ -21,15 +22,11 @@ if TYPE_CHECKING:
 MAX_ROWS = 30
 MAX_REASONS = 10
 ARROWS = {"min": "↓", "max": "↑"}
-IN_UNIT = {
-    "energy_pj": ("energy µJ", 1e6),
-    "time_ns": ("time µs", 1e3),
-    "edp": ("energy x time µJ·µs", 1e9),
-    "area_mm2": ("area mm²", 1),
-    "captured_mass_ratio": ("mass ratio", 1),
-    "mask_recall_ratio": ("recall ratio", 1),
-}
-"""What is printed in place of a metric's name, and how many of the metric's units one of the printed units is."""
+SHORT_WORDS = {"captured_mass_ratio": "mass", "mask_recall_ratio": "recall"}
+"""Words that leave room for the other columns, in place of those of a page."""
+
+IN_UNIT = ("energy_pj", "time_ns", "edp", "area_mm2", *SHORT_WORDS)
+"""Metrics that are printed as pages show them; others stand under their own names, in their own units."""
 
 
 def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
@@ -81,7 +78,7 @@ def without_value(reason: str) -> str:
 
 def _reasons(reasons: Sequence[str]) -> Table:
     """One row a reason, the most frequent first."""
-    grid = Table.grid(padding=(0, 2))
+    grid = new_grid()
     counted = Counter(reasons).most_common()
     for reason, count in counted[:MAX_REASONS]:
         grid.add_row(f"{count:,}", reason)
@@ -99,7 +96,7 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         if len({values[at] for values in axis.values}) > 1
     ]
     objectives = result.spec.objectives
-    units = [IN_UNIT.get(metric.name, (metric.name.removeprefix("counters."), 1)) for metric in objectives]
+    units = [_shown(metric.name) for metric in objectives]
     titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
     # spaces, so that long names wrap between their words
     heads = ["point", *(title.replace("_", " ") for title in (*short_keys(varying), *titles))]
@@ -110,14 +107,17 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         measured = (_cell(value / size) for (_, size), value in values)
         rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
     table = new_table(*heads)
-    table.collapse_padding = True
-    widths = [max(map(len, (*head.split(), *cells))) for head, *cells in zip(heads, *rows, strict=True)]
-    if sum(widths) + 2 * len(widths) <= MAX_COLUMNS:
-        for column, width in zip(table.columns, widths, strict=True):
-            column.min_width = width  # wraps between words only
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _shown(metric: str) -> tuple[str, float]:
+    """The title of a metric's column, and how many of the metric's units one of the printed units is."""
+    if metric not in IN_UNIT:
+        return metric.removeprefix("counters."), 1
+    shown = quantity(metric)
+    return f"{SHORT_WORDS.get(metric, shown.words)} {shown.unit}", shown.size
 
 
 def _cell(value: object) -> str:

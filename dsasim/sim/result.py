@@ -41,6 +41,7 @@ class LayerReport:
     """One layer, by the model's own number; `tile_rows` is what fitted the buffers.
 
     `cycles` are those of its heads and of its phases of dense products (by name; none in the scope attention).
+    `allowed` positions each of its heads has.
     """
 
     layer: int
@@ -48,6 +49,7 @@ class LayerReport:
     tile_rows: int
     heads: tuple[HeadReport, ...]
     dense_cycles: Mapping[str, int] = field(default_factory=dict)
+    allowed: int | None = None
 
     @property
     def attention_cycles(self) -> int:

@@ -46,7 +46,7 @@ class Job:
 def run_job(job: Job) -> dict[str, Any]:
     """Return the result as JSON-ready values, without its sources; raises what `simulate` raises."""
     result = simulate(
-        job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines
+        job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines, changes=()
     ).to_json()
     del result["cost_sources"], result["dram_sources"]  # a third of a row, and the same for all of them
     return result

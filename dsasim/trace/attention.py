@@ -262,12 +262,17 @@ class LayerTrace:
         return self.source.read(self._name(tensor), head, rows).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AttentionTrace:
     """A trace: its provenance and its layers, by the model's own layer numbers in the order they ran."""
 
     meta: TraceMeta
     layers: Mapping[int, LayerTrace]
+
+    def __repr__(self) -> str:
+        """What it is, in a line; all it holds would be a hundred."""
+        meta = self.meta
+        return f"AttentionTrace({meta.name!r}, {meta.kind}, {meta.model!r}, layers={self.layer_numbers})"
 
     @property
     def layer_numbers(self) -> tuple[int, ...]:

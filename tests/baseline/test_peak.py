@@ -4,7 +4,7 @@ import pytest
 
 from dsasim.baseline.peak import peak_of
 from dsasim.config.loader import load_arch
-from dsasim.report.text import peak_text
+from dsasim.report.figures import peak_text
 
 
 def test_the_predictor_s_macs_count_by_their_width() -> None:

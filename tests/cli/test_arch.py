@@ -12,12 +12,21 @@ def test_list_names_each_design(dsasim: Callable) -> None:
     for words in ("dsa-decoupled", "dsa-edge", "dense-16x16", "256", "64", "2 x DDR4_3200", "1 x DDR4_2400"):
         assert words in done.out
     assert max(map(len, done.out.split("\n"))) <= 100
+    for words in ("as DOTA's RMMU does.", "can be compared.", "predictor beside it.", "500 MHz."):
+        assert words in done.out  # the ends of summaries of one line and of several
 
 
 def test_show_prints_a_design_to_start_from(dsasim: Callable, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(dsasim("arch", "show", "dsa-edge", "--set", "pe_array.lanes=2").out, encoding="utf-8")
     assert load_arch(path) == load_arch("dsa-edge", ["pe_array.lanes=2"])
+
+
+def test_show_keeps_the_comments_or_resolves_every_value(dsasim: Callable) -> None:
+    assert dsasim("arch", "show").out.startswith("# The decoupled array of DSA")
+    resolved = dsasim("arch", "show", "--resolved").out
+    assert "#" not in resolved
+    assert "lane_sync: lock_step" in resolved  # a default, which the file leaves out
 
 
 def test_check_says_ok(dsasim: Callable) -> None:

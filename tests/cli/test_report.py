@@ -42,7 +42,7 @@ def test_a_result_on_file(dsasim: Callable, tmp_path: Path, result: str) -> None
     out = tmp_path / "r.html"
     assert dsasim("report", result, "--out", str(out), "--trace", "minilm-l128", "--mask-heads", "0:3,5:1").err == ""
     text = out.read_text(encoding="utf-8")
-    assert "<h1>dsa-edge on minilm-l128</h1>" in text
+    assert "<h1>dsa-edge on minilm-l128 (real, all-MiniLM-L6-v2; " in text
     assert 'id="mask-0-3"' in text and 'id="mask-5-1"' in text
     assert "`dsasim run --report F.html` looks on while it runs" in text
 

@@ -93,11 +93,11 @@ BAD = {
     "timeline to stdout": (("--timeline", "-"), "--timeline -: a timeline is written to a file, not to stdout"),
     "window alone": (("--timeline-window", "0:9"), "--timeline-window is a part of --timeline FILE"),
     "window of words": (
-        ("--timeline", "t.gz", "--timeline-window", "a:9"),
+        ("--timeline", "t.json.gz", "--timeline-window", "a:9"),
         "--timeline-window a:9: expected the first",
     ),
-    "window open": (("--timeline", "t.gz", "--timeline-window", "9"), "--timeline-window 9: expected the first"),
-    "window backwards": (("--timeline", "t.gz", "--timeline-window", "9:8"), "the window ends before it begins"),
+    "window open": (("--timeline", "t.json.gz", "--timeline-window", "9"), "--timeline-window 9: expected the first"),
+    "window backwards": (("--timeline", "t.json.gz", "--timeline-window", "9:8"), "the window ends before it begins"),
     "too small": (("--set", "buffers.k.bytes=64"), "buffers.k"),
 }
 

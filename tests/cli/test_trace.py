@@ -19,6 +19,13 @@ def mask(tmp_path: Path) -> Path:
     return path
 
 
+def test_list_names_each_shipped_trace(dsasim: Callable) -> None:
+    done = dsasim("trace", "list")
+    assert done.status == 0
+    assert [line.split()[0] for line in done.out.split("\n") if "real" in line] == ["minilm-l128", "smollm2-l512"]
+    assert "4, 13, 24" in done.out
+
+
 def test_info_describes_the_default_trace(dsasim: Callable) -> None:
     done = dsasim("trace", "info")
     assert done.status == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsasim.errors import ConfigError
-from dsasim.report.files import check_writable, write_text
+from dsasim.report.files import PAGE, check_writable, write_text
 
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -51,6 +51,19 @@ def test_an_old_file_survives_a_failed_write(tmp_path: Path, monkeypatch: pytest
         write_text(str(path), "--json", "new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["r.html", "R.HTML", "a.b.htm", "/dev/null", "-"])
+def test_a_name_may_end_as_its_format_does_and_a_device_as_it_likes(name: str, tmp_path: Path) -> None:
+    path = name if name[0] in "/-" else str(tmp_path / name)
+    check_writable(path, "--report", PAGE)
+
+
+@pytest.mark.parametrize("name", ["r.txt", "html", "r.html.gz"])
+def test_another_ending_is_refused_with_what_is_allowed(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--report .*: the file's name must end in \.html or \.htm$"):
+        check_writable(str(tmp_path / name), "--report", PAGE)
+    assert list(tmp_path.iterdir()) == []
 
 
 BAD = {

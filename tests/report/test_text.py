@@ -1,17 +1,26 @@
 """The printed result, on a run made by hand."""
 
 import io
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dsasim.api import RunResult
+from dsasim.baseline.dense import Baseline, IsoArea
 from dsasim.baseline.peak import peak_of
 from dsasim.config.loader import load_arch
 from dsasim.cost.model import Cost
+from dsasim.quality.measure import Quality, QualityFigures
+from dsasim.report import figures
+from dsasim.report.figures import gpu_basis
+from dsasim.report.headline import headline
 from dsasim.report.style import energy_text, new_console, time_text, times
-from dsasim.report.text import density, gpu_basis, print_result
+from dsasim.report.text import print_result
 from dsasim.sim.result import HeadReport, LayerReport, MachineResult, UnitReport
+from dsasim.trace.attention import TraceMeta
+from dsasim.trace.find import find_trace
+from dsasim.trace.store import open_trace
 
 
 def machine(**changes: Any) -> MachineResult:
@@ -34,23 +43,18 @@ def machine(**changes: Any) -> MachineResult:
     return MachineResult(**{**facts, **changes})
 
 
-def figures(recall: float, mass: float, error: float) -> SimpleNamespace:
-    """Quality of one mask."""
-    return SimpleNamespace(mask_recall_ratio=recall, captured_mass_ratio=mass, output_rel_l2=error)
-
-
-def result(**changes: Any) -> Any:
+def result(**changes: Any) -> RunResult:
     """A whole run."""
-    quality = SimpleNamespace(
-        ours=figures(0.41, 0.33, 0.9),
-        oracle=figures(1.0, 0.38, 0.7),
-        random=figures(0.1, 0.09, 1.2),
-        sink_window=figures(0.2, 0.19, 1.0),
+    quality = Quality(
+        ours=QualityFigures(0.41, 0.33, 0.9),
+        oracle=QualityFigures(1.0, 0.38, 0.7),
+        random=QualityFigures(0.1, 0.09, 1.2),
+        sink_window=QualityFigures(0.2, 0.19, 1.0),
         density=0.2,
     )
     facts = {
         "arch": load_arch("dsa-decoupled"),
-        "trace": SimpleNamespace(name="tiny", kind="real", model="A model"),
+        "trace": named("tiny", "A model"),
         "machine": machine(),
         "quality": quality,
         "cost": Cost(
@@ -58,23 +62,26 @@ def result(**changes: Any) -> Any:
             {"pe_array": 0.25, "total": 0.25},
             {"pe_array": "x"},
         ),
-        "baseline": SimpleNamespace(
+        "baseline": Baseline(
             dense_cycles=2500,
             dense_attention_cycles=2500,
             dense_mapping="systolic",
             speedup_vs_dense=2.5,
             energy_vs_dense_ratio=3.0,
-            iso_area=SimpleNamespace(lanes=5, cycles=2000, speedup_ratio=2.0),
+            iso_area=IsoArea(lanes=5, cycles=2000, dataflow="systolic", speedup_ratio=2.0),
             gpu=(),
             peak=peak_of(load_arch("dsa-decoupled")),
         ),
-        "scope": "attention",
-        "notes": (),
     }
-    return SimpleNamespace(**{**facts, **changes})
+    return RunResult(**{**facts, **changes})
 
 
-def printed(run: Any) -> str:
+def named(name: str, model: str) -> TraceMeta:
+    """A trace of this name, of this model."""
+    return replace(open_trace(find_trace("minilm-l128")).meta, name=name, model=model)
+
+
+def printed(run: RunResult) -> str:
     """What a run prints into a pipe."""
     stream = io.StringIO()
     print_result(run, new_console(stream))
@@ -105,7 +112,7 @@ def test_the_first_lines_are_the_answer() -> None:
 def test_a_layer_says_what_attention_alone_gains() -> None:
     """Heads take 1000 of 4000 cycles, 2500 of 5500 on the dense machine."""
     ours = machine(cycles=4000)
-    baseline = SimpleNamespace(**(vars(result().baseline) | {"dense_cycles": 5500, "speedup_vs_dense": 1.375}))
+    baseline = replace(result().baseline, dense_cycles=5500, speedup_vs_dense=1.375)
     text = " ".join(printed(result(machine=ours, baseline=baseline, scope="layer")).split())
     assert "speed-up 1.38x against dense" in text
     assert "2.50x for attention alone, 25.0 % of this run's cycles, 45.5 % of dense's" in text
@@ -143,17 +150,32 @@ def test_a_mask_has_no_quality() -> None:
 
 
 def test_density_weighs_heads_by_their_allowed_positions() -> None:
-    assert density(machine()) == pytest.approx(0.2)
-    assert density(machine(layers=())) == 0
+    """Where quality was not measured too, and of heads that keep nothing: 40 of 200 and 40 of 300 are 80 of 500."""
+    heads = machine().layers[0].heads
+    empty = LayerReport(14, 1000, 64, (*heads, HeadReport(2, 10, 0, 0.0, 0, 0)), allowed=100)
+    assert figures.density(result(quality=None).to_json()) == pytest.approx(0.2)
+    two = result(quality=None, machine=machine(layers=(*machine().layers, empty)))
+    assert figures.density(two.to_json()) == pytest.approx(80 / 500)
+
+
+def test_a_layer_that_keeps_nothing_counts() -> None:
+    """Its heads' densities do not tell how many positions it allows, so it says so; results of 0.1 do not."""
+    nothing = LayerReport(14, 10, 64, (HeadReport(0, 10, 0, 0.0, 0, 0),), allowed=200)
+    document = result(quality=None, machine=machine(layers=(*machine().layers, nothing))).to_json()
+    assert "allowed" not in document["layers"][0]
+    assert figures.density(document) == pytest.approx(40 / 400)
+    del document["layers"][1]["allowed"]
+    assert figures.density(document) is None
+    assert "density" not in [line.name for line in headline(document)]
 
 
 def test_nothing_is_wider_than_100_columns() -> None:
-    long = SimpleNamespace(name="t" * 60, kind="real", model="m" * 60)
+    long = named("t" * 60, "m" * 60)
     assert max(map(len, printed(result(trace=long)).split("\n"))) <= 100
 
 
 def test_brackets_in_names_are_text() -> None:
-    odd = SimpleNamespace(name="[red]x[/red]", kind="real", model="[/]")
+    odd = named("[red]x[/red]", "[/]")
     assert "[red]x[/red]" in printed(result(trace=odd))
 
 

@@ -82,7 +82,7 @@ class Dsa(Design):
 def _report(work: LayerWork) -> LayerReport:
     """What is known of a layer before it runs."""
     heads = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
-    return LayerReport(work.layer, 0, work.tile_rows, tuple(heads))
+    return LayerReport(work.layer, 0, work.tile_rows, tuple(heads), allowed=work.heads[0].allowed)
 
 
 def _demand(work: LayerWork, layer: LayerTrace, element_bytes: int) -> Demand:

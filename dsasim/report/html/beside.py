@@ -3,17 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dsasim.report.figures import OTHER_MASKS, QUALITY, head_sum
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
 from dsasim.report.html.parts import Table
 from dsasim.report.style import number
 
-MASKS = {"this design": None, "oracle": "oracle", "sink + window": "sink_window", "random": "random"}
-MASK_COLOURS = {"this design": BLUE, "oracle": ORANGE, "sink + window": GREY, "random": PURPLE}
-MEASURES = {
-    "captured mass": "captured_mass_ratio",
-    "mask recall": "mask_recall_ratio",
-    "output error": "output_rel_l2",
-}
+THIS_DESIGN = "this design"
+MASK_COLOURS = {THIS_DESIGN: BLUE, "oracle": ORANGE, "random": PURPLE, "sink + window": GREY}
 
 
 def baseline_cycles(result: Mapping[str, Any]) -> Figure:
@@ -22,13 +18,13 @@ def baseline_cycles(result: Mapping[str, Any]) -> Figure:
     cycles = {"dense,<br>same MACs": baseline["dense_cycles"]}
     if baseline["iso_area"] is not None:
         cycles["dense,<br>same area"] = baseline["iso_area"]["cycles"]
-    cycles["this design"] = result["cycles"]
+    cycles[THIS_DESIGN] = result["cycles"]
     trace = {
         "type": "bar",
         "orientation": "h",
         "y": list(cycles),
         "x": list(cycles.values()),
-        "marker": {"color": [BLUE if name == "this design" else GREY for name in cycles]},
+        "marker": {"color": [BLUE if name == THIS_DESIGN else GREY for name in cycles]},
         "hovertemplate": "%{y}: %{x:,} cycles<extra></extra>",
     }
     names = names_axis("machine", autorange="reversed")
@@ -48,16 +44,17 @@ def gpu_table(rows: list[Mapping[str, Any]]) -> Table:
 
 def quality_figure(quality: Mapping[str, Any]) -> Figure:
     """Draw what the design's masks reach beside others that keep as many keys in every row."""
+    masks = {THIS_DESIGN: quality} | {words: quality[name] for words, name in OTHER_MASKS.items()}
     data = [
         {
             "type": "bar",
             "name": words,
-            "x": list(MEASURES),
-            "y": [(quality if name is None else quality[name])[measure] for measure in MEASURES.values()],
+            "x": list(QUALITY),
+            "y": [of[measure] for measure in QUALITY.values()],
             "marker": {"color": MASK_COLOURS[words]},
             "hovertemplate": f"%{{x}}, {words}: %{{y:.3f}}<extra></extra>",
         }
-        for words, name in MASKS.items()
+        for words, of in masks.items()
     ]
     return figure(data, 330, barmode="group", xaxis=names_axis("figure of quality"), yaxis=axis("value", "ratio"))
 
@@ -66,7 +63,7 @@ def layer_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw what part of each layer's time is attention and what its dense products."""
     layers = [str(layer["layer"]) for layer in result["layers"]]
     phases = list(dict.fromkeys(phase for layer in result["layers"] for phase in layer.get("dense_cycles", {})))
-    parts = {"attention": [sum(head["cycles"] for head in layer["heads"]) for layer in result["layers"]]}
+    parts = {"attention": [head_sum(layer, "cycles") for layer in result["layers"]]}
     parts |= {phase: [layer.get("dense_cycles", {}).get(phase, 0) for layer in result["layers"]] for phase in phases}
     data = [
         {

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dsasim.report.figures import components, cost_share
 from dsasim.report.html.figure import GREY, PALETTE, Figure, axis, figure, names_axis
 from dsasim.report.html.parts import Table
-from dsasim.report.style import energy_text, percent
+from dsasim.report.style import energy_text, percent, where_known
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "DRAM": ("dram", "dram_background"),
@@ -28,7 +29,7 @@ def area_figure(area_mm2: Mapping[str, float]) -> Figure:
 
 def cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> Table:
     """One row a component, the largest energy first, the total last."""
-    names = sorted({*energy_pj, *area_mm2} - {"total"}, key=lambda name: (-energy_pj.get(name, 0.0), name))
+    names = sorted(components(energy_pj, area_mm2), key=lambda name: (-energy_pj.get(name, 0.0), name))
     rows = [(name, *_cells(name, energy_pj, energy_text), *_cells(name, area_mm2, "{:.4f}".format)) for name in names]
     total = ("total", energy_text(energy_pj["total"]), "", f"{area_mm2['total']:.4f}", "")
     return Table(("component", "energy", "of all", "area mm²", "of all"), [*rows, total])
@@ -36,11 +37,11 @@ def cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) ->
 
 def _cells(name: str, costs: Mapping[str, float], text: Any) -> tuple[str, str]:
     value = costs.get(name, 0.0)
-    return (text(value), _share(name, costs)) if value else ("", "")
+    return (text(value) if value else "", _share(name, costs))
 
 
 def _share(name: str, costs: Mapping[str, float]) -> str:
-    return percent(costs[name] / costs["total"]) if costs["total"] else ""
+    return where_known(percent, cost_share(costs, name))
 
 
 def _stacked(costs: Mapping[str, float], size: float, quantity: str, unit: str) -> Figure:

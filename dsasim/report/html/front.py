@@ -16,6 +16,8 @@ from dsasim.sweep.metrics import Metric
 
 BETTER = {"min": "less is better", "max": "more is better"}
 LOGARITHMIC_FROM = 8
+MAX_ROWS = 50
+"""Of the front in the table: each holds a whole design."""
 MAX_POINTS = 5000
 """Points drawn beside the front: more would make the page slow, and its text large."""
 
@@ -36,8 +38,11 @@ def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
     return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x, group), yaxis=_axis(y, group))
 
 
-def front_table(group: Group, axes: Sequence[Axis], most: int = 50) -> Table:
-    """One row a point of the front: its number, its objectives, what sets it apart and, folded, its whole design."""
+def front_table(group: Group, axes: Sequence[Axis]) -> Table:
+    """The best points of the front by the first objective, a row each.
+
+    A row has the point's number, its objectives, what sets it apart and, folded, its whole design.
+    """
     shown = [quantity(metric.name) for metric in group.metrics]
     heads = [f"{each.words} {each.unit}" for each in shown]
     rows: list[list[str | Folded]] = [
@@ -46,9 +51,18 @@ def front_table(group: Group, axes: Sequence[Axis], most: int = 50) -> Table:
             *(f"{number(value / each.size)}" for each, value in zip(shown, group.values(row), strict=True)),
             Folded(overrides_line(row, axes), arch_to_yaml(ArchConfig.model_validate(row["arch"]))),
         ]
-        for row in group.front[:most]
+        for row in group.front[:MAX_ROWS]
     ]
     return Table(("point", *heads, "design"), rows, ("design",))
+
+
+def left_out(group: Group) -> str:
+    """Say what of the points is not shown; empty if all are."""
+    rows, drawn = len(group.front) - MAX_ROWS, len(group.rows) - len(group.front) - MAX_POINTS
+    first = quantity(group.metrics[0].name).words
+    best = f" The table holds the {MAX_ROWS} best by {first}; {rows:,} more of the front are drawn only."
+    beaten = f" Of the other points {drawn:,} are not drawn, the last ones."
+    return (best if rows > 0 else "") + (beaten if drawn > 0 else "")
 
 
 def pairs(metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:

@@ -3,19 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dsasim.report.figures import reuse
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
 
 Head = Mapping[str, Any]
-MEASURES: Mapping[str, tuple[str, str, Callable[[Head], float]]] = {
+MEASURES: Mapping[str, tuple[str, str, Callable[[Head], float | None]]] = {
     "density": ("density", "% of allowed positions", lambda head: 100 * float(head["density"])),
     "cycles": ("time", "cycles", lambda head: float(head["cycles"])),
-    "reuse": ("reuse", "kept positions per key load", lambda head: head["nnz"] / max(head["k_loads"], 1)),
+    "reuse": ("reuse", "kept positions per key load", lambda head: reuse(head["nnz"], head["k_loads"])),
 }
 """What can be shown of a head: its words, its unit, and how it comes from the result."""
 
 
 def head_map(result: Mapping[str, Any], measure: str) -> Figure:
-    """Draw one of MEASURES, a row a layer and a column a head; heads that were not simulated are blank."""
+    """Draw one of MEASURES, a row a layer and a column a head; blank where a head was not run or has no such figure."""
     words, unit, value = MEASURES[measure]
     layers = {layer["layer"]: {head["head"]: value(head) for head in layer["heads"]} for layer in result["layers"]}
     heads = sorted({head for found in layers.values() for head in found})
@@ -39,6 +40,6 @@ def head_map(result: Mapping[str, Any], measure: str) -> Figure:
     )
 
 
-def _highest(layers: Mapping[int, Mapping[int, float]]) -> float:
+def _highest(layers: Mapping[int, Mapping[int, float | None]]) -> float:
     """Densities are shown from 0: where all heads keep the same share, that is seen."""
-    return max(value for found in layers.values() for value in found.values())
+    return max(value or 0.0 for found in layers.values() for value in found.values())

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from dsasim.api import SCHEMA_VERSION
+from dsasim.api import SCHEMA_VERSION, Part
 from dsasim.baseline.dense import Baseline
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
@@ -79,6 +79,8 @@ class _Run(TypedDict):
     quality: _Quality | None
     baseline: Baseline | None
     invariants: dict[str, bool]
+    changes: NotRequired[list[str]]
+    part: NotRequired[Part]
 
 
 class _Row(TypedDict):

@@ -5,6 +5,7 @@ from typing import Any
 
 from dsasim.config.schema import ArchConfig
 from dsasim.model.dram_preset import peak_bytes_per_cycle
+from dsasim.report.figures import head_sum, kept_positions
 from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, figure, log_axis
 from dsasim.sim.over_time import OverTime
 
@@ -52,8 +53,8 @@ def run_point(result: Mapping[str, Any]) -> Point:
 def layer_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Point]:
     """Yield the attention of each layer: 2 nnz d_head MACs over what its transfers asked for."""
     for layer in result["layers"]:
-        macs = _macs_per_position(result) * sum(head["nnz"] for head in layer["heads"])
-        cycles = sum(head["cycles"] for head in layer["heads"])
+        macs = _macs_per_position(result) * head_sum(layer, "nnz")
+        cycles = head_sum(layer, "cycles")
         if (moved := over_time.layer_bytes[layer["layer"]]) and cycles:
             yield f"layer {layer['layer']}", macs / moved, macs / cycles
 
@@ -76,8 +77,7 @@ def head_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Poin
 
 def _macs_per_position(result: Mapping[str, Any]) -> float:
     """Return 2 d_head, from the counters: a result does not hold the trace's sizes."""
-    kept = sum(head["nnz"] for layer in result["layers"] for head in layer["heads"])
-    return float((result["counters"]["macs_sddmm"] + result["counters"]["macs_spmm"]) / max(kept, 1))
+    return float((result["counters"]["macs_sddmm"] + result["counters"]["macs_spmm"]) / max(kept_positions(result), 1))
 
 
 def _points(kind: str, points: list[Point]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schema import ArchConfig
+from dsasim.report.figures import peak_text
+from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
 from dsasim.report.html.costs import area_figure, cost_table, energy_figure
 from dsasim.report.html.heads import MEASURES, head_map
@@ -13,9 +15,9 @@ from dsasim.report.html.masks import MaskPicture, mask_figure
 from dsasim.report.html.page import Page
 from dsasim.report.html.parts import Cards, Chart, Choice, Folded, Heading, Notes, Part, Section
 from dsasim.report.html.roofline import roofline
-from dsasim.report.html.summary import headline, trust, warnings
+from dsasim.report.html.summary import cards, trust, warnings
 from dsasim.report.html.units import busy_over_time, owners_over_time, shown_units, unit_cycles
-from dsasim.report.text import peak_text
+from dsasim.report.title import run_title, selection_words
 from dsasim.sim.over_time import OverTime
 
 Result = Mapping[str, Any]
@@ -38,7 +40,7 @@ def _peak_notes(baseline: Result) -> list[str]:
 def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[MaskPicture] = ()) -> Page:
     """Return the page of a result; what was seen of the run while it ran adds its figures over time."""
     return Page(
-        f"{result['arch']['name']} on {result['trace']['name']}",
+        run_title(result),
         [
             Section("Summary", _heads_words(result), list(_summary(result))),
             *_beside(result),
@@ -53,14 +55,13 @@ def run_page(result: Result, over_time: OverTime | None = None, masks: Sequence[
 
 
 def _heads_words(result: Result) -> str:
-    layers = ", ".join(str(layer["layer"]) for layer in result["layers"])
-    heads = sum(len(layer["heads"]) for layer in result["layers"])
-    return f"Layers {layers}; {heads} heads; scope {result['scope']}; dsasim {result['dsasim_version']}."
+    words = selection_words(result)
+    return f"{words[0].upper()}{words[1:]}; dsasim {result['dsasim_version']}."
 
 
 def _summary(result: Result) -> Iterator[Part]:
     yield Notes(list(warnings(result)), warning=True)
-    yield Cards(list(headline(result)))
+    yield Cards(list(cards(result)))
     yield Heading("How far to trust it")
     yield Notes(list(trust(result)))
 
@@ -73,7 +74,7 @@ def _beside(result: Result) -> Iterator[Section]:
             parts += [Heading("GPUs"), Notes([GPU_NOTE, *_peak_notes(baseline)]), gpu_table(baseline["gpu"])]
         words = (
             "Dense machines keep every allowed position and do without predictor, mask generator and scheduler; "
-            f"with the same MACs the faster dataflow is {baseline['dense_mapping'].replace('_', '-')}."
+            f"with the same MACs the faster dataflow is {MAPPING_WORDS[baseline['dense_mapping']]}."
         )
         yield Section("Against other machines", words, parts)
     if quality is not None:

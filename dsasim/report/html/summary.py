@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dsasim.report.figures import macs_used
+from dsasim.report.headline import GAP, headline
 from dsasim.report.html.parts import Card
-from dsasim.report.style import energy_text, percent, time_text, times
+from dsasim.report.style import percent, where_known
 
 Result = Mapping[str, Any]
 
@@ -18,23 +20,19 @@ KINDS = {
     "mask": "The trace holds masks alone: nothing is known of what they do to the result.",
 }
 
+CARD_NAMES = {"at equal area": "speed-up at equal area", "": "speed-up of attention"}
+"""Names of headline lines that stand below another on a terminal, where they stand alone."""
 
-def headline(result: Result) -> Iterator[Card]:
-    """Yield the figures that answer what the design costs, what it saves, and what it does to the result."""
-    bound = "at most " if result["predictor_free"] else ""
-    clock = f"{time_text(result['time_ns'])} at {result['arch']['clock_ghz']:g} GHz"
-    yield Card("cycles", f"{result['cycles']:,}", clock)
-    baseline = result["baseline"]
-    if baseline is not None:
-        yield from _speedups(baseline, bound)
-    dense = "" if baseline is None else f"dense takes {bound}{times(baseline['energy_vs_dense_ratio'])} as much"
-    yield Card("energy", energy_text(result["energy_pj"]["total"]), dense)
-    yield Card("area", f"{result['area_mm2']['total']:.3g} mm²", f"at {result['arch']['technology_nm']} nm, DRAM apart")
-    array = result["units"]["pe_array"]
-    yield Card("MACs used", percent(array["utilisation_ratio"]), "useful MACs of those the PE array could do")
-    yield Card("density", percent(density(result)), "of the allowed positions are kept")
-    if result["quality"] is not None:
-        yield from _quality(result["quality"])
+
+def cards(result: Result) -> Iterator[Card]:
+    """Yield the headline a card a figure, then the area and how much of the array was used."""
+    for line in headline(result):
+        if line.text:
+            yield Card(CARD_NAMES.get(line.name, line.name), line.text, line.words.replace(GAP, ", "))
+    area = f"{result['area_mm2']['total']:.3f} mm²"
+    yield Card("area", area, f"at {result['arch']['technology_nm']} nm, DRAM apart")
+    if used := where_known(percent, macs_used("pe_array", result["units"]["pe_array"])):
+        yield Card("MACs used", used, "useful MACs of those the PE array could do")
 
 
 def trust(result: Result) -> Iterator[str]:
@@ -56,30 +54,3 @@ def warnings(result: Result) -> Iterator[str]:
     for law, held in result["invariants"].items():
         if not held:
             yield f"The law {law} does not hold in this result: do not trust it."
-
-
-def density(result: Result) -> float:
-    """Return kept / allowed positions over all heads; a head's allowed positions are its nnz / density."""
-    heads = [head for layer in result["layers"] for head in layer["heads"] if head["density"] > 0]
-    allowed = sum(head["nnz"] / head["density"] for head in heads)
-    return float(sum(head["nnz"] for head in heads) / allowed) if allowed else 0.0
-
-
-def _speedups(baseline: Result, bound: str) -> Iterator[Card]:
-    against = f"against dense, same MACs, {baseline['dense_cycles']:,} cycles"
-    yield Card("speed-up", bound + times(baseline["speedup_vs_dense"]), against)
-    if baseline["iso_area"] is not None:
-        lanes = f"against dense with {baseline['iso_area']['lanes']} lanes in our area"
-        yield Card("speed-up at equal area", bound + times(baseline["iso_area"]["speedup_ratio"]), lanes)
-
-
-def _quality(quality: Result) -> Iterator[Card]:
-    for words, name in (
-        ("captured mass", "captured_mass_ratio"),
-        ("mask recall", "mask_recall_ratio"),
-        ("output error", "output_rel_l2"),
-    ):
-        oracle = quality["oracle"][name]
-        yield Card(
-            words, f"{quality[name]:.3f}", f"oracle {oracle:.3f}, sink + window {quality['sink_window'][name]:.3f}"
-        )

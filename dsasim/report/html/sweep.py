@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dsasim.report.html.front import BETTER, front_figure, front_table, pairs
+from dsasim.report.html.front import BETTER, front_figure, front_table, left_out, pairs
 from dsasim.report.html.page import Page
 from dsasim.report.html.parts import Card, Cards, Chart, Choice, Folded, Heading, Notes, Part, Section, Table
 from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrides_line, overrides_yaml
@@ -67,6 +67,7 @@ def _best(group: Group) -> Iterator[Card]:
 def _front(at: int, group: Group, axes: Sequence[Axis]) -> Section:
     count = f"{len(group.front)} of {len(group.rows)} points"
     words = f"{count} are beaten by no other in every objective. Point at one for its YAML; open a row for its design."
+    words += left_out(group)
     charts = [
         Chart(
             f"front-{at}-{number}", front_figure(group, x, y), f"{quantity(x.name).words} and {quantity(y.name).words}"

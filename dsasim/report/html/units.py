@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from dsasim.report.figures import BUSY, owned_cycles, unit_share
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure, names_axis
 from dsasim.report.style import COLOURS, STALL_WORDS
 from dsasim.sim.over_time import OWNERS, OverTime
 
-WORDS: Mapping[str, str] = {"busy": "busy", **STALL_WORDS}
+WORDS: Mapping[str, str] = {BUSY: BUSY, **STALL_WORDS}
 
 
 def shown_units(result: Mapping[str, Any]) -> list[str]:
@@ -21,21 +22,17 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw a bar a unit: busy, then every stall reason, in per cent of the unit's cycles."""
     units = result["units"]
     names = shown_units(result)
-    totals = np.array([units[name].get("instances", 1) * result["cycles"] for name in names])
     data = []
     for owner in COLOURS:
-        books = [
-            units[name]["busy_cycles"] if owner == "busy" else units[name]["stall_cycles"].get(owner, 0)
-            for name in names
-        ]
+        shares = [unit_share(units[name], owner) or 0.0 for name in names]
         data.append(
             {
                 "type": "bar",
                 "orientation": "h",
                 "name": WORDS[owner],
                 "y": names,
-                "x": _rounded(100 * np.array(books) / totals),
-                "customdata": books,
+                "x": _rounded(100 * np.array(shares)),
+                "customdata": [owned_cycles(units[name], owner) for name in names],
                 "marker": {"color": COLOURS[owner]},
                 "hovertemplate": "%{y}<br>" + WORDS[owner] + ": %{x:.1f} % (%{customdata:,} cycles)<extra></extra>",
             }

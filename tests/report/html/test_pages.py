@@ -67,6 +67,26 @@ def test_designs_are_folded_and_can_be_run(rows: Any) -> None:
     assert "<summary>lanes 3, order in_order</summary><pre>pe_array:\n  lanes: 3\n" in page
 
 
+def test_a_front_table_says_what_it_leaves_out(rows: Any) -> None:
+    """Each point is beaten by none: its time is better and its area worse than that of the point before it."""
+    points = [rows.ran(at, {"pe_array.lanes": at}, {"cycles": 1000 - at, "area_mm2": at}) for at in range(53)]
+    page = sweep_page(points).html()
+    assert "53 of 53 points" in page
+    assert "The table holds the 50 best by time; 3 more of the front are drawn only." in page
+    assert len(re.findall(r"<summary>lanes \d+</summary>", page)) == 50
+    assert "The table holds" not in sweep_page(points[:50]).html()
+
+
+def test_a_figure_says_what_it_leaves_out(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsasim.report.html.front.MAX_POINTS", 1)
+    assert (
+        "Of the other points 1 are not drawn"
+        in sweep_page(
+            [rows.ran(at, {"pe_array.lanes": at}, {"cycles": at + 1, "area_mm2": at + 1}) for at in range(3)]
+        ).html()
+    )
+
+
 def test_only_a_search_has_progress(rows: Any) -> None:
     assert "Progress of the search" not in sweep_page(rows.grid()).html()
     page = sweep_page(rows.search()).html()
@@ -123,6 +143,14 @@ def test_a_result_with_a_number_missing_names_it(tmp_path: Path, seen: Any, path
     file.write_text(json.dumps(result), encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"{re.escape(sections[0])}.*{name}"):
         read_input(str(file))
+
+
+@pytest.mark.parametrize(("key", "value"), [("changes", "a=1"), ("changes", [1]), ("part", {"of_layers": "2"})])
+def test_remarks_of_another_type_are_refused(tmp_path: Path, seen: Any, key: str, value: Any) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(seen.result | {key: value}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=key):
+        read_input(str(path))
 
 
 def test_a_result_reads_back(tmp_path: Path, seen: Any) -> None:

@@ -1,0 +1,90 @@
+"""The answer of a run, line by line: what terminal and page print in large, of the same words and figures."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dsasim.config.schema import ArchConfig
+from dsasim.report.figures import (
+    OTHER_MASKS,
+    QUALITY,
+    Result,
+    attention_shares,
+    attention_speedup,
+    density,
+)
+from dsasim.report.style import energy_text, percent, time_text, times
+
+MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
+
+GAP = "   "
+"""Between several remarks on one figure."""
+
+
+class Line(NamedTuple):
+    """One figure: what it is (empty: more of what stands above), its text (empty: there is none), and a remark."""
+
+    name: str
+    text: str
+    words: str
+
+
+def headline(result: Result) -> Iterator[Line]:
+    """Yield what a design takes, what it saves, and what it does to the result, of a result document.
+
+    A free prediction makes every ratio an upper bound, and it is printed as one.
+    """
+    bound = "at most " if result["predictor_free"] else ""
+    baseline = result["baseline"]
+    clock_ghz = float(result["arch"]["clock_ghz"])
+    yield Line("cycles", f"{result['cycles']:,}", f"{time_text(result['time_ns'])} at {clock_ghz:g} GHz")
+    if baseline is not None:
+        yield _speedup(result, bound)
+        yield from _equal_area(result, bound)
+        if result["scope"] != "attention":
+            yield from _attention(result, bound)
+    ratio = "" if baseline is None else f"dense takes {bound}{times(baseline['energy_vs_dense_ratio'])} as much"
+    yield Line("energy", energy_text(result["energy_pj"]["total"]), ratio)
+    if bound:
+        yield Line("", "", "upper bounds: prediction is free of charge in this run")
+    if (kept := density(result)) is not None:
+        yield Line("density", percent(kept), "of the allowed positions are kept")
+    if result["quality"] is not None:
+        yield from _quality(result["quality"])
+
+
+def _speedup(result: Result, bound: str) -> Line:
+    baseline = result["baseline"]
+    macs = ArchConfig.model_validate(result["arch"]).macs
+    mapping = MAPPING_WORDS[baseline["dense_mapping"]]
+    text = f"against dense, same {macs} MACs ({mapping}, {baseline['dense_cycles']:,} cycles)"
+    return Line("speed-up", bound + times(baseline["speedup_vs_dense"]), text)
+
+
+def _equal_area(result: Result, bound: str) -> Iterator[Line]:
+    """The dense machine of the design's area, or why there is none; a dense design has itself."""
+    from dsasim.baseline.dense import iso_area_obstacle
+    from dsasim.cost.model import Cost
+
+    iso_area = result["baseline"]["iso_area"]
+    if iso_area is not None:
+        words = f"against dense with {iso_area['lanes']} lanes in our area"
+        yield Line("at equal area", bound + times(iso_area["speedup_ratio"]), words)
+    elif result["arch"]["predictor"]["method"] != "dense":
+        cost = Cost(result["energy_pj"], result["area_mm2"], {})
+        obstacle = iso_area_obstacle(ArchConfig.model_validate(result["arch"]), cost)
+        yield Line("at equal area", "", f"no other dense machine: {obstacle}")
+
+
+def _attention(result: Result, bound: str) -> Iterator[Line]:
+    """Amdahl's law: what attention alone gains, and how little of the time it is."""
+    speedup = attention_speedup(result)
+    if speedup is not None:
+        ours, dense = attention_shares(result)
+        words = f"for attention alone, {percent(ours)} of this run's cycles, {percent(dense)} of dense's"
+        yield Line("", bound + times(speedup), words)
+
+
+def _quality(quality: Result) -> Iterator[Line]:
+    for words, name in QUALITY.items():
+        others = (f"{label} {quality[mask][name]:.3f}" for label, mask in OTHER_MASKS.items())
+        yield Line(words, f"{quality[name]:.3f}", GAP.join(others))
