@@ -11,9 +11,10 @@ import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.changes import changes_of
-from dsasim.config.loader import Design, load_arch
+from dsasim.config.loader import Design, load_arch, usual_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
+from dsasim.config.schemas import design_from
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
@@ -22,12 +23,11 @@ from dsasim.machine.watcher import Watcher
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress
-from dsasim.sim.engine import run_machine
+from dsasim.sim.engine import run_machine, run_notes
 from dsasim.sim.result import LayerReport, MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
-from dsasim.trace.notes import trace_notes
 from dsasim.trace.store import open_trace
 
 __all__ = ["RunResult", "estimate_cost", "load_arch", "load_trace", "simulate"]
@@ -52,7 +52,7 @@ class RunResult:
     what `layers` and `heads` were chosen from: each is in the JSON where there is one.
     """
 
-    arch: ArchConfig
+    arch: MachineConfig
     trace: TraceMeta
     machine: MachineResult
     quality: Quality | None
@@ -156,7 +156,7 @@ def simulate(
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
     needs.
     """
-    arch = arch if isinstance(arch, ArchConfig) else load_arch(arch)
+    arch = arch if isinstance(arch, MachineConfig) else load_arch(arch)
     trace = trace if isinstance(trace, AttentionTrace) else load_trace(trace)
     told = changes_of(arch) if changes is None else tuple(changes)
     arch = effective_arch(arch, trace)
@@ -174,7 +174,7 @@ def simulate(
         cost=cost,
         baseline=dense_baseline(arch, trace, selection, machine, cost, stages, scope, gpus) if baselines else None,
         scope=scope,
-        notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
+        notes=run_notes(arch, trace),
         changes=told,
         part=_part(trace, selection),
     )
@@ -211,19 +211,22 @@ def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:
         yield partial(stage, at)
 
 
-def effective_arch(arch: ArchConfig, trace: AttentionTrace) -> ArchConfig:
+def effective_arch(arch: MachineConfig, trace: AttentionTrace) -> MachineConfig:
     """The design as it runs this trace: one that holds masks only brings its own, whatever the design says.
 
     ConfigError if the design has nowhere to put it.
     """
-    if not trace.masks_only or arch.predictor.method == "given":
+    if not trace.masks_only:
+        return arch
+    arch = usual_arch(arch, f"{trace.meta.name} is a trace of masks, which")
+    if arch.predictor.method == "given":
         return arch
     if arch.buffers.mask is None:
         raise ConfigError(f"{trace.meta.name} is a trace of masks, and {arch.name} has no buffers.mask to hold them")
     values = arch.model_dump()
     values["predictor"]["method"] = "given"
     values["pe_array"]["dataflow"] = "token_parallel"
-    return ArchConfig.model_validate(values)
+    return design_from(values)
 
 
 def chosen_heads(

@@ -20,10 +20,10 @@ from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import Peak, peak_of
-from dsasim.config.schema import MAX_LANES, ArchConfig
+from dsasim.config.schema import MAX_LANES, ArchConfig, MachineConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.design import Progress
-from dsasim.sim.engine import run_machine
+from dsasim.sim.engine import design_of, run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace
@@ -66,7 +66,7 @@ class Baseline:
 
 
 def dense_baseline(
-    arch: ArchConfig,
+    arch: MachineConfig,
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     machine: MachineResult,
@@ -74,17 +74,20 @@ def dense_baseline(
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
     gpus: Iterable[Gpu] | None = None,
-) -> Baseline:
+) -> Baseline | None:
     """Run the dense machines on the same heads and scope; each run reports to the next of `stages`, if any.
 
-    `gpus` stand beside them: those of the shipped table and profiles by default.
+    `gpus` stand beside them: those of the shipped table and profiles by default. None for a machine without a rival.
     """
     following = iter(stages)
-    mapping, dense = fastest_dense(arch, trace, selection, following, scope)
-    dense_cost = estimate_cost(dense_arch(arch, mapping), dense)
+    rival = design_of(arch).rival()
+    if rival is None:
+        return None
+    mapping, dense = fastest_dense(rival, trace, selection, following, scope)
+    dense_cost = estimate_cost(dense_arch(rival, mapping), dense)
     widened = _iso_area(arch, trace, selection, machine.cycles, cost, following, scope)
     if widened is not None and widened.cycles > dense.cycles:
-        widened = IsoArea(arch.pe_array.lanes, dense.cycles, mapping, dense.cycles / machine.cycles)
+        widened = IsoArea(rival.pe_array.lanes, dense.cycles, mapping, dense.cycles / machine.cycles)
     return Baseline(
         dense_cycles=dense.cycles,
         dense_attention_cycles=dense.attention_cycles,
@@ -154,8 +157,10 @@ def iso_area_lanes(arch: ArchConfig, cost: Cost) -> int:
     return min(arch.pe_array.lanes + _lanes_paid(arch, cost), max(groups, arch.pe_array.lanes))
 
 
-def iso_area_obstacle(arch: ArchConfig, cost: Cost) -> str:
+def iso_area_obstacle(arch: MachineConfig, cost: Cost) -> str:
     """Why `dense_baseline` found no dense machine of the design's area; empty if nothing stands in its way."""
+    if not isinstance(arch, ArchConfig):
+        return f"what of {arch.design} only sparse attention needs is not known"
     lanes, tile_rows = arch.pe_array.lanes, arch.scheduler.tile_rows
     if _lanes_paid(arch, cost) == 0:
         return "the area of what only sparse attention needs does not pay for a lane"
@@ -171,7 +176,7 @@ def _lanes_paid(arch: ArchConfig, cost: Cost) -> int:
 
 
 def _iso_area(
-    arch: ArchConfig,
+    arch: MachineConfig,
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     cycles: int,
@@ -180,7 +185,7 @@ def _iso_area(
     scope: Scope,
 ) -> IsoArea | None:
     """None where `iso_area_obstacle` says why."""
-    if iso_area_obstacle(arch, cost):
+    if iso_area_obstacle(arch, cost) or not isinstance(arch, ArchConfig):
         return None
     lanes = iso_area_lanes(arch, cost)
     dataflow, run = fastest_dense(_widened(arch, lanes), trace, selection, stages, scope)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.baseline.peak import Peak, peak_of
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.silicon.sourced import FROM_MEMORY, provenance
 from dsasim.trace.attention import AttentionTrace
 
@@ -81,7 +81,7 @@ class GpuBaseline:
 
 
 def gpu_baselines(
-    arch: ArchConfig,
+    arch: MachineConfig,
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     attention_cycles: int,

@@ -8,8 +8,9 @@ is all it has. A GPU's peak is its data sheet's for fp16 tensor cores, or what a
 
 from dataclasses import dataclass
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.model.dram_preset import peak_bytes_per_cycle
+from dsasim.sim.engine import design_of
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,18 @@ class Peak:
     memory_gbps: float
 
 
-def peak_of(arch: ArchConfig) -> Peak:
+def peak_of(arch: MachineConfig) -> Peak:
     """The peak of a design.
 
     Worked example: 256 MACs of 16 bits and 64 x 72 of 4 bits at 1 GHz: 256 + 4608 / 16 = 544, so 1.088 TFLOP/s.
     """
-    predictor, array = arch.predictor, arch.pe_array
-    own = not predictor.free and array.organisation == "decoupled"
-    macs = (predictor.array_rows or 0) * (predictor.array_columns or 0) if own else 0
-    bits = predictor.bits if macs else None
-    counted = arch.macs + macs * ((bits or 0) / array.bits) ** 2
+    macs = design_of(arch).macs()
+    counted = macs.array + macs.predictor * ((macs.predictor_bits or 0) / macs.array_bits) ** 2
     return Peak(
-        array_macs=arch.macs,
-        array_bits=array.bits,
-        predictor_macs=macs,
-        predictor_bits=bits,
+        array_macs=macs.array,
+        array_bits=macs.array_bits,
+        predictor_macs=macs.predictor,
+        predictor_bits=macs.predictor_bits,
         tflops=2e-3 * counted * float(arch.clock_ghz),
         memory_gbps=float(peak_bytes_per_cycle(arch)) * float(arch.clock_ghz),
     )

@@ -10,7 +10,7 @@ from dsasim.errors import ConfigError
 
 if TYPE_CHECKING:
     from dsasim.api import RunResult
-    from dsasim.config.schema import ArchConfig
+    from dsasim.config.schema import MachineConfig
 
 MEMORY_BYTES = 512 << 20
 """Of masks and their quality, which designs that predict alike share."""
@@ -54,7 +54,7 @@ def compare(
 
 
 def _run(
-    designs: "Sequence[ArchConfig]", changes: Sequence[Sequence[str]], selection: TraceSelection
+    designs: "Sequence[MachineConfig]", changes: Sequence[Sequence[str]], selection: TraceSelection
 ) -> "list[RunResult]":
     """Run each design, with one progress bar; an error names its design."""
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once

@@ -48,7 +48,7 @@ def trace_evaluate(
     for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
             check_writable(path, flag, endings)
-    from dsasim.config.loader import load_arch
+    from dsasim.config.loader import load_arch, usual_arch
     from dsasim.evaluate.result import METHODS
     from dsasim.trace.capture import needs_torch
     from dsasim.trace.find import find_trace
@@ -61,7 +61,9 @@ def trace_evaluate(
         raise ConfigError(f"--predictor {unknown[0]}: expected one of {', '.join(METHODS)}")
     shares = sorted({parse_share(number, "--density") for number in density or ("0.05", "0.1", "0.25")})
     designs = {
-        (method, share): load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)])
+        (method, share): usual_arch(
+            load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)]), "dsasim trace evaluate"
+        )
         for method, share in product([method for method in METHODS if method in chosen], shares)
     }
     needs_torch("running a model")

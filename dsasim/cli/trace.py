@@ -179,12 +179,12 @@ def trace_compare(
     for path, flag, endings in ((json, "--json", ()), (plot, "--plot", DRAWING)):
         if path is not None:
             check_writable(path, flag, endings)
-    from dsasim.config.loader import load_arch
+    from dsasim.config.loader import load_arch, usual_arch
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
 
     chosen = (f"predictor.method={method}", f"mask_generator.density={parse_share(density, '--density')}")
-    design = load_arch(arch, (*chosen, *(overrides or ())))
+    design = usual_arch(load_arch(arch, (*chosen, *(overrides or ()))), "dsasim trace compare")
     for trace in (a, b):
         refuse_design(trace)
     traces = open_trace(find_trace(a)), open_trace(find_trace(b))

@@ -54,9 +54,9 @@ def validate(
     needs_torch()
     known = _known_profile(profile, device)
 
-    from dsasim.config.loader import load_arch
+    from dsasim.config.loader import load_arch, usual_arch
 
-    design = load_arch(arch, overrides or ())
+    design = usual_arch(load_arch(arch, overrides or ()), "dsasim validate")
     chosen = open_selection(trace, layers, heads)
 
     from dsasim.report.progress import LateProgress

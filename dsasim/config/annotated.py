@@ -10,7 +10,7 @@ from dsasim.config.check import check_document
 from dsasim.config.loader import load_arch, locate_arch, read_yaml
 from dsasim.config.overrides import last_of_each
 from dsasim.config.resolved import arch_to_dict, arch_to_yaml, scalar_to_yaml
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.config.strict_yaml import KeyPath, parse_document
 from dsasim.errors import ConfigError
 from dsasim.inputs.printable import printable
@@ -49,7 +49,7 @@ def _at(values: Mapping[str, Any], path: KeyPath) -> Any:
     return None if isinstance(at, dict) else at
 
 
-def _reads_as(text: str, arch: ArchConfig) -> bool:
+def _reads_as(text: str, arch: MachineConfig) -> bool:
     try:
         return check_document(parse_document(text, "")) == arch
     except ConfigError:

@@ -7,13 +7,13 @@ from typing import Any
 from dsasim.config.loader import list_archs, load_arch
 from dsasim.config.overrides import last_of_each
 from dsasim.config.resolved import arch_to_dict, scalar_to_yaml
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 
 MAX_SHOWN = 6
 """Changes in a title; more are counted."""
 
 
-def changes_of(arch: ArchConfig, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+def changes_of(arch: MachineConfig, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     """Return `key=value` of what `--set` said, then of what else the shipped design of this name has otherwise.
 
     Empty for a shipped design as it is, and for a design of another name that nothing was set in.
@@ -31,7 +31,7 @@ def design_words(name: str, changes: Sequence[str]) -> str:
 
 
 @cache
-def _shipped(name: str) -> ArchConfig | None:
+def _shipped(name: str) -> MachineConfig | None:
     path = {each.name: each.path for each in list_archs()}.get(name)
     return None if path is None else load_arch(path)
 

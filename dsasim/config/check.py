@@ -1,31 +1,40 @@
 """A document against the schema: every problem at once, each at the line it was written on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from dsasim.config.keys import all_keys, nearest
+from dsasim.config.keys import Key, all_keys, nearest
 from dsasim.config.overrides import AFTER_ANY_LINE
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig, Section
+from dsasim.config.schemas import as_design, schema_of
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
 from dsasim.errors import ConfigError
 
+Keys: TypeAlias = Mapping[KeyPath, Key]
 
-def check_document(document: Document) -> ArchConfig:
-    """Return the design that `document` holds; ConfigError lists all problems, one a line, in reading order."""
-    problems = document.problems + list(_wrong_choices(document, document.values, ()))
+
+def check_document(document: Document) -> MachineConfig:
+    """Return the design that `document` holds; ConfigError lists all problems, one a line, in reading order.
+
+    It is checked against the schema of the machine and of the parts that it names (`config.schemas`).
+    """
+    schema = schema_of(document.values)
+    keys = all_keys(schema)
+    problems = document.problems + list(_wrong_choices(document, document.values, (), keys))
     try:
-        arch = ArchConfig.model_validate(_typed(document.values, ()), strict=True)
+        arch = schema.model_validate(_typed(document.values, (), keys), strict=True)
     except ValidationError as error:
-        problems += [_problem(document, detail) for detail in error.errors() if detail["input"] is not UNREADABLE]
+        found = (detail for detail in error.errors() if detail["input"] is not UNREADABLE)
+        problems += [_problem(document, detail, schema) for detail in found]
     else:
         if not problems:
-            return arch
+            return as_design(arch)
     raise ConfigError("\n".join(map(str, sorted(problems))))
 
 
@@ -40,7 +49,7 @@ def value_problem(path: KeyPath, value: Any) -> str:
     elif key.choices:
         fits = any(value == choice and type(value) is type(choice) for choice in key.choices)
     else:
-        fits = _holds(path, _typed(value, path))
+        fits = _holds(path, _typed(value, path, all_keys()))
     return "" if fits else f"{_shown(value)} is not {key.allowed}{_hint(value, key.holds)}"
 
 
@@ -59,38 +68,38 @@ def _adapter(path: KeyPath) -> TypeAdapter[Any]:
     return TypeAdapter(holds)
 
 
-def _wrong_choices(document: Document, value: Any, path: KeyPath) -> Iterator[Problem]:
+def _wrong_choices(document: Document, value: Any, path: KeyPath, keys: Keys) -> Iterator[Problem]:
     """Find values that only equal a choice: `4.0` for 4, `0` for false (pydantic's strict mode takes them)."""
     if isinstance(value, dict):
         for name, child in value.items():
-            yield from _wrong_choices(document, child, (*path, name))
-    key = all_keys().get(path)
+            yield from _wrong_choices(document, child, (*path, name), keys)
+    key = keys.get(path)
     if key and key.choices and value in key.choices and type(value) not in map(type, key.choices):
         yield Problem(document.place(path), path, f"{_shown(value)} is not {key.allowed}")
 
 
-def _typed(value: Any, path: KeyPath) -> Any:
+def _typed(value: Any, path: KeyPath, keys: Keys) -> Any:
     """Give each number the type its key holds: Decimal or float; text stays text, and `64.0` stays a fraction.
 
     The schema is then checked strictly: nothing else is ever converted.
     """
     if isinstance(value, dict):
-        return {name: _typed(child, (*path, name)) for name, child in value.items()}
+        return {name: _typed(child, (*path, name), keys) for name, child in value.items()}
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return value
-    key = all_keys().get(path)
+    key = keys.get(path)
     if key is not None and key.holds is Decimal:
         return Decimal(value)
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _problem(document: Document, detail: ErrorDetails) -> Problem:
+def _problem(document: Document, detail: ErrorDetails, schema: type[Section]) -> Problem:
     path = tuple(map(str, detail["loc"]))
     if detail["type"] == "value_error":
         # a rule between keys: its message begins with the key at fault, relative to the section
         text = str(detail["ctx"]["error"])
         return Problem(_place_of_rule(document, path, text), path, text)
-    return Problem(document.place(path), path, _text(document, path, detail))
+    return Problem(document.place(path), path, _text(document, path, detail, schema))
 
 
 def _place_of_rule(document: Document, section: KeyPath, text: str) -> Place:
@@ -104,10 +113,10 @@ def _place_of_rule(document: Document, section: KeyPath, text: str) -> Place:
     return max(flags) if flags else document.place(keys[0])
 
 
-def _text(document: Document, path: KeyPath, detail: ErrorDetails) -> str:
+def _text(document: Document, path: KeyPath, detail: ErrorDetails, schema: type[Section]) -> str:
     if detail["type"] == "extra_forbidden":
-        return f"unknown key{nearest(path)}"
-    key = all_keys()[path]
+        return f"unknown key{nearest(path, schema)}"
+    key = all_keys(schema)[path]
     if detail["type"] == "missing":
         return f"missing; it must be {key.allowed}"
     value = document.value(path)

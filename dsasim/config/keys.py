@@ -44,20 +44,20 @@ class Key:
 
 
 @cache
-def all_keys() -> dict[KeyPath, Key]:
+def all_keys(schema: type[Section] = ArchConfig) -> dict[KeyPath, Key]:
     """Every key of a design by its path, sections before what they hold."""
-    return dict(_walk(ArchConfig, ()))
+    return dict(_walk(schema, ()))
 
 
-def keys_of(section: KeyPath) -> list[str]:
+def keys_of(section: KeyPath, schema: type[Section] = ArchConfig) -> list[str]:
     """The names that may stand in `section`."""
-    return [path[-1] for path in all_keys() if path[:-1] == section]
+    return [path[-1] for path in all_keys(schema) if path[:-1] == section]
 
 
-def nearest(path: KeyPath) -> str:
+def nearest(path: KeyPath, schema: type[Section] = ArchConfig) -> str:
     """Say which key was probably meant, else which keys there are; empty inside what is no section."""
-    names = keys_of(path[:-1])
-    elsewhere = [".".join(known) for known in all_keys() if known[-1] == path[-1]]
+    names = keys_of(path[:-1], schema)
+    elsewhere = [".".join(known) for known in all_keys(schema) if known[-1] == path[-1]]
     close = [".".join((*path[:-1], name)) for name in difflib.get_close_matches(path[-1], names, 1)]
     if meant := elsewhere or close:
         return f"; did you mean {' or '.join(meant)}?"

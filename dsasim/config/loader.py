@@ -11,7 +11,7 @@ from typing import Any
 from dsasim.config.check import check_document
 from dsasim.config.mapping import mapping_document
 from dsasim.config.overrides import apply_overrides
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.config.strict_yaml import Document, parse_document
 from dsasim.errors import ConfigError
 from dsasim.inputs.path_text import path_text
@@ -31,11 +31,11 @@ class ShippedArch:
     summary: str
 
 
-Design = str | PathLike[str] | Mapping[str, Any] | ArchConfig
+Design = str | PathLike[str] | Mapping[str, Any] | MachineConfig
 """What a design may be given as: a shipped name, a file, a mapping with the keys of a file, or one that is loaded."""
 
 
-def load_arch(design: Design, overrides: Sequence[str] = ()) -> ArchConfig:
+def load_arch(design: Design, overrides: Sequence[str] = ()) -> MachineConfig:
     """Return the design of a shipped name, of a file (a path, or text with a separator or a suffix), or of a mapping.
 
     A mapping has the keys and values of a YAML file: `yaml.safe_load` of one, or `arch` in a result's JSON. `overrides`
@@ -49,8 +49,15 @@ def load_arch(design: Design, overrides: Sequence[str] = ()) -> ArchConfig:
     return check_document(document)
 
 
+def usual_arch(arch: MachineConfig, what: str) -> ArchConfig:
+    """A design of the machine `dsa`, which `what` is for; ConfigError for one of another machine."""
+    if not isinstance(arch, ArchConfig):
+        raise ConfigError(f"{what} is for designs of the machine dsa; {arch.name} is one of {arch.design}")
+    return arch
+
+
 def _document(design: Design) -> Document:
-    if isinstance(design, ArchConfig):
+    if isinstance(design, MachineConfig):
         return mapping_document(design.model_dump(), f"<{design.name}>")
     if isinstance(design, Mapping):
         return mapping_document(design, f"<{type(design).__name__}>")

@@ -1,9 +1,12 @@
 """`--set a.b=value`: one value of a design replaced before it is checked."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from dsasim.config.keys import all_keys, nearest
+from dsasim.config.schema import Section
+from dsasim.config.schemas import schema_of
 from dsasim.config.strict_yaml import Document, KeyPath, Place, parse_scalar
 from dsasim.errors import ConfigError
 
@@ -17,13 +20,26 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
 
     A key (and its section) that the file lacks is made; a section may be set to null but to no other scalar.
     """
+    schema = schema_of(_as_overridden(document, overrides))
     for number, override in enumerate(overrides):
         flag = f"{FLAG} {override}"
-        path = _path(override, flag)
+        path = _path(override, flag, schema)
         value = parse_scalar(override.split("=", 1)[1], flag)
-        if all_keys()[path].section and value is not None:
-            raise ConfigError(f"{flag}: {'.'.join(path)} is a section; set one of its keys, such as {_example(path)}")
+        if all_keys(schema)[path].section and value is not None:
+            example = _example(path, schema)
+            raise ConfigError(f"{flag}: {'.'.join(path)} is a section; set one of its keys, such as {example}")
         set_value(document, path, value, Place(AFTER_ANY_LINE + number, flag))
+
+
+def _as_overridden(document: Document, overrides: Sequence[str]) -> dict[str, Any]:
+    """The values as they will be, right or wrong: which machine and parts they name says which keys there are."""
+    draft = Document(deepcopy(document.values), dict(document.places))
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        path = tuple(name.strip().split("."))
+        if equals and all(path):
+            _write(draft, path, text.strip())
+    return draft.values
 
 
 def last_of_each(overrides: Sequence[str]) -> dict[KeyPath, str]:
@@ -37,24 +53,26 @@ def set_value(document: Document, path: KeyPath, value: Any, place: Place) -> No
     _move(document, path, place)
 
 
-def _path(override: str, flag: str) -> KeyPath:
+def _path(override: str, flag: str, schema: type[Section]) -> KeyPath:
     name, equals, _ = override.partition("=")
     path = tuple(name.strip().split("."))
     if not equals:
         raise ConfigError(f"{flag}: expected KEY=VALUE, such as --set mask_generator.density=0.05")
     for depth in range(1, len(path)):
-        known = all_keys().get(path[:depth])
+        known = all_keys(schema).get(path[:depth])
         if known is not None and known.section is None:
             raise ConfigError(f"{flag}: {'.'.join(path[:depth])} holds a value, it is not a section")
         if known is None:
-            raise ConfigError(f"{flag}: no such section {'.'.join(path[:depth])}{nearest(path[:depth])}")
-    if path not in all_keys():
-        raise ConfigError(f"{flag}: no such key {'.'.join(path)}{nearest(path)}")
+            raise ConfigError(f"{flag}: no such section {'.'.join(path[:depth])}{nearest(path[:depth], schema)}")
+    if path not in all_keys(schema):
+        raise ConfigError(f"{flag}: no such key {'.'.join(path)}{nearest(path, schema)}")
     return path
 
 
-def _example(section: KeyPath) -> str:
-    return next(".".join(path) for path in all_keys() if path[: len(section)] == section and len(path) > len(section))
+def _example(section: KeyPath, schema: type[Section]) -> str:
+    return next(
+        ".".join(path) for path in all_keys(schema) if path[: len(section)] == section and len(path) > len(section)
+    )
 
 
 def _write(document: Document, path: KeyPath, value: Any) -> None:

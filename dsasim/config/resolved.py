@@ -7,26 +7,27 @@ from typing import Any
 
 import yaml
 
-from dsasim.config.schema import USUAL_DESIGN, ArchConfig
+from dsasim.config.schema import USUAL_DESIGN, MachineConfig
 from dsasim.config.strict_yaml import scalar_value
 
 
-def arch_to_dict(arch: ArchConfig) -> dict[str, Any]:
-    """Return every key of `arch`, nulls included, as JSON-ready values in the schema's order.
+def arch_to_dict(arch: MachineConfig) -> dict[str, Any]:
+    """Return every key of `arch`, nulls included, as JSON-ready values: the machine's sections, then what all have.
 
     The machine is named unless it is the usual one, `dsa`: files and fingerprints of before it had a name stay true.
     """
     values: dict[str, Any] = _plain(arch.model_dump())
-    return {key: value for key, value in values.items() if (key, value) != ("design", USUAL_DESIGN)}
+    last = {name: values.pop(name) for name in ("dma", "dram", "cost")}
+    return {key: value for key, value in values.items() if (key, value) != ("design", USUAL_DESIGN)} | last
 
 
-def arch_sha256(arch: ArchConfig) -> str:
+def arch_sha256(arch: MachineConfig) -> str:
     """Return the hex SHA-256 of `arch_to_dict(arch)` as JSON with sorted keys and no spaces."""
     text = json.dumps(arch_to_dict(arch), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def arch_to_yaml(arch: ArchConfig) -> str:
+def arch_to_yaml(arch: MachineConfig) -> str:
     """Return `arch` as YAML that `load_arch` reads back to the same design, a blank line between sections."""
     parts = []
     for name, value in arch_to_dict(arch).items():

@@ -272,8 +272,8 @@ class CostConfig(Section):
     leakage_ratio: Annotated[float, Field(ge=0, le=1)] = Field(description="share of CACTI's SRAM leakage charged")
 
 
-class ArchConfig(Section):
-    """A complete accelerator design."""
+class MachineConfig(Section):
+    """What every machine has, whatever its units: a name, a clock, a node, a memory and knobs of the cost model."""
 
     design: Annotated[str, Named("designs")] = Field(
         USUAL_DESIGN, description="the machine that the file is a design of"
@@ -283,6 +283,14 @@ class ArchConfig(Section):
         description="clock of everything on chip; the memory has its preset's"
     )
     technology_nm: Literal[65, 45, 32, 28, 22, 16, 14, 10, 7] = Field(description="node of the energy and area model")
+    dma: DmaConfig = Field(description="limits of each DMA engine")
+    dram: DramConfig = Field(description="off-chip memory")
+    cost: CostConfig = Field(description="knobs of the energy and area model")
+
+
+class ArchConfig(MachineConfig):
+    """A complete design of the machine `dsa`."""
+
     predictor: SerializeAsAny[PredictorConfig] = Field(description="where keep masks come from")
     mask_generator: SerializeAsAny[MaskGeneratorConfig] | None = Field(
         None, description="scores to masks, for methods that have scores"
@@ -291,9 +299,6 @@ class ArchConfig(Section):
     pe_array: SerializeAsAny[PEArrayConfig] = Field(description="the array that computes attention")
     softmax: SoftmaxConfig = Field(description="the softmax unit")
     buffers: BuffersConfig = Field(description="on-chip buffers")
-    dma: DmaConfig = Field(description="limits of each DMA engine")
-    dram: DramConfig = Field(description="off-chip memory")
-    cost: CostConfig = Field(description="knobs of the energy and area model")
 
     @model_validator(mode="before")
     @classmethod

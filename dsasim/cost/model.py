@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.cost.dram import dram_energy
 from dsasim.errors import InvariantError
 from dsasim.machine.spec import Silicon
@@ -74,7 +74,7 @@ class Cost:
     sources: dict[str, str]
 
 
-def estimate_cost(arch: ArchConfig, machine: CountedRun | None = None) -> Cost:
+def estimate_cost(arch: MachineConfig, machine: CountedRun | None = None) -> Cost:
     """Area of a design and, given a run of it, the run's energy.
 
     Raises InvariantError if the run lacks a counter the model charges, has one it does not know, or counts traffic of
@@ -90,14 +90,14 @@ def estimate_cost(arch: ArchConfig, machine: CountedRun | None = None) -> Cost:
     )
 
 
-def _chip(arch: ArchConfig) -> dict[str, Silicon]:
+def _chip(arch: MachineConfig) -> dict[str, Silicon]:
     """Everything on the die, as the design declares it: units, then buffers."""
     design = design_of(arch)
     units = {unit.name: unit.silicon for unit in design.units() if unit.silicon is not None}
     return units | {f"buffer_{buffer.name}": buffer.silicon for buffer in design.buffers()}
 
 
-def _dram(arch: ArchConfig) -> Silicon:
+def _dram(arch: MachineConfig) -> Silicon:
     """The DRAM's events."""
     device = dram_energy(arch.dram.preset)
     energy_pj = {
@@ -109,7 +109,7 @@ def _dram(arch: ArchConfig) -> Silicon:
     return Silicon(0.0, 0.0, energy_pj, device.sources)
 
 
-def _standby_pj(arch: ArchConfig, open_edges: int, time_ns: float) -> float:
+def _standby_pj(arch: MachineConfig, open_edges: int, time_ns: float) -> float:
     """Standby of all channels: that with a row open for `open_edges` of the memory, summed over channels.
 
     DDR4-3200 (0.625 ns an edge), 2 channels, 1000 ns, 800 edges with a row open = 500 ns: 2000 x 355.2 + 500 x (499.2 -
@@ -121,7 +121,7 @@ def _standby_pj(arch: ArchConfig, open_edges: int, time_ns: float) -> float:
     return arch.dram.ranks * (one_rank + (device.standby_mw - device.precharged_mw) * open_ns)
 
 
-def _energy(arch: ArchConfig, chip: dict[str, Silicon], dram: Silicon, machine: CountedRun) -> dict[str, float]:
+def _energy(arch: MachineConfig, chip: dict[str, Silicon], dram: Silicon, machine: CountedRun) -> dict[str, float]:
     """Energy by component; time = cycles / clock, and 1 mW for 1 ns is 1 pJ (2000 cycles at 2 GHz, 3 mW: 3000 pJ)."""
     counted = chip | {"dram": dram}
     _check_counters(counted, machine.counters)
@@ -146,7 +146,7 @@ def _check_counters(counted: dict[str, Silicon], counters: Mapping[str, int]) ->
             raise InvariantError(f"the run counts events of {name}, which the design does not have or use")
 
 
-def _other_sources(arch: ArchConfig, dram: Silicon) -> dict[str, str]:
+def _other_sources(arch: MachineConfig, dram: Silicon) -> dict[str, str]:
     """Sources of what is energy only; leakage's are with each component."""
     channels = f"{arch.dram.channels} channels in standby, with a row open or precharged"
     return {

@@ -13,8 +13,8 @@ from dsasim.evaluate.cycles import cycles_of
 from dsasim.evaluate.masks import masks_of
 from dsasim.evaluate.result import Evaluation, Method, Point
 from dsasim.evaluate.task import TextTask, load_task
+from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace
-from dsasim.trace.notes import trace_notes
 
 Progress = Callable[[int, int], None]
 
@@ -60,7 +60,7 @@ def _evaluation(
     request: Request, trace: AttentionTrace, task: TextTask, attention: MaskedAttention, points: Sequence[Point]
 ) -> Evaluation:
     first = next(iter(request.designs.values()))
-    predicted = any(method == "dsa2021" for method, _ in request.designs)
+    predicted = next((arch for arch in request.designs.values() if not arch.predictor.free), first)
     return Evaluation(
         model=task.name,
         task=task.task,
@@ -72,7 +72,7 @@ def _evaluation(
         tokens=request.tokens,
         text="pydoc_data.topics" if request.text is None else request.text.name,
         points=tuple(points),
-        notes=tuple(note for note in trace_notes(trace, first.predictor.sigma if predicted else None)),
+        notes=run_notes(predicted, trace),
     )
 
 

@@ -28,6 +28,7 @@ from dsasim.predictors.operation import ROWS, SPAN, Operation, Prediction, Stora
 from dsasim.predictors.quantise import Int64, exact_matmul, largest_code
 from dsasim.predictors.state import State
 from dsasim.trace.attention import FittedPredictor, LayerTrace
+from dsasim.trace.notes import SELF
 
 
 class Settings(PredictorConfig):
@@ -58,6 +59,15 @@ class Dsa2021(Method):
         self._bits = _stored_bits(self._fitted, arch.predictor.bits)
         self._rank = _rank(self._fitted, arch.predictor.rank)
         self._keys: tuple[int, Int64] | None = None
+
+    @classmethod
+    def note(cls, arch: ArchConfig, layer: LayerTrace) -> str | None:
+        """Of weights that were fitted on the very trace they predict."""
+        sigma = arch.predictor.sigma
+        fitted = None if sigma is None else layer.predictors.get(sigma)
+        if fitted is None or fitted.fitted_on != SELF:
+            return None
+        return "the predictor was fitted on this very trace: expect lower recall on unseen input"
 
     @property
     def prediction(self) -> Prediction:

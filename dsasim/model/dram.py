@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
@@ -30,7 +30,7 @@ AFTER_EVERYTHING = EventPriority(2)
 class Dram:
     """All channels of the memory, driven by one callback."""
 
-    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, log_commands: int = 0) -> None:
+    def __init__(self, env: Environment, arch: MachineConfig, num_streams: int, log_commands: int = 0) -> None:
         self.env = env
         self.preset = load_presets()[arch.dram.preset]
         self.core_cycles_per_edge = core_cycles_per_edge(arch)
@@ -131,7 +131,7 @@ class Dram:
             self.state = self.state._replace(runs=wider)
 
 
-def _new_state(arch: ArchConfig, num_streams: int, core_cycles_per_edge: Fraction) -> kernel.DramState:
+def _new_state(arch: MachineConfig, num_streams: int, core_cycles_per_edge: Fraction) -> kernel.DramState:
     scalars = np.zeros(kernel.SCALARS, np.int64)
     scalars[kernel.OUTSTANDING_LIMIT] = arch.dma.outstanding_bursts
     scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_edge.as_integer_ratio()

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.dram_timing import ACT, ONE_SLOT, RD, ROW_AND_COLUMN, SPLIT_ACTIVATE, WR
 from dsasim.model.dram_sources import PresetFile, SourcedValues
@@ -124,7 +124,7 @@ def find_preset(name: str) -> DramPreset:
     raise ConfigError(f"no DRAM preset {name!r}; did you mean {nearest}? There are {', '.join(presets)}")
 
 
-def core_cycles_per_edge(arch: ArchConfig) -> Fraction:
+def core_cycles_per_edge(arch: MachineConfig) -> Fraction:
     """Core cycles between two edges of the memory controller, exactly.
 
     Worked example: edges 625 ps apart at 0.8 GHz are half a core cycle apart.
@@ -132,7 +132,7 @@ def core_cycles_per_edge(arch: ArchConfig) -> Fraction:
     return load_presets()[arch.dram.preset].tick_ps * Fraction(arch.clock_ghz) / 1000
 
 
-def peak_bytes_per_cycle(arch: ArchConfig) -> Fraction:
+def peak_bytes_per_cycle(arch: MachineConfig) -> Fraction:
     """Bytes a core cycle that all channels can move: one burst every nBL memory cycles on each data bus.
 
     Worked example: 64 bytes every nBL = 4 edges of 625 ps, at 1.6 GHz a core cycle each: 16 a channel.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels.dram_timing import BL, CL, CWL, RD, WR
 from dsasim.machine.watcher import BusUse, Watcher
@@ -28,7 +28,7 @@ COMMANDS_PER_EDGE = 3
 class WatchedDram(Dram):
     """Tells its watchers at the end of the run when data moved."""
 
-    def __init__(self, env: Environment, arch: ArchConfig, num_streams: int, watchers: Sequence[Watcher]) -> None:
+    def __init__(self, env: Environment, arch: MachineConfig, num_streams: int, watchers: Sequence[Watcher]) -> None:
         super().__init__(env, arch, num_streams, 1 + EDGES * COMMANDS_PER_EDGE * arch.dram.channels)
         self._watchers = watchers
         self._bursts: list[NDArray[np.int64]] = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.errors import ConfigError
 from dsasim.machine.transfer import Transfer
 from dsasim.model.dram_preset import load_presets
@@ -90,7 +90,7 @@ def _stretch(is_write: bool, start: int, row_bytes: int, num_rows: int, first_by
 class MemoryMap:
     """Hands out regions one after the other."""
 
-    def __init__(self, arch: ArchConfig) -> None:
+    def __init__(self, arch: MachineConfig) -> None:
         self._interleaved = arch.dram.layout == "token_interleaved"
         self._capacity = load_presets()[arch.dram.preset].channel_bytes * arch.dram.channels * arch.dram.ranks
         self._next = 0

@@ -68,6 +68,12 @@ class Method:
         """What the layer leaves for those after it; asked when its heads have been selected."""
         return self.state
 
+    @classmethod
+    def note(cls, arch: ArchConfig, layer: LayerTrace) -> str | None:
+        """What must stand beside every figure of a run on this layer, if anything."""
+        del arch, layer
+        return None
+
 
 class MethodType(Protocol):
     """A method's class, as a registry has it."""
@@ -81,3 +87,6 @@ class MethodType(Protocol):
 
     def __call__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> Method:
         """The method applied to a layer."""
+
+    def note(self, arch: ArchConfig, layer: LayerTrace) -> str | None:
+        """What must stand beside every figure of a run on this layer."""

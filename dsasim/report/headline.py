@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schemas import design_from
 from dsasim.report.figures import (
     OTHER_MASKS,
     QUALITY,
@@ -13,6 +13,7 @@ from dsasim.report.figures import (
     density,
 )
 from dsasim.report.style import energy_text, percent, time_text, times
+from dsasim.sim.engine import design_of
 
 MAPPING_WORDS = {"token_parallel": "token-parallel", "systolic": "systolic"}
 
@@ -54,7 +55,7 @@ def headline(result: Result) -> Iterator[Line]:
 
 def _speedup(result: Result, bound: str) -> Line:
     baseline = result["baseline"]
-    macs = ArchConfig.model_validate(result["arch"]).macs
+    macs = design_of(design_from(result["arch"])).macs().array
     mapping = MAPPING_WORDS[baseline["dense_mapping"]]
     text = f"against dense, same {macs} MACs ({mapping}, {baseline['dense_cycles']:,} cycles)"
     return Line("speed-up", bound + times(baseline["speedup_vs_dense"]), text)
@@ -69,9 +70,9 @@ def _equal_area(result: Result, bound: str) -> Iterator[Line]:
     if iso_area is not None:
         words = f"against dense with {iso_area['lanes']} lanes in our area"
         yield Line("at equal area", bound + times(iso_area["speedup_ratio"]), words)
-    elif result["arch"]["predictor"]["method"] != "dense":
+    elif result["arch"].get("predictor", {}).get("method") != "dense":
         cost = Cost(result["energy_pj"], result["area_mm2"], {})
-        obstacle = iso_area_obstacle(ArchConfig.model_validate(result["arch"]), cost)
+        obstacle = iso_area_obstacle(design_from(result["arch"]), cost)
         yield Line("at equal area", "", f"no other dense machine: {obstacle}")
 
 

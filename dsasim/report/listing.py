@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
+from dsasim.config.schema import ArchConfig
 from dsasim.report.style import new_grid, new_table, percent
+from dsasim.sim.engine import design_of
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.info import LayerInfo, TraceInfo
 from dsasim.trace.notes import kind_note
@@ -21,8 +23,10 @@ def print_archs(archs: tuple[ShippedArch, ...], console: Console) -> None:
     for shipped in archs:
         arch = load_arch(shipped.path)
         dram = f"{arch.dram.channels} x {arch.dram.preset}"
-        rows = str(arch.scheduler.token_parallelism)
-        table.add_row(shipped.name, f"{arch.macs:,}", arch.predictor.method, rows, dram, shipped.summary)
+        method, rows = arch.design, ""
+        if isinstance(arch, ArchConfig):
+            method, rows = arch.predictor.method, str(arch.scheduler.token_parallelism)
+        table.add_row(shipped.name, f"{design_of(arch).macs().array:,}", method, rows, dram, shipped.summary)
     console.print(table)
 
 

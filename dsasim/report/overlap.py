@@ -11,8 +11,8 @@ import dsasim
 from dsasim.config.schema import ArchConfig
 from dsasim.quality.overlap import HeadOverlap, LayerOverlap
 from dsasim.report.style import new_table, percent
+from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace, TraceMeta
-from dsasim.trace.notes import trace_notes
 
 SCHEMA_VERSION = 1
 MEANS = ("iou_ratio", "chance_iou_ratio", "density_a", "density_b")
@@ -51,8 +51,7 @@ class Comparison:
     @property
     def notes(self) -> tuple[str, ...]:
         """What must stand beside the figures, for each trace that needs it."""
-        sigma = self.arch.predictor.sigma if self.method == "dsa2021" else None
-        pairs = ((trace.meta.name, note) for trace in (self.a, self.b) for note in trace_notes(trace, sigma))
+        pairs = ((trace.meta.name, note) for trace in (self.a, self.b) for note in run_notes(self.arch, trace))
         return tuple(f"{name}: {note}" for name, note in pairs)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
@@ -106,13 +106,23 @@ class Record:
             yield replace(layer, cycles=layer.attention_cycles + sum(phases.values()), dense_cycles=phases)
 
 
+@dataclass(frozen=True)
+class Macs:
+    """MACs of a machine by array: those of attention, and those of a prediction that has an array of its own."""
+
+    array: int
+    array_bits: int
+    predictor: int = 0
+    predictor_bits: int | None = None
+
+
 class Design:
     """Base of all designs: made of a configuration. Everything that a run reports follows from what it declares."""
 
     summary: ClassVar[str] = ""
     """One line for `dsasim list designs`."""
 
-    Settings: ClassVar[type[Any]] = ArchConfig
+    Settings: ClassVar[type[MachineConfig]] = MachineConfig
     """The schema of its configuration."""
 
     def __init__(self, arch: Any) -> None:
@@ -122,6 +132,22 @@ class Design:
     def free(self) -> bool:
         """Whether masks cost nothing that a real machine would have to pay: its ratios are upper bounds."""
         return False
+
+    def macs(self) -> Macs:
+        """What the machine multiplies with: ratios against its own peak rest on it."""
+        raise NotImplementedError
+
+    def rival(self) -> ArchConfig | None:
+        """A dense machine of as many MACs, as a design of `dsa`, that runs are compared with; None without one.
+
+        The better of its dataflows is taken (`baseline.dense`).
+        """
+        return None
+
+    def note_on(self, layer: LayerTrace) -> str | None:
+        """What must stand beside every figure of a run on this layer, if anything."""
+        del layer
+        return None
 
     def units(self) -> Sequence[UnitSpec]:
         """All units, in the order of reports; DMA engines in the order in which the memory takes simultaneous posts."""

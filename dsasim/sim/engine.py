@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from simpy import Environment
 
 from dsasim import registry
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram import Dram
@@ -16,19 +16,20 @@ from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.sim.unit_reports import dram_channels, dram_counters, unit_reports
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.notes import kind_note
 
 DRAM = "dram"
 """The memory of a machine of one chip."""
 
 
-def design_of(arch: ArchConfig) -> Design:
+def design_of(arch: MachineConfig) -> Design:
     """The design that a configuration is of."""
     design: Design = registry.find("designs", arch.design)(arch)
     return design
 
 
 def run_machine(
-    arch: ArchConfig,
+    arch: MachineConfig,
     trace: AttentionTrace,
     selection: Mapping[int, Sequence[int]],
     observe: Observer | None = None,
@@ -63,6 +64,13 @@ def run_machine(
         predictor_free=design.free,
         dram_channels=dram_channels(dram),
     )
+
+
+def run_notes(arch: MachineConfig, trace: AttentionTrace) -> tuple[str, ...]:
+    """What must stand beside every figure of a run: the trace's kind, and what the design has to say of its layers."""
+    design = design_of(arch)
+    notes = [kind_note(trace.meta), *(design.note_on(layer) for layer in trace)]
+    return tuple(dict.fromkeys(note for note in notes if note))
 
 
 def events_of(design: Design) -> tuple[str, ...]:

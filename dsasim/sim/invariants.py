@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.errors import InvariantError
 from dsasim.machine.asked import Asked
 from dsasim.machine.spec import UnitSpec
@@ -13,7 +13,7 @@ from dsasim.sim.result import LayerReport, UnitReport
 
 
 def check(
-    arch: ArchConfig,
+    arch: MachineConfig,
     specs: Sequence[UnitSpec],
     cycles: int,
     units: Mapping[str, UnitReport],
@@ -53,7 +53,7 @@ def check(
     return laws
 
 
-def serial_cycles(arch: ArchConfig, asked: Asked) -> Fraction:
+def serial_cycles(arch: MachineConfig, asked: Asked) -> Fraction:
     """An upper bound: every job after the other, every burst a row conflict after a write, every transfer rounded up.
 
     A burst then takes write recovery (nCWL + nBL + nWR), nRP, nRC (more than nRCD), nCL and nBL, one edge to be

@@ -12,7 +12,7 @@ from dsasim.api import effective_arch
 from dsasim.config.check import check_document
 from dsasim.config.overrides import AFTER_ANY_LINE, set_value
 from dsasim.config.resolved import arch_sha256, arch_to_dict
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.config.strict_yaml import Document, Place
 from dsasim.errors import ConfigError
 from dsasim.sweep.metrics import design_result, first_broken
@@ -33,7 +33,7 @@ class Point:
     number: int
     axes: Mapping[str, Any]
     trace: TraceChoice
-    arch: ArchConfig | None
+    arch: MachineConfig | None
     status: str
     reason: str
     key: str
@@ -88,14 +88,14 @@ class Space:
             return Point(number, axes, trace, arch, "infeasible", reason, "")
         return Point(number, axes, trace, arch, "ready", "", _key(arch, trace))
 
-    def _design(self, document: Document, trace_at: int) -> tuple[ArchConfig | None, str]:
+    def _design(self, document: Document, trace_at: int) -> tuple[MachineConfig | None, str]:
         try:
             arch = check_document(document)
             return effective_arch(arch, self._masks[trace_at]) if trace_at in self._masks else arch, ""
         except ConfigError as error:
             return None, str(error)
 
-    def _broken(self, arch: ArchConfig) -> str:
+    def _broken(self, arch: MachineConfig) -> str:
         return first_broken(self._limits, design_result(arch, arch_to_dict(arch))) if self._limits else ""
 
 
@@ -104,7 +104,7 @@ def _copied(value: Any) -> Any:
     return {name: _copied(child) for name, child in value.items()} if isinstance(value, dict) else value
 
 
-def _key(arch: ArchConfig, trace: TraceChoice) -> str:
+def _key(arch: MachineConfig, trace: TraceChoice) -> str:
     """A fingerprint of all that decides a point's result."""
     facts = (arch_sha256(arch), trace.meta.sha256, trace.layers, trace.heads)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsasim.api import simulate
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.disk_cache import user_cache
 from dsasim.trace.memory import Memory
@@ -30,7 +30,7 @@ class Job:
     """
 
     head: Mapping[str, Any]
-    arch: ArchConfig
+    arch: MachineConfig
     trace: Path
     layers: Sequence[int] | None
     heads: Sequence[int] | None

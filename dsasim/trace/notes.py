@@ -6,9 +6,8 @@ counts the saved loads all but vanish (1.12x, against about 2x).
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 
-from dsasim.trace.attention import AttentionTrace, TraceMeta
+from dsasim.trace.attention import TraceMeta
 
 SELF = "self"
 """`fitted_on` of a predictor that was fitted on the trace it predicts."""
@@ -28,11 +27,3 @@ def kind_note(meta: TraceMeta) -> str | None:
         return None
     pattern = meta.provenance.get("pattern")
     return f"synthetic: {PATTERN_NOTES.get(str(pattern), 'made by a rule, not by a model')}"
-
-
-def trace_notes(trace: AttentionTrace, sigma: Decimal | None) -> tuple[str, ...]:
-    """Notes on a run: the trace's kind, and a predictor (for `sigma`, None if there is none) that saw its own input."""
-    notes = [kind_note(trace.meta)]
-    if any(sigma in layer.predictors and layer.predictors[sigma].fitted_on == SELF for layer in trace if sigma):
-        notes.append("the predictor was fitted on this very trace: expect lower recall on unseen input")
-    return tuple(note for note in notes if note)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 import torch
 
 from dsasim.api import chosen_heads, effective_arch
+from dsasim.config.loader import usual_arch
 from dsasim.config.resolved import arch_sha256
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.sim.design import Progress
+from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace, LayerTrace
-from dsasim.trace.notes import trace_notes
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.gpu.machine import device_name, driver_and_clocks
 from dsasim.validate.gpu.sensors import open_sensors
@@ -52,7 +53,7 @@ def validate(
     `device` is auto (CUDA where there is a GPU), cpu or cuda. ConfigError: no such device, or a design that does not
     fit the trace; TraceError: a layer or head that is not there.
     """
-    arch = effective_arch(arch, trace)
+    arch = usual_arch(effective_arch(arch, trace), "dsasim validate")
     selection = chosen_heads(trace, layers, heads)
     total = len(STEPS) * sum(map(len, selection.values()))
     done = 0
@@ -75,7 +76,7 @@ def validate(
         versions=versions(),
         shapes={layer.number: shape_of(layer) for layer in subject.layers},
         checks=tuple(_checks(subject)),
-        notes=trace_notes(trace, arch.predictor.sigma if arch.predictor.method == "dsa2021" else None),
+        notes=run_notes(arch, trace),
     )
 
 

@@ -22,8 +22,8 @@ from dsasim.designs.dsa.work import LayerWork
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors import NO_STATE
-from dsasim.sim.design import Demand, Design, Record, Workload
+from dsasim.predictors import NO_STATE, method_of
+from dsasim.sim.design import Demand, Design, Macs, Record, Workload
 from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.trace.attention import LayerTrace
 
@@ -39,6 +39,21 @@ class Dsa(Design):
     def free(self) -> bool:
         """Masks are there from the start: an oracle's, or given; a dense machine has no use for any."""
         return self.arch.predictor.free and self.arch.predictor.method != "dense"
+
+    def macs(self) -> Macs:
+        """A coupled design predicts on its PE array, so that is all it has."""
+        predictor, array = self.arch.predictor, self.arch.pe_array
+        own = not predictor.free and array.organisation == "decoupled"
+        count = (predictor.array_rows or 0) * (predictor.array_columns or 0) if own else 0
+        return Macs(self.arch.macs, array.bits, count, predictor.bits if count else None)
+
+    def rival(self) -> ArchConfig:
+        """The same machine, used densely."""
+        return self.arch
+
+    def note_on(self, layer: LayerTrace) -> str | None:
+        """Of a predictor that saw its own input."""
+        return method_of(self.arch).note(self.arch, layer)
 
     def units(self) -> Sequence[UnitSpec]:
         """In the order of the data's path."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from dsasim.config.resolved import arch_to_yaml
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schemas import design_from
 from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
 from dsasim.report.html.parts import Folded, Table
 from dsasim.report.html.points import Axis, Group, Row, overrides_line, overrides_yaml
@@ -49,7 +49,7 @@ def front_table(group: Group, axes: Sequence[Axis]) -> Table:
         [
             str(row["point"]),
             *(f"{number(value / each.size)}" for each, value in zip(shown, group.values(row), strict=True)),
-            Folded(overrides_line(row, axes), arch_to_yaml(ArchConfig.model_validate(row["arch"]))),
+            Folded(overrides_line(row, axes), arch_to_yaml(design_from(row["arch"]))),
         ]
         for row in group.front[:MAX_ROWS]
     ]

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsasim.config.loader import usual_arch
 from dsasim.config.schema import ArchConfig
+from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import Mask
@@ -43,7 +45,7 @@ def mask_pictures(result: Mapping[str, Any], trace_name: str, heads: str | None)
     trace = open_trace(find_trace(trace_name))
     if trace.meta.sha256 != result["trace"]["sha256"]:
         raise ConfigError(f"--trace {trace_name}: the run was on another trace, {result['trace']['name']}")
-    arch = ArchConfig.model_validate(result["arch"])
+    arch = usual_arch(design_from(result["arch"]), "a picture of masks made again")
     chosen = first_heads(result["layers"]) if heads is None else parse_heads(heads, trace)
     return [_mask_picture(arch, trace.layer(number), head) for number, head in chosen]
 

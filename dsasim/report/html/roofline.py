@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schemas import design_from
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.report.figures import head_sum, kept_positions
 from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, figure, log_axis
+from dsasim.sim.engine import design_of
 from dsasim.sim.over_time import OverTime
 
 Point = tuple[str, float, float]
@@ -15,8 +16,8 @@ Point = tuple[str, float, float]
 
 def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
     """Draw both roofs of the design, the run, and (with what was seen of it) each layer's attention and each head."""
-    arch = ArchConfig.model_validate(result["arch"])
-    peak_macs, peak_bytes = float(arch.macs), float(peak_bytes_per_cycle(arch))
+    arch = design_from(result["arch"])
+    peak_macs, peak_bytes = float(design_of(arch).macs().array), float(peak_bytes_per_cycle(arch))
     kinds = {"run": [run_point(result)]}
     if over_time is not None:
         kinds |= {"layer": list(layer_points(result, over_time)), "head": list(head_points(result, over_time))}

@@ -5,7 +5,7 @@ from typing import Any
 
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schemas import design_from
 from dsasim.report.figures import peak_text
 from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
@@ -146,6 +146,6 @@ def _masks(masks: Sequence[MaskPicture]) -> Iterator[Section]:
 
 
 def _design(result: Result) -> Section:
-    yaml = arch_to_yaml(ArchConfig.model_validate(result["arch"]))
+    yaml = arch_to_yaml(design_from(result["arch"]))
     counters = "\n".join(f"{name}: {count:,}" for name, count in result["counters"].items())
     return Section("The design", "", [Folded("YAML", yaml), Folded("counters", counters)])
