@@ -84,6 +84,12 @@ def use_plugins(paths: list[str]) -> None:
                 raise ConfigError(f"--plugin {printable(path)}: there is a {kind[:-1]} named {taken[0]} already")
 
 
+def load_plugins() -> None:
+    """Load the files that this process was started with, so that what is of their classes can be unpickled."""
+    for path in _plugin_paths():
+        _module(path)
+
+
 def plugins_digest() -> str:
     """A fingerprint of all plugin files and of what offers installed parts: whatever depends on parts depends on it."""
     digest = hashlib.sha256()

@@ -10,6 +10,7 @@ from dsasim.cli.arch import arch_app
 from dsasim.cli.compare import compare
 from dsasim.cli.dram import dram
 from dsasim.cli.evaluate import trace_evaluate
+from dsasim.cli.names import explain, list_names
 from dsasim.cli.report import report
 from dsasim.cli.run import run
 from dsasim.cli.sweep import sweep
@@ -26,8 +27,9 @@ app = typer.Typer(
 app.add_typer(arch_app, name="arch")
 app.add_typer(trace_app, name="trace")
 trace_app.command("evaluate")(trace_evaluate)
-for command in (run, compare, sweep, report, validate, dram):  # the order of --help
+for command in (run, compare, sweep, report, validate, dram, explain):  # the order of --help
     app.command()(command)
+app.command("list")(list_names)
 
 
 def main() -> None:
@@ -74,5 +76,13 @@ def root(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE.py", help="Load designs, methods, selectors or dataflows from a file; repeatable."),
+    ] = None,
 ) -> None:
     """Simulate an accelerator for dynamic sparse attention on attention taken from a real model."""
+    if plugin:
+        from dsasim.registry import use_plugins
+
+        use_plugins(plugin)

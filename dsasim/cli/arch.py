@@ -45,3 +45,15 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
     design = load_arch(arch, overrides or ())
     check_memory(design.dram)
     typer.echo(f"OK: {arch} is the design {design.name}")
+
+
+@arch_app.command("schema")
+def arch_schema(arch: Arch = DEFAULT_ARCH) -> None:
+    """Print the JSON Schema of design files of the machine and the parts that a design names, plugins included."""
+    import json
+
+    from dsasim.config.loader import load_arch
+    from dsasim.config.schemas import schema_of
+
+    schema = schema_of(load_arch(arch).model_dump()).model_json_schema()
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=False))

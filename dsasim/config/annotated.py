@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from dsasim.config.check import check_document
-from dsasim.config.loader import load_arch, locate_arch, read_yaml
+from dsasim.config.loader import arch_document, load_arch, locate_arch, read_yaml
 from dsasim.config.overrides import last_of_each
 from dsasim.config.resolved import arch_to_dict, arch_to_yaml, scalar_to_yaml
 from dsasim.config.schema import MachineConfig
-from dsasim.config.strict_yaml import KeyPath, parse_document
+from dsasim.config.strict_yaml import Document, KeyPath
 from dsasim.errors import ConfigError
 from dsasim.inputs.printable import printable
 
@@ -33,7 +33,7 @@ def annotated_yaml(name_or_path: str, overrides: Sequence[str] = ()) -> str:
             text = _changed(text, key, scalar_to_yaml(_at(values, key)))
     except _NotInPlaceError:
         return NOT_KEPT + arch_to_yaml(arch)
-    return text if _reads_as(text, arch) else NOT_KEPT + arch_to_yaml(arch)
+    return text if _reads_as(arch_document(path, label, text), arch) else NOT_KEPT + arch_to_yaml(arch)
 
 
 def _line(line: str) -> str:
@@ -49,9 +49,9 @@ def _at(values: Mapping[str, Any], path: KeyPath) -> Any:
     return None if isinstance(at, dict) else at
 
 
-def _reads_as(text: str, arch: MachineConfig) -> bool:
+def _reads_as(document: Document, arch: MachineConfig) -> bool:
     try:
-        return check_document(parse_document(text, "")) == arch
+        return check_document(document) == arch
     except ConfigError:
         return False
 

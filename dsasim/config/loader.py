@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from dsasim.config.base import with_bases
 from dsasim.config.check import check_document
 from dsasim.config.mapping import mapping_document
 from dsasim.config.overrides import apply_overrides
@@ -61,8 +62,21 @@ def _document(design: Design) -> Document:
         return mapping_document(design.model_dump(), f"<{design.name}>")
     if isinstance(design, Mapping):
         return mapping_document(design, f"<{type(design).__name__}>")
-    path, label = locate_arch(design)
-    return parse_document(read_yaml(path, label), label)
+    return arch_document(*locate_arch(design))
+
+
+def arch_document(path: Path, label: str, text: str | None = None) -> Document:
+    """The document of a design's file, or of other `text` in its place, over its bases (`config.base`)."""
+    folders = {label: path.parent}
+
+    def read(name: str, document: Document) -> Document:
+        folder = folders[document.places[()].label.rpartition(":")[0]]
+        is_file = "/" in name or bool(Path(name).suffix)
+        base, base_label = locate_arch(folder / name if is_file else name)
+        folders[base_label] = base.parent
+        return parse_document(read_yaml(base, base_label), base_label)
+
+    return with_bases(parse_document(read_yaml(path, label) if text is None else text, label), read)
 
 
 def list_archs() -> tuple[ShippedArch, ...]:

@@ -10,6 +10,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
+from dsasim import registry
 from dsasim.api import simulate
 from dsasim.config.schema import MachineConfig
 from dsasim.trace.attention import AttentionTrace
@@ -61,7 +62,8 @@ def _trace(path: Path) -> AttentionTrace:
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Know the parent's plugins, leave Ctrl-C to it, and end with it, however it ends."""
+    registry.load_plugins()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

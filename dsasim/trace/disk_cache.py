@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import dsasim
+from dsasim import registry
 
 FOLDER_VARIABLE = "DSASIM_CACHE_DIR"
 """Names the folder; set but empty, nothing is kept on disk."""
@@ -41,7 +42,7 @@ class DiskCache:
     def __init__(self, folder: Path, max_bytes: int, about: str) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._about = f"{code_digest()} {about}"
+        self._about = f"{code_digest()} {registry.plugins_digest()} {about}"
         self._unswept = max_bytes  # look at the folder before the first entry
         self._parts = count()
 
