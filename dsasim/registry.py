@@ -90,6 +90,11 @@ def load_plugins() -> None:
         _module(path)
 
 
+def any_plugins() -> bool:
+    """Whether any part comes from outside."""
+    return bool(_plugin_paths()) or any(_offered(kind) for kind in ATTRIBUTES)
+
+
 def plugins_digest() -> str:
     """A fingerprint of all plugin files and of what offers installed parts: whatever depends on parts depends on it."""
     digest = hashlib.sha256()

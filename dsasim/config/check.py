@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dsasim.config.keys import Key, all_keys, nearest
 from dsasim.config.overrides import AFTER_ANY_LINE
-from dsasim.config.schema import MachineConfig, Section
+from dsasim.config.schema import ArchConfig, MachineConfig, Section
 from dsasim.config.schemas import as_design, schema_of
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
 from dsasim.errors import ConfigError
@@ -38,32 +38,32 @@ def check_document(document: Document) -> MachineConfig:
     raise ConfigError("\n".join(map(str, sorted(problems))))
 
 
-def value_problem(path: KeyPath, value: Any) -> str:
-    """Say why no design may hold `value` at `path`, whatever its other values are; empty if one may.
+def value_problem(path: KeyPath, value: Any, schema: type[Section] = ArchConfig) -> str:
+    """Say why no design of a schema may hold `value` at `path`, whatever its other values are; empty if one may.
 
     Null leaves a key out, and whether it may be left out the other values say.
     """
-    key = all_keys()[path]
+    key = all_keys(schema)[path]
     if value is None or key.section:
         fits = value is None
     elif key.choices:
         fits = any(value == choice and type(value) is type(choice) for choice in key.choices)
     else:
-        fits = _holds(path, _typed(value, path, all_keys()))
+        fits = _holds(path, schema, _typed(value, path, all_keys(schema)))
     return "" if fits else f"{_shown(value)} is not {key.allowed}{_hint(value, key.holds)}"
 
 
-def _holds(path: KeyPath, value: Any) -> bool:
+def _holds(path: KeyPath, schema: type[Section], value: Any) -> bool:
     try:
-        _adapter(path).validate_python(value, strict=True)
+        _adapter(path, schema).validate_python(value, strict=True)
     except ValidationError:
         return False
     return True
 
 
 @cache
-def _adapter(path: KeyPath) -> TypeAdapter[Any]:
-    key = all_keys()[path]
+def _adapter(path: KeyPath, schema: type[Section]) -> TypeAdapter[Any]:
+    key = all_keys(schema)[path]
     holds: Any = Annotated[(key.holds, *key.limits)] if key.limits else key.holds
     return TypeAdapter(holds)
 

@@ -16,6 +16,9 @@ NAMED_SECTIONS: Mapping[str, tuple[str, str]] = {
 }
 """Sections of the usual machine that a part may add keys to: the kind of the part, and the key that names it."""
 
+NAMING_KEYS = (("design",), *((section, key) for section, (_, key) in NAMED_SECTIONS.items()))
+"""Keys on whose values it depends which other keys there are."""
+
 
 def schema_of(values: Mapping[str, Any]) -> type[MachineConfig]:
     """The schema of a design's values; where a name is unknown the plain one, which says so."""

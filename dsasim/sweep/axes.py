@@ -1,18 +1,23 @@
 """The axes of a sweep: which keys take which values, one at a time or several in step."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from dsasim.config.check import value_problem
 from dsasim.config.keys import all_keys, nearest
+from dsasim.config.schema import MachineConfig
+from dsasim.config.schemas import NAMING_KEYS, schema_of
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 
 MAX_VALUES = 10_000
 """More values than this on one axis are a slip of the pen."""
 
 RANGE_KEYS = ("from", "to", "step", "scale")
+
+Schemas: TypeAlias = Sequence[type[MachineConfig]]
+"""Of the designs of a sweep: the base's first; a key of any of them may be an axis."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,10 @@ class Axis:
     """Paths of the keys in the spec, for messages."""
 
 
-def read_axes(document: Document) -> tuple[Axis, ...]:
-    """Read the section `axes` of a spec; what is wrong is added to `document.problems`.
+def read_axes(document: Document, base: Mapping[str, Any]) -> tuple[Axis, ...]:
+    """Read the section `axes` of a spec over a base design's values; what is wrong is added to `document.problems`.
+
+    Keys are those of the machine and the parts that the base names, or an axis in its place (`config.schemas`).
 
     A key takes a list, one value, or a range: {from: 4096, to: 65536, scale: log2} doubles, {from: 1, to: 7, step: 2}
     adds, both up to and including `to`. A name that is no key of a design holds a group of such keys that take
@@ -36,18 +43,46 @@ def read_axes(document: Document) -> tuple[Axis, ...]:
     if not isinstance(section, dict) or not section:
         _complain(document, ("axes",), "must be a mapping of dotted keys to lists of values, ranges or groups")
         return ()
-    axes = [axis for name in section if (axis := _axis(document, ("axes", name))) is not None]
+    schemas = _schemas(base, section)
+    axes = [axis for name in section if (axis := _axis(document, ("axes", name), schemas)) is not None]
     _refuse_twice(document, axes)
     return tuple(axes)
 
 
-def _axis(document: Document, path: KeyPath) -> Axis | None:
+def _schemas(base: Mapping[str, Any], section: Mapping[str, Any]) -> Schemas:
+    """The schema of the base, and those of designs that differ from it in one name that an axis gives."""
+    found = [schema_of(base)]
+    for key in NAMING_KEYS:
+        for name in _names(section, ".".join(key)):
+            values = dict(base)
+            if len(key) > 1:
+                given = values.get(key[0])
+                values[key[0]] = {**(given if isinstance(given, dict) else {}), key[1]: name}
+            else:
+                values[key[0]] = name
+            found.append(schema_of(values))
+    return tuple(dict.fromkeys(found))
+
+
+def _names(section: Mapping[str, Any], key: str) -> Iterator[Any]:
+    """What an axis of this key, alone or in a group, is written to take."""
+    groups = [value for value in section.values() if isinstance(value, dict)]
+    for written in (axes[key] for axes in (section, *groups) if key in axes):
+        yield from written if isinstance(written, list) else [written]
+
+
+def _schema_with(key: KeyPath, schemas: Schemas) -> type[MachineConfig] | None:
+    return next((schema for schema in schemas if key in all_keys(schema)), None)
+
+
+def _axis(document: Document, path: KeyPath, schemas: Schemas) -> Axis | None:
     value, key = document.value(path), tuple(path[-1].split("."))
-    known = all_keys().get(key)
+    schema = _schema_with(key, schemas)
+    known = None if schema is None else all_keys(schema)[key]
     if not isinstance(value, dict) or {"from", "to"} & value.keys() or (known is not None and not known.section):
-        values = _values(document, path)
+        values = _values(document, path, schemas)
         return None if values is None else Axis((key,), tuple((value,) for value in values), (path,))
-    columns = {name: _values(document, (*path, name)) for name in value}
+    columns = {name: _values(document, (*path, name), schemas) for name in value}
     lengths = {len(column) for column in columns.values() if column is not None}
     if None in columns.values() or not columns:
         if not columns:
@@ -62,11 +97,12 @@ def _axis(document: Document, path: KeyPath) -> Axis | None:
     return Axis(keys, rows, tuple((*path, name) for name in columns))
 
 
-def _values(document: Document, path: KeyPath) -> tuple[Any, ...] | None:
+def _values(document: Document, path: KeyPath, schemas: Schemas) -> tuple[Any, ...] | None:
     """Return the values of one key, or None where anything is wrong."""
     key = tuple(path[-1].split("."))
-    if key not in all_keys():
-        _complain(document, path, f"no such key of a design{_nearest(key)}")
+    schema = _schema_with(key, schemas)
+    if schema is None:
+        _complain(document, path, f"no such key of a design{_nearest(key, schemas[0])}")
         return None
     written = document.value(path)
     values = _range(document, path, written) if isinstance(written, dict) else written
@@ -75,18 +111,18 @@ def _values(document: Document, path: KeyPath) -> tuple[Any, ...] | None:
     values = values if isinstance(values, list) else [values]
     if not values:
         _complain(document, path, "has no values")
-    problems = [words for value in values if value is not UNREADABLE and (words := value_problem(key, value))]
+    problems = [words for value in values if value is not UNREADABLE and (words := value_problem(key, value, schema))]
     for words in problems:
         _complain(document, path, words)
     return None if problems or not values or UNREADABLE in values else tuple(values)
 
 
-def _nearest(key: KeyPath) -> str:
+def _nearest(key: KeyPath, schema: type[MachineConfig]) -> str:
     """Hint at the key that was meant; a section that is wrong itself is named before what is in it."""
     for depth in range(1, len(key)):
-        if key[:depth] not in all_keys():
-            return nearest(key[:depth])
-    return nearest(key)
+        if key[:depth] not in all_keys(schema):
+            return nearest(key[:depth], schema)
+    return nearest(key, schema)
 
 
 def _range(document: Document, path: KeyPath, written: Mapping[str, Any]) -> list[Any] | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dsasim
-from dsasim.config.loader import locate_arch, read_yaml
+from dsasim import registry
+from dsasim.config.loader import arch_document, locate_arch, read_yaml
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
 from dsasim.errors import ConfigError, DsasimError
 from dsasim.sweep.axes import Axis, read_axes
@@ -92,7 +93,7 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     folder = Path(path).parent
     base = _read_base(document, folder)
     traces = _read_traces(document, folder)
-    axes = read_axes(document)
+    axes = read_axes(document, {} if base is None else base.values)
     constraints = _read_texts(document, "constraints", parse_constraint)
     objectives = _read_objectives(document)
     strategy = _read_strategy(document)
@@ -122,7 +123,7 @@ def _read_base(document: Document, folder: Path) -> Document | None:
         path, label = locate_arch(name)
         path = folder / path
         # messages about points go into the results, which hold no paths
-        return parse_document(read_yaml(path, label), Path(label).name)
+        return arch_document(path, Path(label).name, read_yaml(path, label))
     except ConfigError as error:
         _complain(document, ("base",), str(error))
         return None
@@ -266,6 +267,8 @@ def _fingerprint(base: Document, traces: tuple[TraceChoice, ...], values: Mappin
         "strategy": (strategy.method, strategy.num_points, strategy.seed),
         **values,
     }
+    if registry.any_plugins():
+        facts["plugins"] = registry.plugins_digest()
     # axes in the order written: it decides the points' numbers
     text = json.dumps(plain(facts), default=lambda value: None if value is UNREADABLE else str(value))
     return hashlib.sha256(text.encode()).hexdigest()
