@@ -337,6 +337,8 @@ class ArchConfig(MachineConfig):
         dataflow = registry.find("dataflows", array.dataflow)
         if dataflow.lock_step and (array.lane_sync, array.lane_split) != ("lock_step", "groups"):
             raise ValueError(f"pe_array.dataflow {array.dataflow} needs lane_sync lock_step and lane_split groups")
+        if dataflow.order not in (None, self.scheduler.order):
+            raise ValueError(f"pe_array.dataflow {array.dataflow} needs scheduler.order {dataflow.order}")
         rows = array.lanes * self.scheduler.token_parallelism
         if array.lane_split == "heads" and self.scheduler.tile_rows % rows:
             raise ValueError(

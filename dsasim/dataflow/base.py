@@ -1,14 +1,17 @@
 """What a dataflow is: the plan of some rows as work of the array and traffic of keys, job by job."""
 
+from collections.abc import Hashable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsasim import registry
 from dsasim.config.schema import ArchConfig, PEArrayConfig
-from dsasim.dataflow.plan import Plan
+from dsasim.dataflow.plan import Plan, make_plan
 from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
+from dsasim.predictors.base import KeepMask
 
 
 class Rows(NamedTuple):
@@ -33,8 +36,21 @@ class Dataflow:
     lock_step: ClassVar[bool] = False
     """Whether all lanes move together over the groups of a tile."""
 
+    order: ClassVar[str | None] = None
+    """The only `scheduler.order` that goes with it, if there is one."""
+
     Settings: ClassVar[type[PEArrayConfig]] = PEArrayConfig
     """The section `pe_array` of a design that uses it."""
+
+    def plan(self, arch: ArchConfig, keep: KeepMask, group_rows: int) -> Plan:
+        """The array's steps for some rows in groups: which keys are loaded when, for which rows of the group."""
+        return make_plan(keep, arch.scheduler.order, group_rows)
+
+    def planned_alike(self, arch: ArchConfig) -> Hashable:
+        """All of a design that its plans depend on: `scheduler.order`, or more where a dataflow plans for itself."""
+        if type(self).plan is Dataflow.plan:
+            return arch.scheduler.order
+        return arch.scheduler.model_dump_json(), arch.pe_array.model_dump_json()
 
     def parts(self, rows: Rows, capacity: int) -> Parts:
         """Each tile cut until the keys of a part fit a pool of `capacity` vectors."""
@@ -43,3 +59,9 @@ class Dataflow:
     def products(self, arch: ArchConfig, rows: Rows, k: Parts | None, v: Parts | None) -> tuple[ArrayWork, ArrayWork]:
         """SDDMM and SpMM: a job a tile, or one for each of the parts that K (V) is fetched in."""
         raise NotImplementedError
+
+
+def dataflow_of(arch: ArchConfig) -> Dataflow:
+    """The dataflow of a design's array."""
+    dataflow: Dataflow = registry.find("dataflows", arch.pe_array.dataflow)()
+    return dataflow

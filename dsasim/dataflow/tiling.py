@@ -13,6 +13,7 @@ K and V of a kv head are kept whole where one fits; otherwise their buffer is a 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.errors import ConfigError
@@ -68,20 +69,28 @@ class Residency:
     part_vectors: int | None = None
 
 
-def smallest_tile(arch: ArchConfig) -> int:
-    """Rows of the smallest tile: one group, or one of every head of a bundle."""
-    group = arch.scheduler.token_parallelism
+def smallest_tile(arch: ArchConfig, together: int = 1) -> int:
+    """Rows of the smallest tile: one group, or one of every head of a bundle; or groups of whole `together` rows.
+
+    Worked example: T = 4 and blocks of 6 rows make tiles of 12.
+    """
+    group = lcm(arch.scheduler.token_parallelism, together)
     return group * arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else group
 
 
-def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint]) -> Tiling:
+def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint], together: int = 1) -> Tiling:
     """The most rows up to `scheduler.tile_rows` that fit everywhere, in whole `smallest_tile`s; ConfigError if none do.
 
     Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
     13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled. Tiles of X are
-    as large as the predictor's buffer alone allows.
+    as large as the predictor's buffer alone allows. `together`: rows that a tile may not cut apart.
     """
-    unit, most, spilled = smallest_tile(arch), arch.scheduler.tile_rows, {}
+    unit, most, spilled = smallest_tile(arch, together), arch.scheduler.tile_rows, {}
+    if most % unit and together > 1:
+        raise ConfigError(
+            f"scheduler.tile_rows {most} is not a multiple of {unit}: {together} rows are predicted and selected"
+            f" together, in groups of token_parallelism {arch.scheduler.token_parallelism}"
+        )
     fitting = {}
     for needed in footprints:
         fits = needed.room(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
@@ -90,7 +99,7 @@ def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint]) -> Tiling:
         fitting[needed.buffer] = min(most, fits or unit)
     rows = min(fitting.values())
     if rows < most:
-        whole = arch.scheduler.token_parallelism * arch.pe_array.lanes
+        whole = lcm(unit, arch.scheduler.token_parallelism * arch.pe_array.lanes)
         rows = rows // whole * whole or rows
     return Tiling(rows, fitting.get("predictor", rows), spilled)
 

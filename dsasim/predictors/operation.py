@@ -70,8 +70,9 @@ class Storage:
 
     input_rows: rows of each input tensor that streams through once a layer, `input_row_bytes` each. constant_bits: read
     once a layer and kept. made_bits: of the layer, made and kept. weight_bits, key_bits: of a kv head, read, and made
-    and kept. row_bits: of a query row in flight, each a whole number of bytes. score_bytes: of one score.
-    `query_row_bytes` are read for every query row of every head.
+    and kept. row_bits: of a query row in flight, each a whole number of bytes. `query_row_bytes` are read for every
+    query row of every head, and in flight too. score_bytes: of one score, which is that of `score_block` rows and keys;
+    a tile has whole blocks of rows.
     """
 
     input_rows: tuple[int, ...] = ()
@@ -83,12 +84,18 @@ class Storage:
     key_bits: int = 0
     row_bits: tuple[int, ...] = ()
     score_bytes: int = 0
+    score_block: tuple[int, int] = (1, 1)
     query_row_bytes: int = 0
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a query row in flight."""
-        return sum(-(-bits // 8) for bits in self.row_bits)
+        return self.query_row_bytes + sum(-(-bits // 8) for bits in self.row_bits)
+
+    def scores(self, rows: int, span: int) -> int:
+        """Scores of some rows and keys. Worked example: 33 rows and 100 keys in blocks of 32 x 32 have 2 * 4."""
+        block_rows, block_keys = self.score_block
+        return -(-rows // block_rows) * -(-span // block_keys)
 
 
 @dataclass(frozen=True)

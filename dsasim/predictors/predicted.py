@@ -21,10 +21,11 @@ class Predicted:
 
     def select(self, head: int, /) -> Selection:
         """The mask of a query head; what is free to predict is free to select."""
-        method, layer = self.method, self.method.layer
-        if self._selector is None:
+        method, layer, selector = self.method, self.method.layer, self._selector
+        if selector is None:
             return Selection.free(method.mask(head))
-        selection = select_rows(layer, method.scorer(head), self._selector.rule(layer, method.unit(head)))
+        rule = selector.rule(layer, method.unit(head))
+        selection = select_rows(layer, method.scorer(head), rule, selector.block_rows)
         return selection if method.kinds else Selection.free(selection.keep)
 
     def after(self) -> State:

@@ -22,6 +22,9 @@ def selector_of(generator: MaskGeneratorConfig) -> Selector:
     return selector
 
 
-def select_rows(layer: LayerTrace, score: Scorer, rule: Rule) -> Selection:
-    """Score and select a head a block of rows at a time: the mask does not depend on where blocks are cut."""
-    return Selection.join([rule(block, score(block)) for block in layer.row_blocks()], layer.L_k)
+def select_rows(layer: LayerTrace, score: Scorer, rule: Rule, together: int = 1) -> Selection:
+    """Score and select a head a block of rows at a time, whole ones of the rows that are selected `together`.
+
+    The mask does not depend on where else blocks are cut.
+    """
+    return Selection.join([rule(block, score(block)) for block in layer.row_blocks(together)], layer.L_k)

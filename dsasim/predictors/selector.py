@@ -38,6 +38,14 @@ class Selector:
         """How blocks of a layer are selected; `unit`: a score of 1 as a scaled score of the model."""
         raise NotImplementedError
 
+    @property
+    def block_rows(self) -> int:
+        """Query rows that are selected together: what `rule` is given, and a tile of a machine, has whole blocks.
+
+        What selecting a block takes is noted at its first row.
+        """
+        return 1
+
     def most_kept(self, allowed: int) -> int:
         """Keys that a row of `allowed` can keep."""
         return allowed

@@ -185,9 +185,12 @@ class LayerTrace:
         """Keys from 0 up to the last one that each row may attend to, int64 [L_q]; 0 where there is none."""
         return self.positions.spans
 
-    def row_blocks(self) -> Iterator[RowBlock]:
-        """The layer's rows in blocks small enough to work on whole, each with the keys its rows may see."""
-        return self.positions.blocks()
+    def row_blocks(self, together: int = 1) -> Iterator[RowBlock]:
+        """The layer's rows in blocks small enough to work on whole, each with the keys its rows may see.
+
+        No `together` rows, counted from row 0, are cut apart.
+        """
+        return self.positions.blocks(together)
 
     def bias(self, head: int, first: int = 0, num_rows: int | None = None) -> Float32 | None:
         """What the model adds to the scores [num_rows, L_k] of rows from `first`; stored a head, or once for all."""

@@ -63,9 +63,9 @@ class Positions:
         """Keys from 0 up to the last one that each row may attend to, int64 [L_q]; 0 where there is none."""
         return self._causal_spans if self.packed is None else self._stored[1]
 
-    def blocks(self) -> Iterator[RowBlock]:
-        """All rows, in blocks of at most BLOCK_POSITIONS positions or of one row."""
-        num_rows = max(1, BLOCK_POSITIONS // self.L_k)
+    def blocks(self, together: int = 1) -> Iterator[RowBlock]:
+        """All rows, in blocks of at most BLOCK_POSITIONS positions, or of `together` rows, in whole ones of these."""
+        num_rows = max(1, BLOCK_POSITIONS // self.L_k // together) * together
         for first in range(0, self.L_q, num_rows):
             spans = self.spans[first : first + num_rows]
             yield RowBlock(first, len(spans), max(1, int(spans.max())))

@@ -33,7 +33,7 @@ MakeArch = Callable[..., ArchConfig]
 def tile_of(tile: int, spill: Spill | None) -> TileWork:
     job, part = given.Work(1), (Part(ArrayWork(1, (1,) * 4, (0,) * 4)),)
     place = Place(0, heads=(0,), tile=tile)
-    return TileWork(place, NOTHING, job, job, job, part, job, part, NOTHING, spill, spill)
+    return TileWork(place, NOTHING, given.Work(1, does="S~"), job, job, part, job, part, NOTHING, spill, spill)
 
 
 def layer_of(

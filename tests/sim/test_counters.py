@@ -88,7 +88,7 @@ def test_rows_that_keep_few_keys_have_short_plans(
 def test_groups_count_positions_and_mask_bytes() -> None:
     """Causal groups of 2, 2 and 1 rows that see 2, 9 and 10 keys: bits of a row in whole bytes."""
     groups = Groups(np.array([2, 2, 1]), np.array([2, 9, 10]))
-    assert groups.positions.tolist() == [4, 18, 10]
+    assert groups.scores().tolist() == [4, 18, 10]
     assert groups.mask_bytes.tolist() == [2 * 1, 2 * 2, 2]
 
 
@@ -125,7 +125,7 @@ def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[.
 def test_what_a_selector_passes_over_again_is_read_and_written(keys: int, entry_bytes: int) -> None:
     """Two rows, 900 comparisons, 7 entries read and 9 written: scores of 2 bytes, keys of 8 or 9 bits."""
     selected = Selected(*(np.array(row) for row in ([0, 0], [500, 400], [7, 0], [4, 5])))
-    (work,) = tile_jobs(selected, 2, Groups(np.array([2]), np.array([keys])), 1, 2, keys, 1)
+    (work,) = tile_jobs(selected, 2, Groups(np.array([2]), np.array([keys])), 1, [2 * keys], 2, keys, 1)
     assert work.events == {
         "mask_comparisons": 900,
         "mask_buffer_write_bytes": 2 * -(-keys // 8),

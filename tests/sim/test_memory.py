@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
-from dsasim.designs.dsa import head_group
+from dsasim.dataflow import base
 from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.quality import measure
 from dsasim.trace.disk_cache import DiskCache
@@ -62,8 +62,8 @@ def test_masks_and_figures_are_not_computed_again(tmp_path: Path, monkeypatch: p
 
 def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = []
-    make = head_group.make_plan
-    monkeypatch.setattr(head_group, "make_plan", lambda *args: planned.append(args[1:]) or make(*args))
+    make = base.make_plan
+    monkeypatch.setattr(base, "make_plan", lambda *args: planned.append(args[1:]) or make(*args))
     trace = load_trace("minilm-l128").remembering(Memory(1 << 24))
     for overrides in ((), ("pe_array.lanes=2",), ("scheduler.order=in_order",), ("scheduler.token_parallelism=2",)):
         simulate(load_arch("dsa-decoupled", overrides), trace, layers=[2], heads=[0], baselines=False, quality=False)
@@ -73,9 +73,9 @@ def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPa
 def _planned(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, *overrides: str) -> tuple[int, dict]:
     """How many plans two processes made that ran one head after the other, and what the second one found."""
     made = []
-    make = head_group.make_plan
+    make = base.make_plan
     with monkeypatch.context() as patched:
-        patched.setattr(head_group, "make_plan", lambda *args: made.append(args[1:]) or make(*args))
+        patched.setattr(base, "make_plan", lambda *args: made.append(args[1:]) or make(*args))
         for _ in range(2):
             trace = load_trace(name).remembering(Memory(1 << 26, DiskCache(folder, 1 << 30, name)))
             layer = trace.layer_numbers[-1]

@@ -34,10 +34,16 @@ class Groups:
     rows: Int64
     spans: Int64
 
-    @property
-    def positions(self) -> Int64:
-        """Positions that are scored and selected from, of each group."""
-        return self.rows * self.spans
+    def scores(self, block_rows: int = 1, block_keys: int = 1, together: int = 1) -> Int64:
+        """Scores that are made and selected from, of each group; of blocks of positions, of each `together` groups.
+
+        Worked example: two groups of 4 rows with spans 7 and 9 have 28 and 36 scores, and together 2 of blocks of
+        8 x 8.
+        """
+        starts = np.arange(0, len(self.rows), together)
+        rows, spans = np.add.reduceat(self.rows, starts), np.maximum.reduceat(self.spans, starts)
+        made: Int64 = -(-rows // block_rows) * -(-spans // block_keys)
+        return made
 
     @property
     def mask_bytes(self) -> Int64:

@@ -5,15 +5,17 @@ Masks are those of whole heads; plans and what follows from them are made for a 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import lcm
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.dataflow.base import dataflow_of
+from dsasim.dataflow.plan import Plan
 from dsasim.designs.dsa import mask_generator, predictor, scheduler, softmax_unit
 from dsasim.designs.dsa.context import Context
-from dsasim.designs.dsa.events import Groups
+from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.mask_generator import Selected
 from dsasim.designs.dsa.products import products
 from dsasim.designs.dsa.shape import LayerShape
@@ -21,7 +23,10 @@ from dsasim.designs.dsa.spill import spill_of
 from dsasim.designs.dsa.work import Bundle, HeadCounts, Part, Spill, TileWork, Work
 from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
+from dsasim.model.memory_map import Region
 from dsasim.predictors.base import SELECTION_ROWS, KeepMask, Mask, Selection
+from dsasim.predictors.operation import Storage
+from dsasim.predictors.selection import selector_of
 from dsasim.trace.memory import Form
 
 IN_MEMORY = Form[Plan](Plan._asdict)
@@ -91,11 +96,12 @@ def _run_work(
 
 def _plan(context: Context, rows: Sequence[_Rows], places: Sequence[int]) -> Plan:
     """The plan of a run of tiles, recalled where the layer remembers the masks of equal heads planned alike."""
-    shape, order = context.shape, context.arch.scheduler.order
+    shape, dataflow = context.shape, dataflow_of(context.arch)
+    order = dataflow.planned_alike(context.arch)
 
     def planned() -> Plan:
         keep = shape.interleaving.keep([head.keep for head in rows], places)
-        return make_plan(keep, order, shape.interleaving.group_rows)
+        return dataflow.plan(context.arch, keep, shape.interleaving.group_rows)
 
     masks = [head.whole for head in rows if isinstance(head.whole, KeepMask)]
     if context.layer.memory is None or len(masks) < len(rows):
@@ -140,12 +146,13 @@ def _tiles(
     selecting = _mask_generations(context, rows)
     kept = shape.interleaving.rows([head.keep.row_counts for head in rows])
     work, element = context.predictor.work, arch.pe_array.bits // 8
-    predicted_bytes = 0 if work is None else work.storage.score_bytes
+    needs = Storage() if work is None else work.storage
+    query_rows = None if placement.predictor is None else placement.predictor.query_rows
     per_head = shape.tile_rows // shape.interleaving.width
     return tuple(
         TileWork(
             place=Place(context.layer.number, heads=tuple(heads), tile=first // per_head),
-            q_read=Transfer.joined([placement.q.transfer(head, first, count) for head in heads]),
+            q_read=_read(placement.q, heads, first, count),
             prediction=_prediction(context, len(heads), count, span),
             mask_generation=selecting[at],
             scheduling=scheduling[at],
@@ -156,12 +163,18 @@ def _tiles(
                 [placement.output.transfer(head, first, count, is_write=True) for head in heads]
             ),
             predicted_spill=_spill(
-                context, "predictor", first // per_head, len(heads) * count * span * predicted_bytes
+                context, "predictor", first // per_head, len(heads) * needs.scores(count, span) * needs.score_bytes
             ),
             score_spill=_spill(context, "score", first // per_head, int(_of_tile(shape, kept, at).sum()) * element),
+            rows_read=None if query_rows is None else _read(query_rows, heads, first, count),
         )
         for at, (first, count, span) in enumerate(shape.tiles)
     )
+
+
+def _read(region: Region, heads: Sequence[int], first: int, count: int) -> Transfer:
+    """`count` rows of each head from `first`."""
+    return Transfer.joined([region.transfer(head, first, count) for head in heads])
 
 
 def _spill(context: Context, buffer: str, tile: int, score_bytes: int) -> Spill | None:
@@ -206,7 +219,17 @@ def _mask_generations(context: Context, rows: Sequence[_Rows]) -> Sequence[Work 
         shape.tile_rows,
         _groups(shape, len(rows)),
         shape.groups_per_tile,
+        _tile_scores(shape, len(rows), work.storage.score_block),
         work.storage.score_bytes,
         context.layer.L_k,
         config.num_selectors,
+        selector_of(config).block_rows,
     )
+
+
+def _tile_scores(shape: LayerShape, num_heads: int, block: tuple[int, int]) -> Sequence[int]:
+    """Scores that each tile is selected from: of each group up to its span, or of each `block` of rows and keys."""
+    group_rows = shape.interleaving.group_rows
+    together = lcm(group_rows, block[0]) // group_rows
+    scores = shape.groups.scores(*block, together)
+    return tile_sums(shape.interleaving.groups([scores] * num_heads), shape.groups_per_tile // together)

@@ -11,9 +11,9 @@ from dsasim.designs.dsa import predictor
 from dsasim.designs.dsa.context import Context, Observer, Pools
 from dsasim.designs.dsa.head_group import bundle_work
 from dsasim.designs.dsa.placement import place_layer
-from dsasim.designs.dsa.shape import layer_shape
+from dsasim.designs.dsa.shape import LayerShape, layer_shape
 from dsasim.designs.dsa.work import KVHeadWork, LayerWork, Work
-from dsasim.errors import TraceError
+from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
 from dsasim.predictors import NO_STATE, Prediction, State, load_predictor
@@ -35,6 +35,8 @@ def build_layer(
     if not layer.row_spans.any():
         raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
     shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
+    if chosen.work is not None:
+        _check_barrier(arch, chosen.work, shape)
     placement = place_layer(arch, layer, chosen.work, shape.slots, shape.tiling)
     context = Context(arch, layer, chosen, shape, placement, Pools.empty(shape), observe)
     reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
@@ -49,8 +51,27 @@ def build_layer(
         projection_read=projection_read,
         input_reads=reads,
         projections=projections,
+        head_barrier=chosen.work is not None and chosen.work.barrier == "head",
     )
     return work, chosen.after()
+
+
+def _check_barrier(arch: ArchConfig, work: Prediction, shape: LayerShape) -> None:
+    """ConfigError where a mask waits for more scores than the predictor's buffer has slots for, a tile each."""
+    method = f"predictor.method {arch.predictor.method}"
+    if not work.of("query_tile"):
+        raise ConfigError(f"{method}: has no operation a tile of queries, and the machine dsa scores tile by tile")
+    if work.barrier in ("layer", "step"):
+        raise ConfigError(
+            f"{method}: masks wait for the scores of a whole {work.barrier}; the machine dsa makes those"
+            " of a head when it has the head's scores at the latest"
+        )
+    tiles, slots = len(shape.tiles), shape.slots.predictor
+    if work.barrier == "head" and tiles > slots:
+        raise ConfigError(
+            f"buffers.predictor: {method} makes no mask of a head before all its scores are there, {tiles} tiles of"
+            f" {shape.tile_rows} rows, and the buffer has {slots} slots for them (see its num_slots and bytes)"
+        )
 
 
 def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iterator[Sharing]:

@@ -11,6 +11,7 @@ last score before it may drop any; a comparator does not, and waits all the same
 Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 + 9) = 13 cycles.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,15 @@ from dsasim.machine.spec import Silicon, absent
 from dsasim.predictors.selection import selector_of
 
 
-def tile_job(row_cycles: NDArray[np.int64], num_selectors: int, events: Events | None = None) -> Work:
-    """Time of one tile from what each of its rows takes a selector."""
+def tile_job(
+    row_cycles: NDArray[np.int64], num_selectors: int, events: Events | None = None, block_rows: int = 1
+) -> Work:
+    """Time of one tile from what each of its rows takes a selector.
+
+    Of `block_rows` rows that are selected together the first has the cycles, and selectors take blocks in turn.
+    """
+    if block_rows > 1:
+        row_cycles = row_cycles[row_cycles > 0]
     rows = np.zeros(-(-len(row_cycles) // num_selectors) * num_selectors, np.int64)
     rows[: len(row_cycles)] = row_cycles
     return Work(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())), events=events or {})
@@ -48,11 +56,13 @@ def tile_jobs(
     tile_rows: int,
     groups: Groups,
     groups_per_tile: int,
+    scores: Sequence[int],
     score_bytes: int,
     num_keys: int,
     num_selectors: int,
+    block_rows: int = 1,
 ) -> list[Work]:
-    """The tiles of some rows: the spans' scores are read, and the spans' bits written.
+    """The tiles of some rows: the `scores` of each are read, and the spans' bits written.
 
     What a top-k unit sets aside and reads again is a score and its key number, in whole bytes. Worked example: scores
     of 2 bytes and 512 keys, 16 + 9 bits, make entries of 4 bytes.
@@ -61,7 +71,7 @@ def tile_jobs(
     counts = zip(
         tile_sums(selected.comparisons, tile_rows),
         tile_sums(groups.mask_bytes, groups_per_tile),
-        tile_sums(groups.positions, groups_per_tile),
+        scores,
         tile_sums(selected.entries_read, tile_rows),
         tile_sums(selected.entries_written, tile_rows),
         strict=True,
@@ -73,11 +83,12 @@ def tile_jobs(
             {
                 "mask_comparisons": comparisons,
                 "mask_buffer_write_bytes": mask_bytes,
-                "predictor_buffer_read_bytes": positions * score_bytes + read * entry_bytes,
+                "predictor_buffer_read_bytes": scored * score_bytes + read * entry_bytes,
                 "predictor_buffer_write_bytes": written * entry_bytes,
             },
+            block_rows,
         )
-        for at, (comparisons, mask_bytes, positions, read, written) in enumerate(counts)
+        for at, (comparisons, mask_bytes, scored, read, written) in enumerate(counts)
     ]
 
 

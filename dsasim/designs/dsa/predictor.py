@@ -93,10 +93,13 @@ def operation_work(arch: ArchConfig, operation: Operation, rows: int = 0, span: 
 
 
 def operations_work(arch: ArchConfig, operations: Sequence[Operation], rows: int = 0, span: int = 0) -> Work:
-    """Operations one after the other."""
+    """Operations one after the other, called by what the last one makes."""
     works = [operation_work(arch, operation, rows, span) for operation in operations]
     return Work(
-        sum(work.cycles for work in works), sum(work.conflict for work in works), added(*(w.events for w in works))
+        sum(work.cycles for work in works),
+        sum(work.conflict for work in works),
+        added(*(work.events for work in works)),
+        operations[-1].name,
     )
 
 

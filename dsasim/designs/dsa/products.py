@@ -7,9 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim import registry
 from dsasim.dataflow import work as jobs
-from dsasim.dataflow.base import Dataflow, Rows
+from dsasim.dataflow.base import Rows, dataflow_of
 from dsasim.dataflow.dense_blocks import sum_bytes
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts, fetches
@@ -36,7 +35,7 @@ def products(
     `plan_bytes`: of each tile, which either product reads.
     """
     arch, shape, d_head = context.arch, context.shape, context.layer.d_head
-    dataflow: Dataflow = registry.find("dataflows", arch.pe_array.dataflow)()
+    dataflow = dataflow_of(arch)
     rows = Rows(plan, shape.row_spans, shape.tile_rows, shape.groups_per_tile, d_head)
     parts = {}
     for name in (SDDMM, SPMM):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv
     needs = _footprints(arch, layer, work, kv_heads_together)
     slots = {need.buffer: need.slots for need in needs}
     return LayerShape(
-        tiling=fit_tile_rows(arch, needs),
+        tiling=fit_tile_rows(arch, needs, _rows_together(arch, work)),
         interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
         row_spans=layer.row_spans,
         groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
@@ -99,6 +100,14 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv
         k=k,
         v=v,
     )
+
+
+def _rows_together(arch: ArchConfig, work: Prediction | None) -> int:
+    """Rows that a tile may not cut apart: those of a score, and those that are selected together."""
+    if work is None:
+        return 1
+    selected = 1 if arch.mask_generator is None else selector_of(arch.mask_generator).block_rows
+    return lcm(work.storage.score_block[0], selected)
 
 
 def _most_kept(arch: ArchConfig, allowed: int) -> int:
@@ -141,8 +150,9 @@ def _predictor_footprint(arch: ArchConfig, layer: LayerTrace, work: Prediction, 
     weights = kv_heads_together * needs.weight_bits
     kept_bits = needs.constant_bits + needs.made_bits + kv_heads_together * needs.key_bits
     resident = -(-(kept_bits + buffer.slots * weights) // 8)
-    score_bytes = layer.L_k * needs.score_bytes
-    slots = _slots(buffer, buffer.bytes - resident, smallest_tile(arch) * (needs.row_bytes + score_bytes))
+    score_bytes = -(-needs.scores(1, layer.L_k) * needs.score_bytes // needs.score_block[0])
+    least = smallest_tile(arch, _rows_together(arch, work)) * (needs.row_bytes + score_bytes)
+    slots = _slots(buffer, buffer.bytes - resident, least)
     return Footprint("predictor", "projected inputs, weights and Q~", slots, needs.row_bytes, score_bytes, resident)
 
 

@@ -15,7 +15,9 @@ Worked example: one kv head, two tiles of X and three of queries, one part a til
 (A = prediction), so with a switch cost of 5 the jobs S0, A2 and S1 pay it: 15 cycles.
 
 A tile whose keys do not fit the K (V) buffer together is computed in parts (`dataflow.residency`), consecutive jobs.
-The end of the last reader frees each slot: X by XP, weights by the kv head's last prediction, S~ by the mask generator,
+A method that waits for a head's scores (`head_barrier`) has all its predictions before the first mask of the head.
+The end of the last reader frees each slot: X by XP, weights by the kv head's last prediction, query rows that the
+method reads by their prediction, S~ by the mask generator,
 Q by its SDDMM, plan and scores by its SpMM, K and V by the last SDDMM and SpMM of the kv head, output by its write.
 """
 
@@ -77,17 +79,17 @@ class AttentionLayer:
             yield from self._output(tile)
 
     def _projections(self) -> Iterator[Job]:
-        """XP, a tile of X at a time."""
+        """What the method does once a layer (XP), a tile of X at a time."""
         work, slot = self._work, Take(self._slots.inputs)
-        if work.projection_read is None:
-            return
-        projection = Token(f"projection P of layer {work.layer}")
-        yield dma_job("predictor", Place(work.layer), work.projection_read, makes=projection)
+        constant: tuple[Token, ...] = ()
+        if work.projection_read is not None:
+            constant = (Token(f"projection P of layer {work.layer}"),)
+            yield dma_job("predictor", Place(work.layer), work.projection_read, makes=constant[0])
         for at, (read, job) in enumerate(zip(work.input_reads, work.projections, strict=True)):
             inputs, place = Token(f"X tile {at} of layer {work.layer}"), Place(work.layer, tile=at)
             yield dma_job("predictor", place, read, makes=inputs, space=slot)
-            operands = (projection, inputs)
-            yield unit_job(PREDICTOR, "XP", place, job, operands=operands, frees=(slot,))
+            operands = (*constant, inputs)
+            yield unit_job(PREDICTOR, job.does, place, job, operands=operands, frees=(slot,))
 
     def _whole_heads(self) -> Iterator[Iterator[Job]]:
         """K and V of each kv head, whole, ahead of it by as many heads as can be on the way while it is read."""
@@ -112,14 +114,17 @@ class AttentionLayer:
             yield from next(heads_ahead)
             yield from self._keys(tile.kv_head)
         yield dma_job("q", work.place, work.q_read, makes=tile.q, space=Take(slots.q))
-        yield from self._prediction(tile)
+        scored = tile.bundle if self._work.head_barrier else (tile,)
+        if tile is scored[0]:
+            for each in scored:
+                yield from self._prediction(each)
         if work.mask_generation is not None:
             yield unit_job(
                 MASK_GENERATOR,
                 "select",
                 work.place,
                 work.mask_generation,
-                operands=(tile.to_select,),
+                operands=tuple(each.to_select for each in scored),
                 space=Take(slots.mask),
                 makes=tile.mask,
                 frees=(Take(slots.predicted),),
@@ -131,30 +136,31 @@ class AttentionLayer:
             yield unit_job(SCHEDULER, "plan", work.place, planning, operands=operands, space=space, makes=tile.plan)
 
     def _keys(self, kv_head: KVHead) -> Iterator[Job]:
-        """W~ and K~ of a kv head."""
+        """What the method reads (W~) and makes (K~) of a kv head."""
         work = kv_head.work
         operands: tuple[Token, ...] = ()
         if work.weights_read is not None:
             space, operands = Take(self._slots.weights), (kv_head.weights,)
             yield dma_job("predictor", work.place, work.weights_read, makes=kv_head.weights, space=space)
         if work.key_prediction is not None:
-            yield unit_job(PREDICTOR, "K~", work.place, work.key_prediction, operands=operands)
+            yield unit_job(PREDICTOR, work.key_prediction.does, work.place, work.key_prediction, operands=operands)
 
     def _prediction(self, tile: Tile) -> Iterator[Job]:
         """S~ of a tile; what its slot cannot hold goes out and comes back before its mask is made."""
-        job, place, spill = tile.work.prediction, tile.work.place, tile.work.predicted_spill
+        job, place, spill, head = tile.work.prediction, tile.work.place, tile.work.predicted_spill, tile.kv_head
         if job is None:
             return
-        last = tile is tile.kv_head.tiles[-1]
-        yield unit_job(
-            PREDICTOR,
-            "S~",
-            place,
-            job,
-            space=Take(self._slots.predicted),
-            makes=tile.predicted,
-            frees=(Take(self._slots.weights),) if last and tile.kv_head.work.weights_read is not None else (),
-        )
+        operands, frees = [], []
+        if head.work.weights_read is not None:
+            operands += [head.weights] if head.work.key_prediction is None else []
+            frees += [Take(self._slots.weights)] if tile is head.tiles[-1] else []
+        if tile.work.rows_read is not None:
+            rows = Take(self._slots.rows)
+            yield dma_job("predictor", place, tile.work.rows_read, makes=tile.rows, space=rows)
+            operands.append(tile.rows)
+            frees.append(rows)
+        space = Take(self._slots.predicted)
+        yield unit_job(PREDICTOR, job.does, place, job, operands, space, makes=tile.predicted, frees=frees)
         if spill is not None:
             yield dma_job("predictor", place, spill.write, operands=(tile.predicted,), makes=tile.predicted_out)
             yield dma_job("predictor", place, spill.read, operands=(tile.predicted_out,), makes=tile.to_select)
@@ -235,9 +241,16 @@ def _units(work: LayerWork) -> list[str]:
         PREDICTOR: any(tile.prediction for tile in tiles),
         MASK_GENERATOR: any(tile.mask_generation for tile in tiles),
         SCHEDULER: any(tile.scheduling for tile in tiles),
-        "dma_predictor": work.projection_read is not None,
+        "dma_predictor": _method_reads(work),
         "dma_k": any(kv.k_read for kv in work.kv_heads) or any(part.fetch for part in parts_k),
         "dma_v": any(kv.v_read for kv in work.kv_heads) or any(part.fetch for part in parts_v),
         "dma_score": any(tile.score_spill for tile in tiles),
     }
     return [*(unit for unit, does in takes_part.items() if does), ARRAY, SOFTMAX, "dma_q", "dma_output"]
+
+
+def _method_reads(work: LayerWork) -> bool:
+    """Whether predicting a layer moves anything."""
+    once = work.projection_read is not None or bool(work.input_reads)
+    heads = any(kv_head.weights_read is not None for kv_head in work.kv_heads)
+    return once or heads or any(tile.rows_read is not None or tile.predicted_spill for tile in work.tiles)

@@ -1,5 +1,6 @@
 """What flows through the machine of DSA: kv heads, tiles of query rows, and the operands they become."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsasim.designs.dsa.work import KVHeadWork, SlotCounts, TileWork
@@ -17,6 +18,7 @@ class Slots:
     v: Buffer
     inputs: Buffer
     weights: Buffer
+    rows: Buffer
     predicted: Buffer
     mask: Buffer
     score: Buffer
@@ -31,6 +33,7 @@ class Slots:
             v=system.buffer("the v buffer", counts.v),
             inputs=system.buffer("the predictor buffer (X)", counts.predictor),
             weights=system.buffer("the predictor buffer (weights)", counts.predictor),
+            rows=system.buffer("the predictor buffer (query rows)", counts.predictor),
             predicted=system.buffer("the predictor buffer (S~)", counts.predictor),
             mask=system.buffer("the mask buffer", counts.mask),
             score=system.buffer("the score buffer", counts.score),
@@ -46,7 +49,12 @@ class KVHead:
         self.k = Token(f"K of {work.place}")
         self.v = Token(f"V of {work.place}")
         self.weights = Token(f"predictor weights of {work.place}")
-        self.tiles = [Tile(tile, self) for tile in work.tiles]
+        self.tiles: list[Tile] = []
+        for bundle in work.bundles:
+            tiles = [Tile(tile, self) for tile in bundle.tiles]
+            self.tiles += tiles
+            for tile in tiles:
+                tile.bundle = tiles
 
 
 class Tile:
@@ -55,8 +63,11 @@ class Tile:
     def __init__(self, work: TileWork, kv_head: KVHead) -> None:
         self.work = work
         self.kv_head = kv_head
+        self.bundle: Sequence[Tile] = ()
+        """All tiles of its query heads."""
         name = str(work.place)
         self.q = Token(f"Q of {name}")
+        self.rows = Token(f"query rows of {name}")
         self.predicted = Token(f"predicted scores of {name}")
         self.mask = Token(f"mask of {name}")
         self.plan = Token(f"plan of {name}")

@@ -12,16 +12,17 @@ from dsasim.machine.transfer import Transfer
 
 @dataclass(frozen=True)
 class Work:
-    """What one job takes: `cycles` in all, `conflict` of them lost to bank conflicts, and what it counts."""
+    """What one job takes: `cycles` in all, `conflict` of them lost to bank conflicts, its events, its name."""
 
     cycles: int
     conflict: int = 0
     events: Events = field(default_factory=dict)
+    does: str = "predict"
 
     def times(self, count: int) -> "Work":
         """The same `count` times, one after the other."""
         events = {name: number * count for name, number in self.events.items()}
-        return Work(self.cycles * count, self.conflict * count, events)
+        return Work(self.cycles * count, self.conflict * count, events, self.does)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class TileWork:
     output_write: Transfer
     predicted_spill: Spill | None = None
     score_spill: Spill | None = None
+    rows_read: Transfer | None = None
+    """What the method reads of the tile's query rows."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ class LayerWork:
     projection_read: Transfer | None
     input_reads: tuple[Transfer, ...]
     projections: tuple[Work, ...]
+    head_barrier: bool = False
+    """Whether no mask of a bundle is made before all its scores are."""
 
     @cached_property
     def tiles(self) -> list[TileWork]:
