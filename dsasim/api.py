@@ -13,9 +13,10 @@ from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.changes import changes_of
 from dsasim.config.loader import Design, load_arch, usual_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
-from dsasim.config.schema import MachineConfig
+from dsasim.config.schema import MachineConfig, PredictorConfig
 from dsasim.config.schemas import design_from
 from dsasim.cost.model import Cost, estimate_cost
+from dsasim.dataflow.base import dataflow_of
 from dsasim.dataflow.dense_layer import feed_forward
 from dsasim.errors import ConfigError, TraceError
 from dsasim.inputs.path_text import path_text
@@ -224,8 +225,10 @@ def effective_arch(arch: MachineConfig, trace: AttentionTrace) -> MachineConfig:
     if arch.buffers.mask is None:
         raise ConfigError(f"{trace.meta.name} is a trace of masks, and {arch.name} has no buffers.mask to hold them")
     values = arch.model_dump()
-    values["predictor"]["method"] = "given"
-    values["pe_array"]["dataflow"] = "token_parallel"
+    kept = {name: values["predictor"][name] for name in PredictorConfig.model_fields}  # the method's own keys go
+    values["predictor"] = kept | {"method": "given"}
+    if dataflow_of(arch).dense_only:
+        values["pe_array"]["dataflow"] = "token_parallel"
     return design_from(values)
 
 

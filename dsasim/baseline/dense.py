@@ -20,7 +20,7 @@ from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import Peak, peak_of
-from dsasim.config.schema import MAX_LANES, ArchConfig, MachineConfig
+from dsasim.config.schema import MAX_LANES, ArchConfig, MachineConfig, PEArrayConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import design_of, run_machine
@@ -137,6 +137,9 @@ def dense_arch(arch: ArchConfig, dataflow: str, split: str = "groups") -> ArchCo
     values["predictor"] = {"method": "dense"}
     values["mask_generator"] = None
     values["scheduler"]["order"] = "in_order"
+    values["pe_array"] = {
+        name: values["pe_array"][name] for name in PEArrayConfig.model_fields
+    }  # a dataflow's own keys go
     values["pe_array"] |= {"dataflow": dataflow, "organisation": "decoupled", "lane_sync": "lock_step"}
     values["pe_array"]["switch_cycles"] = 0
     values["pe_array"]["lane_split"] = split if dataflow == "token_parallel" else "groups"

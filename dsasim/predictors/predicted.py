@@ -12,7 +12,9 @@ class Predicted:
 
     def __init__(self, method: Method) -> None:
         self.method = method
-        self._selector = selector_of(generator_of(method.arch)) if method.scored else None
+        work = method.prediction
+        block = (1, 1) if work is None else work.storage.score_block
+        self._selector = selector_of(generator_of(method.arch), block) if method.scored else None
 
     @property
     def work(self) -> Prediction | None:

@@ -16,9 +16,9 @@ def generator_of(arch: ArchConfig) -> MaskGeneratorConfig:
     return arch.mask_generator
 
 
-def selector_of(generator: MaskGeneratorConfig) -> Selector:
-    """The selector of a mask generator."""
-    selector: Selector = registry.find("selectors", generator.selection)(generator)
+def selector_of(generator: MaskGeneratorConfig, score_block: tuple[int, int] = (1, 1)) -> Selector:
+    """The selector of a mask generator, for scores of blocks of rows and keys."""
+    selector: Selector = registry.find("selectors", generator.selection)(generator, score_block)
     return selector
 
 

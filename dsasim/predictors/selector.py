@@ -31,8 +31,10 @@ class Selector:
     Settings: ClassVar[type[MaskGeneratorConfig]] = MaskGeneratorConfig
     """The section `mask_generator` of a design that uses it."""
 
-    def __init__(self, generator: MaskGeneratorConfig) -> None:
+    def __init__(self, generator: MaskGeneratorConfig, score_block: tuple[int, int] = (1, 1)) -> None:
         self.generator = generator
+        self.score_block = score_block
+        """Rows and keys that one score of the method is for; `rule` is given it at each of their positions."""
 
     def rule(self, layer: LayerTrace, unit: float) -> Rule:
         """How blocks of a layer are selected; `unit`: a score of 1 as a scaled score of the model."""
@@ -46,8 +48,9 @@ class Selector:
         """
         return 1
 
-    def most_kept(self, allowed: int) -> int:
-        """Keys that a row of `allowed` can keep."""
+    def most_kept(self, allowed: int, num_keys: int) -> int:
+        """Keys that a row can keep of which `allowed` of all `num_keys` are."""
+        del num_keys
         return allowed
 
     def silicon(self, score_bits: int, technology_nm: int) -> SelectorSilicon:

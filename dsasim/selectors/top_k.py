@@ -50,8 +50,9 @@ class TopK(Selector):
 
         return select
 
-    def most_kept(self, allowed: int) -> int:
+    def most_kept(self, allowed: int, num_keys: int) -> int:
         """Worked example: density 0.1 of 512 keys keeps at most 52."""
+        del num_keys
         density = self.generator.density
         return allowed if density is None else max(1, ceil_share(density, allowed))
 

@@ -125,6 +125,9 @@ class Design:
     Settings: ClassVar[type[MachineConfig]] = MachineConfig
     """The schema of its configuration."""
 
+    scopes: ClassVar[tuple[Scope, ...]] = ("attention",)
+    """What it can run of a model."""
+
     def __init__(self, arch: Any) -> None:
         self.arch = arch
 

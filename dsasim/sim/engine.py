@@ -6,20 +6,19 @@ from simpy import Environment
 
 from dsasim import registry
 from dsasim.config.schema import MachineConfig
+from dsasim.errors import ConfigError
 from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram import Dram
 from dsasim.model.dram_watched import WatchedDram
 from dsasim.sim.design import Design, Observer, Progress, Record, Workload
 from dsasim.sim.invariants import check
+from dsasim.sim.parts import DRAM
 from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.sim.unit_reports import dram_channels, dram_counters, unit_reports
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.notes import kind_note
-
-DRAM = "dram"
-"""The memory of a machine of one chip."""
 
 
 def design_of(arch: MachineConfig) -> Design:
@@ -41,10 +40,12 @@ def run_machine(
 
     A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen. `watchers` are
     told what every unit does (`sim.timeline` writes it down).
-    Raises ConfigError if the design cannot hold the trace, DeadlockError if its units wait for each other for ever, and
-    InvariantError if the finished run contradicts itself.
+    Raises ConfigError if the design cannot hold the trace or run the scope, DeadlockError if its units wait for each
+    other for ever, and InvariantError if the finished run contradicts itself.
     """
     design, env = design_of(arch), Environment()
+    if scope not in design.scopes:
+        raise ConfigError(f"scope {scope}: the machine {arch.design} runs {', '.join(design.scopes)} alone")
     specs = design.units()
     streams = sum(spec.memory == DRAM for spec in specs)
     dram = WatchedDram(env, arch, streams, watchers) if watchers else Dram(env, arch, streams)

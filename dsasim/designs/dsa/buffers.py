@@ -2,7 +2,7 @@
 
 from dsasim.config.schema import ArchConfig, BufferConfig
 from dsasim.machine.spec import BufferSpec, Silicon, absent
-from dsasim.silicon.sram import sram
+from dsasim.sim.parts import buffer_events, buffer_spec
 
 BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
 
@@ -20,17 +20,5 @@ def buffer_specs(arch: ArchConfig) -> list[BufferSpec]:
 
 
 def silicon(arch: ArchConfig, name: str, design: BufferConfig | None) -> Silicon:
-    """One buffer; `bytes` is its whole capacity, both halves of a double buffer.
-
-    Accesses are counted bytes / port_bytes, so an event here is one byte. Leakage is CACTI's x cost.leakage_ratio.
-    """
-    read, write = f"{name}_buffer_read_bytes", f"{name}_buffer_write_bytes"
-    if design is None:
-        return absent(read, write)
-    memory = sram(design.bytes, design.banks, design.port_bytes, arch.technology_nm, arch.cost.sram_device)
-    return Silicon(
-        area_mm2=memory.area_mm2,
-        leakage_mw=memory.leakage_mw * arch.cost.leakage_ratio,
-        energy_pj={read: memory.read_pj / design.port_bytes, write: memory.write_pj / design.port_bytes},
-        sources=(*memory.sources, f"leakage x cost.leakage_ratio {arch.cost.leakage_ratio:g}"),
-    )
+    """One buffer, or none."""
+    return absent(*buffer_events(name)) if design is None else buffer_spec(arch, name, design).silicon

@@ -15,12 +15,12 @@ from itertools import chain, count, pairwise
 
 from dsasim.dataflow.dense_blocks import DenseJob, Room
 from dsasim.designs.dsa.dense_work import DenseWork
-from dsasim.designs.dsa.jobs import dma_job
 from dsasim.machine.job import Events, Job, LaneCycles, Place
 from dsasim.machine.space import Take
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
+from dsasim.sim.parts import dma_job
 
 ARRAY = "pe_array"
 

@@ -10,7 +10,6 @@ from dsasim.designs.dsa.dense_work import DenseWork
 from dsasim.designs.dsa.layer import build_layer
 from dsasim.designs.dsa.stream import (
     ARRAY,
-    DRAM,
     MASK_GENERATOR,
     PREDICTOR,
     SCHEDULER,
@@ -24,6 +23,7 @@ from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.predictors import NO_STATE, method_of
 from dsasim.sim.design import Demand, Design, Macs, Record, Workload
+from dsasim.sim.parts import dma_engines
 from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.trace.attention import LayerTrace
 
@@ -33,6 +33,7 @@ class Dsa(Design):
 
     summary = "Liu et al. 2021: low-rank prediction, token-parallel sparse attention"
     Settings = ArchConfig
+    scopes = ("attention", "layer", "model")
     arch: ArchConfig
 
     @property
@@ -67,7 +68,7 @@ class Dsa(Design):
             UnitSpec(SCHEDULER, silicon=scheduler.silicon(arch)),
             UnitSpec(ARRAY, lanes, shared, cost, silicon=pe_array.silicon(arch), rate=pe_array.rate(arch)),
             UnitSpec(SOFTMAX, silicon=softmax_unit.silicon(arch)),
-            *(UnitSpec(f"dma_{name}", memory=DRAM, open_transfers=arch.dma.open_transfers) for name in STREAMS),
+            *dma_engines(arch, STREAMS),
         ]
 
     def buffers(self) -> Sequence[BufferSpec]:

@@ -223,7 +223,7 @@ def _mask_generations(context: Context, rows: Sequence[_Rows]) -> Sequence[Work 
         work.storage.score_bytes,
         context.layer.L_k,
         config.num_selectors,
-        selector_of(config).block_rows,
+        selector_of(config, work.storage.score_block).block_rows,
     )
 
 

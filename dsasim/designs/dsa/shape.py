@@ -106,11 +106,12 @@ def _rows_together(arch: ArchConfig, work: Prediction | None) -> int:
     """Rows that a tile may not cut apart: those of a score, and those that are selected together."""
     if work is None:
         return 1
-    selected = 1 if arch.mask_generator is None else selector_of(arch.mask_generator).block_rows
-    return lcm(work.storage.score_block[0], selected)
+    block = work.storage.score_block
+    selected = 1 if arch.mask_generator is None else selector_of(arch.mask_generator, block).block_rows
+    return lcm(block[0], selected)
 
 
-def _most_kept(arch: ArchConfig, allowed: int) -> int:
+def _most_kept(arch: ArchConfig, allowed: int, num_keys: int) -> int:
     """Keys that any row can keep: what its selector says, all it may attend to (at most `allowed`) without one.
 
     Worked example: top-k at density 0.1 of 512 keys keeps at most 52.
@@ -118,7 +119,7 @@ def _most_kept(arch: ArchConfig, allowed: int) -> int:
     generator = arch.mask_generator
     if generator is None or not method_of(arch).scored:
         return allowed
-    return selector_of(generator).most_kept(allowed)
+    return selector_of(generator).most_kept(allowed, num_keys)
 
 
 def _footprints(
@@ -126,7 +127,7 @@ def _footprints(
 ) -> list[Footprint]:
     """What each buffer must hold for a tile of the layer."""
     element, buffers = arch.pe_array.bits // 8, arch.buffers
-    most_kept = _most_kept(arch, int(layer.allowed_counts.max()))
+    most_kept = _most_kept(arch, int(layer.allowed_counts.max()), layer.L_k)
     score_bytes = most_kept * element
     score_slots = _slots(buffers.score, buffers.score.bytes, smallest_tile(arch) * score_bytes)
     needs = [

@@ -24,7 +24,7 @@ Q by its SDDMM, plan and scores by its SpMM, K and V by the last SDDMM and SpMM 
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from dsasim.designs.dsa.jobs import dma_job, unit_job
+from dsasim.designs.dsa.jobs import unit_job
 from dsasim.designs.dsa.tile import KVHead, Slots, Tile
 from dsasim.designs.dsa.work import LayerWork, Part
 from dsasim.machine.job import Job, LaneCycles, Place
@@ -32,9 +32,10 @@ from dsasim.machine.space import After, Releasable, Space, Take
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
+from dsasim.sim.parts import dma_job
 
 PREDICTOR, MASK_GENERATOR, SCHEDULER = "predictor", "mask_generator", "scheduler"
-ARRAY, SOFTMAX, DRAM = "pe_array", "softmax", "dram"
+ARRAY, SOFTMAX = "pe_array", "softmax"
 STREAMS = ("predictor", "q", "k", "v", "score", "output")
 """DMA streams, in the order in which the memory controller takes simultaneous posts."""
 
