@@ -37,9 +37,9 @@ def _shipped(name: str) -> MachineConfig | None:
 
 
 def _differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Each key in which two designs of one schema differ, and `key=value` of ours; a section is one key."""
+    """Each key of ours in which two designs differ, and `key=value` of it; a section is one key."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in ours:
-            yield from _differences(ours[key], theirs[key], f"{path}.{key}" if path else key)
+            yield from _differences(ours[key], theirs.get(key), f"{path}.{key}" if path else key)
     elif ours != theirs:
         yield path, f"{path}={'{…}' if isinstance(ours, dict) else scalar_to_yaml(ours)}"

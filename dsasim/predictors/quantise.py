@@ -32,6 +32,15 @@ def quantise(values: Floating, scale: float | Floating, bits: int) -> Int64:
     return np.asarray(codes, dtype=np.int64)
 
 
+def coded(values: Floating, bits: int) -> tuple[Int64, float]:
+    """Codes of real values and their scale, at which the largest magnitude has the largest code; 1 if all are zero.
+
+    Worked example: 0.5, -1 and 0.25 at 4 bits are 4, -7 and 2 (3.5 and 1.75 rounded) with scale 1/7.
+    """
+    scale = float(np.abs(values).max(initial=0.0)) / largest_code(bits) or 1.0
+    return quantise(values, scale, bits), scale
+
+
 @dataclass(frozen=True)
 class Multiplier:
     """A positive real factor as hardware holds it: mantissa / 2^shift, one a column; both int64 of one shape."""

@@ -59,15 +59,21 @@ def buffer_spec(arch: MachineConfig, name: str, design: BufferConfig) -> BufferS
     return BufferSpec(name, silicon)
 
 
-def slots_of(system: System, key: str, design: BufferConfig, slot_bytes: int) -> Take:
-    """A slot of a buffer whose slots hold `slot_bytes` each: as many as fit, at most its own number.
+def slots_of(system: System, key: str, design: BufferConfig | None, part_bytes: Mapping[str, int]) -> dict[str, Take]:
+    """Slots of a buffer with room for all parts each: as many as fit, at most its own number; a slot of each part.
 
-    ConfigError by the buffer's `key` in the configuration if not one fits.
+    ConfigError by the buffer's `key` in the configuration: there is none, not one slot fits, or it is to be a pool.
     """
-    fitting = design.bytes // slot_bytes
+    needed = sum(part_bytes.values())
+    if design is None:
+        raise ConfigError(f"{key}: missing; this machine keeps {', '.join(part_bytes)} in it")
+    if design.residency == "pool":
+        raise ConfigError(f"{key}.residency pool: this machine keeps whole tensors")
+    fitting = design.bytes // max(1, needed)
     if not fitting:
-        raise ConfigError(f"{key}.bytes is {design.bytes}, but this trace needs at least {slot_bytes}")
-    return Take(system.buffer(f"the {key.rpartition('.')[2]} buffer", min(design.slots, fitting)))
+        raise ConfigError(f"{key}.bytes is {design.bytes}, but this trace needs at least {needed}")
+    count = min(design.slots, fitting)
+    return {part: Take(system.buffer(f"the {part} buffer", count)) for part in part_bytes}
 
 
 def dma_job(

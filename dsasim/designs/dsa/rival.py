@@ -3,18 +3,18 @@
 from math import gcd
 
 from dsasim.config.loader import load_arch, usual_arch
-from dsasim.config.schema import ArchConfig, BufferConfig, MachineConfig
+from dsasim.config.schema import ArchConfig, BuffersConfig, MachineConfig
 
 GROUP_ROWS = 4
 """Rows of a group, T, where the array's rows allow it."""
 
 
 def dense_rival(
-    arch: MachineConfig, rows: int, columns: int, tile_rows: int, exp_per_cycle: int, buffers: dict[str, BufferConfig]
+    arch: MachineConfig, rows: int, columns: int, tile_rows: int, exp_per_cycle: int, buffers: BuffersConfig
 ) -> ArchConfig:
     """The shipped dense machine with `rows` x `columns` MACs, at the clock, node and memory of another design.
 
-    `buffers`: its q, k, v, score and output. Worked example: 64 x 16 MACs are 16 lanes of 4 rows of 16.
+    `buffers`: where its q, k, v, score and output are from. Worked example: 64 x 16 MACs are 16 lanes of 4 rows of 16.
     """
     shape = gcd(GROUP_ROWS, rows)
     values = usual_arch(load_arch("dense-16x16"), "a dense machine").model_dump()
@@ -23,5 +23,5 @@ def dense_rival(
     values["pe_array"] |= {"lanes": rows // shape, "macs_per_row": columns, "total_macs": None}
     values["scheduler"] |= {"token_parallelism": shape, "tile_rows": -(-tile_rows // shape) * shape}
     values["softmax"] |= {"exp_per_cycle": exp_per_cycle, "div_per_cycle": exp_per_cycle}
-    values["buffers"] |= {name: buffer.model_dump() for name, buffer in buffers.items()} | {"mask": None}
+    values["buffers"] = buffers.model_dump() | {"predictor": None, "mask": None}
     return ArchConfig.model_validate(values)
