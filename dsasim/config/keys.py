@@ -107,9 +107,11 @@ def _limit(key: Key, name: str) -> Any:
 
 
 def _range(key: Key) -> str:
-    low, above, high = (_limit(key, name) for name in ("ge", "gt", "le"))
-    if above is not None:
-        return f" above {above}" + (f", at most {high}" if high is not None else "")
+    low, above, high, below = (_limit(key, name) for name in ("ge", "gt", "le", "lt"))
+    if above is not None or below is not None:
+        words = [f"above {above}" if above is not None else "", f"from {low}" if low is not None else ""]
+        words += [f"at most {high}" if high is not None else "", f"below {below}" if below is not None else ""]
+        return " " + ", ".join(filter(None, words))
     words = [f"from {low}" if low is not None else "", f"to {high}" if high is not None else ""]
     return "".join(f" {word}" for word in words if word)
 

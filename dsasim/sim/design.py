@@ -8,6 +8,7 @@ from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
+from dsasim.predictors.base import Mask
 from dsasim.sim.result import LayerReport
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, LayerTrace
@@ -16,8 +17,8 @@ from dsasim.trace.attention import AttentionTrace, LayerTrace
 class Observer(Protocol):
     """Somebody who is told each head's keep mask as it is made."""
 
-    def __call__(self, layer: LayerTrace, head: int, mask: Any, /) -> None:
-        """A layer, a query head, and its mask (`predictors.base.Mask`)."""
+    def __call__(self, layer: LayerTrace, head: int, mask: Mask, /) -> None:
+        """A layer, a query head, and its mask."""
 
 
 class Progress(Protocol):
@@ -150,6 +151,11 @@ class Design:
     def note_on(self, layer: LayerTrace) -> str | None:
         """What must stand beside every figure of a run on this layer, if anything."""
         del layer
+        return None
+
+    def mask(self, layer: LayerTrace, head: int) -> Mask | None:
+        """The keep mask of a query head by itself, for pictures; None where it depends on the rest of a run."""
+        del layer, head
         return None
 
     def units(self) -> Sequence[UnitSpec]:

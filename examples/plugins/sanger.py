@@ -4,9 +4,9 @@ Q and K, each row divided by its length, are multiplied in codes of `low_bits` o
 lengths is S~. A key is kept where the softmax of S~ is above `threshold`: a row's maximum and sum come before its first
 bit. Pack and split: a row of the mask is cut into groups of `ports` keys, empty ones are skipped, others are split into
 sub-rows of at most `width` kept keys. The sparse array holds the scores of `rows` sub-rows of one group, a batch: K
-streams through for S, d_head cycles; each row of PEs takes its exponentials, one a cycle; V streams through for O.
-Batches follow each other without a gap. Assumed: exponentials, division on the way out, buffers. The scales of codes
-are those of the run's own largest elements, where the released models track them in training.
+streams through for S, d_head cycles; each row of PEs takes its exponentials, one a cycle; V streams through for O; the
+next batch follows at once. Assumed: exponentials, division on the way out, buffers, and codes scaled to the largest
+element of the run itself (the released models track it in training).
 
     dsasim --plugin examples/plugins/sanger.py run examples/plugins/sanger.yaml minilm-l128
 
@@ -98,11 +98,8 @@ class Sanger(TiledDesign):
 
     def tensors(self, layer):
         low = -(-layer.d_head * self.arch.sanger.low_bits // 8) + ELEMENT  # codes, and the length
-        return [
-            Tensor("low k", "predictor", low, of_keys=True),
-            Tensor("low q", "predictor", low),
-            *super().tensors(layer),
-        ]
+        codes = [Tensor("low k", "predictor", low, of_keys=True), Tensor("low q", "predictor", low)]
+        return [*codes, *super().tensors(layer)]
 
     def made_bytes(self, layer):
         c = self.arch.sanger

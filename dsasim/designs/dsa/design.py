@@ -21,7 +21,8 @@ from dsasim.designs.dsa.work import LayerWork
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors import NO_STATE, method_of
+from dsasim.predictors import NO_STATE, load_predictor, method_of
+from dsasim.predictors.base import Mask
 from dsasim.sim.design import Demand, Design, Macs, Record, Workload
 from dsasim.sim.parts import dma_engines
 from dsasim.sim.result import HeadReport, LayerReport
@@ -55,6 +56,10 @@ class Dsa(Design):
     def note_on(self, layer: LayerTrace) -> str | None:
         """Of a predictor that saw its own input."""
         return method_of(self.arch).note(self.arch, layer)
+
+    def mask(self, layer: LayerTrace, head: int) -> Mask:
+        """Predicted and selected anew."""
+        return load_predictor(self.arch, layer).select(head).keep
 
     def units(self) -> Sequence[UnitSpec]:
         """In the order of the data's path."""

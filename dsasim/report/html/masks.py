@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.config.loader import usual_arch
-from dsasim.config.schema import ArchConfig
 from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
-from dsasim.predictors import load_predictor
 from dsasim.predictors.base import Mask
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
+from dsasim.sim.engine import design_of
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace
@@ -45,13 +43,12 @@ def mask_pictures(result: Mapping[str, Any], trace_name: str, heads: str | None)
     trace = open_trace(find_trace(trace_name))
     if trace.meta.sha256 != result["trace"]["sha256"]:
         raise ConfigError(f"--trace {trace_name}: the run was on another trace, {result['trace']['name']}")
-    arch = usual_arch(design_from(result["arch"]), "a picture of masks made again")
+    design = design_of(design_from(result["arch"]))
     chosen = first_heads(result["layers"]) if heads is None else parse_heads(heads, trace)
-    return [_mask_picture(arch, trace.layer(number), head) for number, head in chosen]
-
-
-def _mask_picture(arch: ArchConfig, layer: LayerTrace, head: int) -> MaskPicture:
-    return picture(layer, head, load_predictor(arch, layer).select(head).keep)
+    masks = [(trace.layer(number), head, design.mask(trace.layer(number), head)) for number, head in chosen]
+    if heads is not None and any(keep is None for _, _, keep in masks):
+        raise ConfigError(f"--mask-heads {heads}: masks of the machine {design.arch.design} depend on the whole run")
+    return [picture(layer, head, keep) for layer, head, keep in masks if keep is not None]
 
 
 def picture(layer: LayerTrace, head: int, keep: Mask) -> MaskPicture:
