@@ -19,6 +19,7 @@ from dsasim.report.figures import (
     density,
     gain,
     owned_cycles,
+    products_unit,
     unit_share,
 )
 from dsasim.report.style import STALL_WORDS, energy_text, new_table, percent, time_text, times, where_known
@@ -121,15 +122,16 @@ def _at_equal_area(run: Result) -> str:
 def _array_time(runs: Sequence[Result]) -> Iterator[Row]:
     """Where the lanes' cycles went, all lanes together; what nobody waited for is left out."""
     for owner, words in {BUSY: BUSY, **STALL_WORDS}.items():
-        if any(owned_cycles(run["units"]["pe_array"], owner) for run in runs):
-            yield words, [_share(run, "pe_array", owner) for run in runs]
+        if any(owned_cycles(run["units"][products_unit(run)], owner) for run in runs):
+            yield words, [_share(run, products_unit(run), owner) for run in runs]
 
 
 def _busy(runs: Sequence[Result]) -> Iterator[Row]:
     """The share of its time that each other unit worked."""
+    arrays = {products_unit(run) for run in runs}
     names = dict.fromkeys(name for run in runs for name in run["units"])
     for name in names:
-        if name != "pe_array" and not name.startswith(("lane_", "dma_")):
+        if name not in arrays and not name.startswith(("lane_", "dma_")):
             yield name, [_share(run, name, BUSY) for run in runs]
 
 

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsasim.baseline.peak import Peak
+from dsasim.config.schemas import design_from
+from dsasim.machine.spec import Rate
+from dsasim.sim.engine import design_of
 
 Result = Mapping[str, Any]
 """A result document, or a part of one."""
@@ -100,9 +103,20 @@ def unit_share(unit: Result, owner: str) -> float | None:
     return share(owned_cycles(unit, owner), unit["busy_cycles"] + sum(unit["stall_cycles"].values()))
 
 
-def macs_used(name: str, unit: Result) -> float | None:
-    """Useful MACs of those offered, for the units that have MACs and worked."""
-    return unit["utilisation_ratio"] if name in ("predictor", "pe_array") and unit["busy_cycles"] else None
+def rates(result: Result) -> dict[str, Rate]:
+    """What the units of the design could do in a cycle, of those that say so."""
+    units = design_of(design_from(result["arch"])).units()
+    return {unit.name: unit.rate for unit in units if unit.rate is not None}
+
+
+def products_unit(result: Result) -> str:
+    """The unit that does attention's products."""
+    return next(name for name, rate in rates(result).items() if "macs_sddmm" in rate.events)
+
+
+def macs_used(unit: Result) -> float | None:
+    """Useful MACs of those offered, of a unit that has a rate, where it worked."""
+    return unit["utilisation_ratio"] if unit["busy_cycles"] else None
 
 
 def top_stall(unit: Result) -> str | None:

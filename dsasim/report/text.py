@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,7 @@ from dsasim.report.figures import (
     launch_share,
     macs_used,
     peak_text,
+    rates,
     reuse,
     top_stall,
     unit_share,
@@ -46,7 +47,7 @@ def print_document(result: Result, console: Console) -> None:
     """Print the result that a document holds (`RunResult.to_json`) on `console`, at most 100 columns wide."""
     print_summary(result, console)
     console.print("\nwho waited for what", style="bold")
-    console.print(_units_table(result["units"]))
+    console.print(_units_table(result))
     console.print("what it costs", style="bold")
     console.print(_cost_table(result["energy_pj"], result["area_mm2"]))
     if result["baseline"] is not None:
@@ -72,10 +73,11 @@ def _headline(result: Result) -> Table:
     return grid
 
 
-def _units_table(units: Mapping[str, Any]) -> Table:
-    """One row a unit, lanes summed in pe_array; where there are MACs, how many of those offered were useful."""
+def _units_table(result: Result) -> Table:
+    """One row a unit, its lanes summed; where there are MACs, how many of those offered were useful."""
+    rated = rates(result)
     table = new_table("unit", "busy", "MACs used", "top stall", "of its time")
-    for name, unit in units.items():
+    for name, unit in result["units"].items():
         if name.startswith("lane_"):
             continue
         reason = top_stall(unit)
@@ -84,8 +86,8 @@ def _units_table(units: Mapping[str, Any]) -> Table:
             if reason is None
             else (STALL_WORDS.get(reason, reason), where_known(percent, unit_share(unit, reason)))
         )
-        busy, used = where_known(percent, unit_share(unit, BUSY)), where_known(percent, macs_used(name, unit))
-        table.add_row(name, busy, used, *waited)
+        busy, used = where_known(percent, unit_share(unit, BUSY)), macs_used(unit) if name in rated else None
+        table.add_row(name, busy, where_known(percent, used), *waited)
     return table
 
 

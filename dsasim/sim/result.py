@@ -11,7 +11,7 @@ STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency"
 class UnitReport:
     """The books of one unit: busy plus stalls is `instances` times the run's cycles.
 
-    `utilisation_ratio` is useful / offered MACs (or additions) for `pe_array` and `predictor`, busy / all cycles for
+    `utilisation_ratio` is useful / offered MACs (or additions) of units that declare a rate, busy / all cycles of
     the others. `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
     """
 

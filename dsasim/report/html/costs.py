@@ -14,7 +14,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "units": ("pe_array", "predictor", "mask_generator", "scheduler", "softmax"),
     "leakage": ("leakage",),
 }
-"""Components side by side; one that is in no group is a group of its own."""
+"""Components side by side; those that are in no group come after: other buffers, other units."""
 
 
 def energy_figure(energy_pj: Mapping[str, float]) -> Figure:
@@ -46,10 +46,11 @@ def _share(name: str, costs: Mapping[str, float]) -> str:
 
 def _stacked(costs: Mapping[str, float], size: float, quantity: str, unit: str) -> Figure:
     """Draw a bar a group; a component's name stands in its part where there is room, and in what hovers over it."""
+    grouped = {name for members in GROUPS.values() for name in members}
     groups = {group: [name for name in members if costs.get(name)] for group, members in GROUPS.items()}
-    grouped = {name for members in groups.values() for name in members}
-    others = {name: [name] for name, cost in costs.items() if cost and name not in (*grouped, "total")}
-    groups = {group: members for group, members in (groups | others).items() if members}
+    for name in (name for name, cost in costs.items() if cost and name not in (*grouped, "total")):
+        groups["buffers" if name.startswith("buffer_") else "units"].append(name)
+    groups = {group: members for group, members in groups.items() if members}
     data = [
         {
             "type": "bar",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -10,9 +11,11 @@ from typing_extensions import TypedDict
 
 from dsasim.api import SCHEMA_VERSION, Part
 from dsasim.baseline.dense import Baseline
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import MachineConfig
+from dsasim.config.schemas import schema_of
 from dsasim.errors import ConfigError
 from dsasim.quality.measure import QualityFigures
+from dsasim.report.figures import products_unit
 from dsasim.sim.result import LayerReport, UnitReport
 from dsasim.sweep.store import RESULTS
 
@@ -45,10 +48,10 @@ def _whole(unit: UnitReport) -> UnitReport:
 
 
 _Costs = Annotated[dict[str, NonNegativeFloat], _holding("total")]
-_Units = Annotated[dict[str, Annotated[UnitReport, AfterValidator(_whole)]], _holding("pe_array")]
+_Units = dict[str, Annotated[UnitReport, AfterValidator(_whole)]]
 _Counters = Annotated[
     dict[str, NonNegativeInt],
-    _holding("macs_sddmm", "macs_spmm", "macs_dense", "dram_read_bytes", "dram_write_bytes"),
+    _holding("macs_sddmm", "macs_spmm", "dram_read_bytes", "dram_write_bytes"),
 ]
 
 
@@ -65,7 +68,7 @@ class _Run(TypedDict):
     """The parts of a result that a report looks at; there are more."""
 
     dsasim_version: str
-    arch: ArchConfig
+    arch: dict[str, Any]
     trace: _Trace
     scope: str
     cycles: PositiveInt
@@ -101,7 +104,7 @@ class _Measured(_Row):
     senses: NotRequired[dict[str, Literal["min", "max"]]]
     strategy: NotRequired[str]
     evaluation: NotRequired[NonNegativeInt]
-    arch: ArchConfig
+    arch: dict[str, Any]
     layers: list[LayerReport]
     predictor_free: bool
 
@@ -128,7 +131,11 @@ def read_run(text: str, label: str) -> Result:
     """Return the result that `dsasim run --json` wrote; ConfigError naming what is wrong with it."""
     result = _parsed(text, f"{label}: is not the result of a run (dsasim run --json)")
     _check_version(result, label)
-    _check(_RUN, result, label, "is not the result of a run (dsasim run --json)")
+    complaint = "is not the result of a run (dsasim run --json)"
+    _check(_RUN, result, label, complaint)
+    _check_arch(result, label, complaint)
+    if (array := products_unit(result)) not in result["units"]:
+        raise ConfigError(f"{label}: {complaint}: units: value error, lacks {array}")
     return result
 
 
@@ -157,6 +164,7 @@ def _rows(text: str, label: str) -> Iterator[Result]:
         _check(_ROW, row, place, "is not a row of a sweep")
         if row.get("objectives") is not None or row["status"] == "ok":
             _check(_MEASURED, row, place, "is not a row of a sweep")
+            _check_arch(row, place, "is not a row of a sweep")
         yield row
 
 
@@ -176,11 +184,21 @@ def _check_version(value: Result, label: str) -> None:
         raise ConfigError(f"{label}: schema_version {version!r} is not one that this dsasim reads ({SCHEMA_VERSION})")
 
 
-def _check(adapter: TypeAdapter[Any], value: Result, label: str, complaint: str) -> None:
+def _check_arch(value: Result, label: str, complaint: str) -> None:
+    """The design, by the schema of its machine and parts."""
+    _check(_adapter(schema_of(value["arch"])), value["arch"], label, complaint, "arch")
+
+
+@cache
+def _adapter(schema: type[MachineConfig]) -> TypeAdapter[MachineConfig]:
+    return TypeAdapter(schema)
+
+
+def _check(adapter: TypeAdapter[Any], value: Result, label: str, complaint: str, *within: str) -> None:
     """Name the first thing that is missing or of the wrong kind."""
     try:
         adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, (*within, *first["loc"])))
         raise ConfigError(f"{label}: {complaint}: {where}: {first['msg'].lower()}") from None

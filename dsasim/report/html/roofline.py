@@ -46,7 +46,7 @@ def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
 def run_point(result: Mapping[str, Any]) -> Point:
     """Return the whole run: SDDMM, SpMM and dense MACs; prediction is overhead, its bytes count and its MACs do not."""
     counters = result["counters"]
-    macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters["macs_dense"]
+    macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters.get("macs_dense", 0)
     moved = counters["dram_read_bytes"] + counters["dram_write_bytes"]
     return "run", macs / max(moved, 1), macs / result["cycles"]
 

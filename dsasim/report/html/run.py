@@ -6,7 +6,7 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schemas import design_from
-from dsasim.report.figures import peak_text
+from dsasim.report.figures import peak_text, products_unit
 from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
 from dsasim.report.html.costs import area_figure, cost_table, energy_figure
@@ -95,7 +95,7 @@ def _time(result: Result, over_time: OverTime | None) -> Section:
     if over_time is None:
         return Section("Where the cycles went", words, [*parts, Notes([NOT_SEEN])])
     names = shown_units(result)
-    array_first = sorted(names, key=lambda name: name != "pe_array")
+    array_first = sorted(names, key=lambda name: name != products_unit(result))
     charts = [Chart(f"over-time-{name}", owners_over_time(over_time, name), name) for name in array_first]
     parts += [Chart("busy-over-time", busy_over_time(over_time, names)), Choice("Stalls over time of", charts)]
     return Section("Where the cycles went", words, parts)

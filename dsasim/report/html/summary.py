@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsasim.report.figures import macs_used
+from dsasim.report.figures import macs_used, products_unit
 from dsasim.report.headline import GAP, headline
 from dsasim.report.html.parts import Card
 from dsasim.report.style import percent, where_known
@@ -31,8 +31,10 @@ def cards(result: Result) -> Iterator[Card]:
             yield Card(CARD_NAMES.get(line.name, line.name), line.text, line.words.replace(GAP, ", "))
     area = f"{result['area_mm2']['total']:.3f} mm²"
     yield Card("area", area, f"at {result['arch']['technology_nm']} nm, DRAM apart")
-    if used := where_known(percent, macs_used("pe_array", result["units"]["pe_array"])):
-        yield Card("MACs used", used, "useful MACs of those the PE array could do")
+    array = products_unit(result)
+    if used := where_known(percent, macs_used(result["units"][array])):
+        words = "the PE array" if array == "pe_array" else array
+        yield Card("MACs used", used, f"useful MACs of those {words} could do")
 
 
 def trust(result: Result) -> Iterator[str]:
