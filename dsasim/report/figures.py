@@ -10,6 +10,7 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.schemas import design_from
 from dsasim.machine.spec import Rate
+from dsasim.sim import engine
 from dsasim.sim.engine import design_of
 
 Result = Mapping[str, Any]
@@ -111,7 +112,7 @@ def rates(result: Result) -> dict[str, Rate]:
 
 def products_unit(result: Result) -> str:
     """The unit that does attention's products."""
-    return next(name for name, rate in rates(result).items() if "macs_sddmm" in rate.events)
+    return engine.products_unit(design_of(design_from(result["arch"])))
 
 
 def macs_used(unit: Result) -> float | None:

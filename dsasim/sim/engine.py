@@ -6,7 +6,7 @@ from simpy import Environment
 
 from dsasim import registry
 from dsasim.config.schema import MachineConfig
-from dsasim.errors import ConfigError
+from dsasim.errors import ConfigError, DesignError
 from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram import Dram
@@ -72,6 +72,15 @@ def run_notes(arch: MachineConfig, trace: AttentionTrace) -> tuple[str, ...]:
     design = design_of(arch)
     notes = [kind_note(trace.meta), *(design.note_on(layer) for layer in trace)]
     return tuple(dict.fromkeys(note for note in notes if note))
+
+
+def products_unit(design: Design) -> str:
+    """The unit that does attention's products: the first whose rate counts SDDMM's MACs."""
+    rated = (unit.name for unit in design.units() if unit.rate is not None and "macs_sddmm" in unit.rate.events)
+    name = next(rated, None)
+    if name is None:
+        raise DesignError(f"the machine {design.arch.design} has no unit with a rate of macs_sddmm")
+    return name
 
 
 def events_of(design: Design) -> tuple[str, ...]:

@@ -30,10 +30,8 @@ class Axis:
     """Paths of the keys in the spec, for messages."""
 
 
-def read_axes(document: Document, base: Mapping[str, Any]) -> tuple[Axis, ...]:
-    """Read the section `axes` of a spec over a base design's values; what is wrong is added to `document.problems`.
-
-    Keys are those of the machine and the parts that the base names, or an axis in its place (`config.schemas`).
+def read_axes(document: Document, schemas: Schemas) -> tuple[Axis, ...]:
+    """Read the section `axes` of a spec, whose keys are of any of the schemas; `document.problems` gets what is wrong.
 
     A key takes a list, one value, or a range: {from: 4096, to: 65536, scale: log2} doubles, {from: 1, to: 7, step: 2}
     adds, both up to and including `to`. A name that is no key of a design holds a group of such keys that take
@@ -43,15 +41,16 @@ def read_axes(document: Document, base: Mapping[str, Any]) -> tuple[Axis, ...]:
     if not isinstance(section, dict) or not section:
         _complain(document, ("axes",), "must be a mapping of dotted keys to lists of values, ranges or groups")
         return ()
-    schemas = _schemas(base, section)
     axes = [axis for name in section if (axis := _axis(document, ("axes", name), schemas)) is not None]
     _refuse_twice(document, axes)
     return tuple(axes)
 
 
-def _schemas(base: Mapping[str, Any], section: Mapping[str, Any]) -> Schemas:
-    """The schema of the base, and those of designs that differ from it in one name that an axis gives."""
+def axis_schemas(base: Mapping[str, Any], section: Any) -> Schemas:
+    """The schema of a base design's values, and those of designs that differ from it in one name that an axis gives."""
     found = [schema_of(base)]
+    if not isinstance(section, dict):
+        return found
     for key in NAMING_KEYS:
         for name in _names(section, ".".join(key)):
             values = dict(base)

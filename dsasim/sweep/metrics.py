@@ -4,7 +4,7 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -12,13 +12,18 @@ from typing import Any, Literal
 
 from dsasim.config.keys import all_keys
 from dsasim.config.loader import list_archs, load_arch
+from dsasim.config.schema import ArchConfig, MachineConfig
+from dsasim.config.schemas import design_from
 from dsasim.cost.model import estimate_cost
 from dsasim.errors import ConfigError
-from dsasim.sim.engine import design_of, events_of
+from dsasim.sim.engine import design_of, events_of, products_unit
 
 Sense = Literal["min", "max"]
 Result = Mapping[str, Any]
 Path = tuple[str, ...]
+
+ARRAY = "*"
+"""Stands in a path for the unit that does attention's products, whatever its machine calls it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Metric:
 def _at(result: Result, path: Path) -> Any:
     value: Any = result
     for name in path:
-        value = None if value is None else value[name]
+        at = products_unit(design_of(design_from(result["arch"]))) if name == ARRAY else name
+        value = None if value is None else value[at]
     return value
 
 
@@ -57,7 +63,7 @@ _NAMED = (
     Metric("output_rel_l2", "min", (("quality", "output_rel_l2"),)),
     Metric("speedup_vs_dense", "max", (("baseline", "speedup_vs_dense"),)),
     Metric("energy_vs_dense_ratio", "max", (("baseline", "energy_vs_dense_ratio"),)),
-    Metric("utilisation_ratio", "max", (("units", "pe_array", "utilisation_ratio"),)),
+    Metric("utilisation_ratio", "max", (("units", ARRAY, "utilisation_ratio"),)),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _NAMED}
 
@@ -70,19 +76,19 @@ DRAM_COUNTERS = (
 
 
 @cache
-def _unit_counters() -> tuple[str, ...]:
+def _usual_counters() -> tuple[str, ...]:
     """Events that units and buffers of the usual design declare."""
     return events_of(design_of(load_arch(list_archs()[0].path)))
 
 
-def find_metric(name: str, sense: Sense | None = None) -> Metric:
+def find_metric(name: str, sense: Sense | None = None, arch: MachineConfig | None = None) -> Metric:
     """Return the metric of a short name (case does not matter: EDP) or of `counters.NAME`, else raise ConfigError.
 
-    A counter is minimised; `sense` overrides what is usual.
+    A counter is minimised; `sense` overrides what is usual. Counters are those of a design, or of the usual one.
     """
     found = METRICS.get(name.lower())
     section, _, counter = name.partition(".")
-    known = (*_unit_counters(), *DRAM_COUNTERS)
+    known = (*(_usual_counters() if arch is None else events_of(design_of(arch))), *DRAM_COUNTERS)
     if found is None and section == "counters" and counter in known:
         found = Metric(name, "min", (("counters", counter),))
     if found is None:
@@ -124,17 +130,20 @@ class Constraint:
         return f"constraint {self.text}: it is {value if value is None else f'{value:.6g}'}"
 
 
-def parse_constraint(text: str) -> Constraint:
-    """Read `METRIC < NUMBER` (or <=, >, >=); raises ConfigError."""
+def parse_constraint(
+    text: str, arch: MachineConfig | None = None, schemas: Sequence[type[MachineConfig]] = (ArchConfig,)
+) -> Constraint:
+    """Read `METRIC < NUMBER` (or <=, >, >=), on a design's counters or on a key of any schema; raises ConfigError."""
     match = _CONSTRAINT.fullmatch(text)
     if match is None:
         raise ConfigError(f'a constraint is METRIC < NUMBER, also <=, > or >=, such as "area_mm2 < 5", not "{text}"')
     name, symbol, limit = match.groups()
-    key = all_keys().get(tuple(name.split(".")))
+    path = tuple(name.split("."))
+    key = next((all_keys(schema)[path] for schema in schemas if path in all_keys(schema)), None)
     if key is not None and key.holds in (int, float, Decimal):
         metric = Metric(name, "min", (("arch", *name.split(".")),))
     else:
-        metric = find_metric(name)
+        metric = find_metric(name, arch=arch)
     return Constraint(text.strip(), metric, symbol, float(limit))
 
 

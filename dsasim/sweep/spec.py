@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 import dsasim
 from dsasim import registry
+from dsasim.config.check import check_document
 from dsasim.config.loader import arch_document, locate_arch, read_yaml
+from dsasim.config.schema import MachineConfig
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
 from dsasim.errors import ConfigError, DsasimError
-from dsasim.sweep.axes import Axis, read_axes
+from dsasim.sweep.axes import Axis, axis_schemas, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
@@ -93,9 +95,11 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     folder = Path(path).parent
     base = _read_base(document, folder)
     traces = _read_traces(document, folder)
-    axes = read_axes(document, {} if base is None else base.values)
-    constraints = _read_texts(document, "constraints", parse_constraint)
-    objectives = _read_objectives(document)
+    schemas = axis_schemas({} if base is None else base.values, document.values["axes"])
+    arch = None if base is None else _as_it_is(base)
+    axes = read_axes(document, schemas)
+    constraints = _read_texts(document, "constraints", lambda text: parse_constraint(text, arch, schemas))
+    objectives = _read_objectives(document, arch)
     strategy = _read_strategy(document)
     _check_masks(document, traces, (*objectives, *(each.metric for each in constraints)))
     if document.problems or base is None:
@@ -197,7 +201,15 @@ def _read_texts(document: Document, name: str, parse: Callable[[str], Read]) -> 
     return tuple(found)
 
 
-def _read_objectives(document: Document) -> tuple[Metric, ...]:
+def _as_it_is(base: Document) -> MachineConfig | None:
+    """The base design, if no axis has to complete it."""
+    try:
+        return check_document(base)
+    except ConfigError:
+        return None
+
+
+def _read_objectives(document: Document, arch: MachineConfig | None) -> tuple[Metric, ...]:
     """Read a list of metrics, or a mapping of metrics to `min` or `max`."""
     written = document.values["objectives"]
     found: list[Metric] = []
@@ -207,11 +219,11 @@ def _read_objectives(document: Document) -> tuple[Metric, ...]:
                 _complain(document, ("objectives", name), "must be min or max")
                 continue
             try:
-                found.append(find_metric(name, sense))
+                found.append(find_metric(name, sense, arch))
             except ConfigError as error:
                 _complain(document, ("objectives", name), str(error))
     else:
-        found += _read_texts(document, "objectives", find_metric)
+        found += _read_texts(document, "objectives", lambda name: find_metric(name, arch=arch))
     names = [metric.name for metric in found]
     if len(set(names)) < len(names):
         _complain(document, ("objectives",), "names one metric twice")

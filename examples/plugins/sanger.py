@@ -30,8 +30,7 @@ from dsasim.sim.parts import dma_engines, silicon_of
 from dsasim.sim.tile import Tensor
 from dsasim.sim.tiled import TiledDesign
 
-ELEMENT, SUM = 2, 5
-"""Bytes of an element, and of a sum of products that another sub-row of the same row goes on with."""
+ELEMENT, SUM = 2, 5  # bytes of an element, and of a sum that another sub-row of the same row goes on with
 
 
 class Sizes(Section):

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
 from dsasim.report.style import short_keys
 from dsasim.sweep.metrics import Metric, find_metric
@@ -75,7 +76,10 @@ def groups(rows: Sequence[Row]) -> list[Group]:
         Group(
             trace if names.count(trace) == 1 else f"{trace}, {selection}",
             members,
-            [find_metric(name, members[0].get("senses", {}).get(name)) for name in members[0]["objectives"]],
+            [
+                find_metric(name, members[0].get("senses", {}).get(name), design_from(members[0]["arch"]))
+                for name in members[0]["objectives"]
+            ],
         )
         for (trace, selection), members in found.items()
     ]
