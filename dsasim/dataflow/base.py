@@ -46,6 +46,10 @@ class Dataflow:
         """The array's steps for some rows in groups: which keys are loaded when, for which rows of the group."""
         return make_plan(keep, arch.scheduler.order, group_rows)
 
+    def step_rows(self, arch: ArchConfig) -> int:
+        """Rows of PEs that a step of the plan has: those that none of its loads serves are idle in it."""
+        return arch.scheduler.token_parallelism
+
     def planned_alike(self, arch: ArchConfig) -> Hashable:
         """All of a design that its plans depend on: `scheduler.order`, or more where a dataflow plans for itself."""
         if type(self).plan is Dataflow.plan:

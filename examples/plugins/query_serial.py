@@ -43,7 +43,7 @@ class QuerySerial(Dataflow):
 
     def plan(self, arch: ArchConfig, keep: KeepMask, group_rows: int) -> Plan:
         """A step has as many keys of one query as the array has rows."""
-        width = arch.pe_array.lanes * arch.scheduler.token_parallelism
+        width = self.step_rows(arch)
         row_ends = np.concatenate([[0], np.cumsum(-(-keep.row_counts // width))])
         num_rows = len(keep.row_counts)
         group_starts = np.append(np.arange(0, num_rows, group_rows), num_rows)
@@ -51,6 +51,10 @@ class QuerySerial(Dataflow):
         first_loads = keep.indptr[row] + (np.arange(len(row)) - row_ends[row]) * width
         row_bits = (1 << keep.rows % group_rows).astype(np.uint8)
         return Plan(row_ends[group_starts], np.append(first_loads, keep.nnz), keep.indices, row_bits)
+
+    def step_rows(self, arch: ArchConfig) -> int:
+        """All of the array's."""
+        return arch.pe_array.lanes * arch.scheduler.token_parallelism
 
     def parts(self, rows: Rows, capacity: int) -> Parts:
         """Runs of steps; ConfigError if a pool's share cannot hold the keys of one."""

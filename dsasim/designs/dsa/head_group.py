@@ -196,7 +196,8 @@ def _scheduling(context: Context, plan: Plan, num_heads: int) -> tuple[Sequence[
     if context.arch.predictor.method == "dense":
         return [None] * len(shape.tiles), [0] * len(shape.tiles)
     groups = _groups(shape, num_heads)
-    return scheduler.tile_jobs(context.arch.scheduler, plan, groups, shape.groups_per_tile, context.layer.L_k)
+    config, step_rows = context.arch.scheduler, dataflow_of(context.arch).step_rows(context.arch)
+    return scheduler.tile_jobs(config, plan, groups, shape.groups_per_tile, context.layer.L_k, step_rows)
 
 
 def _prediction(context: Context, num_heads: int, rows: int, span: int) -> Work | None:

@@ -60,18 +60,23 @@ def mask_row_bytes(config: SchedulerConfig, num_keys: int, most_kept: int) -> in
 
 
 def tile_jobs(
-    config: SchedulerConfig, plan: Plan, groups: Groups, groups_per_tile: int, num_keys: int
+    config: SchedulerConfig,
+    plan: Plan,
+    groups: Groups,
+    groups_per_tile: int,
+    num_keys: int,
+    step_rows: int | None = None,
 ) -> tuple[list[Work], list[int]]:
     """The tiles of some groups, and the bytes of each tile's plan; `num_keys`: L_k, how wide a key's number is.
 
     The mask is read; a reordered plan is written over it, and spilled keys are written and read back. In order the mask
-    itself is the plan.
+    itself is the plan. `step_rows`: rows of PEs that a step has, T where not said.
     """
     rows, loads, spills = config.token_parallelism, plan.group_loads(), group_spills(config, plan)
     cycles = schedule_tiles(
         groups.spans, loads, spills, groups_per_tile, config.num_schedulers, config.keys_classified_per_cycle
     )
-    idle = np.diff(plan.step_ptr) * rows - plan.group_served()
+    idle = np.diff(plan.step_ptr) * (step_rows or rows) - plan.group_served()
     reordered = config.order == "reordered"
     entry, spilled_entry = plan_entry_bytes(num_keys, rows), overflow_entry_bytes(num_keys)
     sums = (tile_sums(each, groups_per_tile) for each in (groups.spans, loads, spills, idle, groups.mask_bytes))
