@@ -298,7 +298,7 @@ class ArchConfig(MachineConfig):
     """A complete design of the machine `dsa`."""
 
     predictor: SerializeAsAny[PredictorConfig] = Field(description="where keep masks come from")
-    mask_generator: SerializeAsAny[MaskGeneratorConfig] | None = Field(
+    mask_generator: SerializeAsAny[MaskGeneratorConfig | None] = Field(
         None, description="scores to masks, for methods that have scores"
     )
     scheduler: SchedulerConfig = Field(description="tiles, groups, and the order of a group's keys")
