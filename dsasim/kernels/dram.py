@@ -10,7 +10,7 @@ So a burst admitted at edge m can have its first command at m + 1, and an unload
 1 + nRCD + nCL + nBL edges after its admission. A transfer is complete when its last burst's column command issues (or
 it was forwarded or merged, see `dram_channel`): its end edge is the latest data end over its bursts, known from then
 on; `advance` then stops at the edge where that becomes visible to the core, so that nothing is simulated past an event
-others may react to. Refreshes of an idle memory are made up for when it is next looked at.
+others may react to. Refreshes of an idle memory are made up for when it is next looked at (`dram_idle`).
 """
 
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_commands import NEXT_TRY
+from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 
@@ -152,10 +153,7 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     while passed < edge and passed <= state.scalars[LAST_DATA]:
         _pass_edge(state.scalars, state.streams, state.ring, passed)
         passed += 1
-    for c in range(len(channel)):
-        while channel[c, NEXT_TRY] < edge:
-            at = channel[c, NEXT_TRY]
-            tick(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at)
+    pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, edge)
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 

@@ -5,7 +5,8 @@ refuses is offered again before the next edge (head-of-line blocking). So at edg
 accepted at e, for edge e + 1 on; the first edge with commands is 1, in read mode. A read's latency runs from its
 acceptance to the end of its data.
 
-Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance.
+Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance. While nothing is
+queued, `dram_idle` passes the time up to that.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
 from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_commands import NEXT_TRY
+from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_queue import NEVER
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
@@ -92,6 +94,9 @@ def replay(
             at += 1
         if at == len(bursts) and (not last_part or scalars[QUEUED] == 0):
             break
+        if scalars[QUEUED] == 0 and soonest < blocked:
+            pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, blocked)
+            soonest = np.min(channel[:, NEXT_TRY])
         edge = max(edge + 1, min(blocked, soonest))
         scalars[TAKEN] = 0
         soonest = NEVER

@@ -8,7 +8,8 @@ memory clocks are related exactly: edge m is at core time m * num / den, an inte
 """
 
 from fractions import Fraction
-from math import ceil
+from math import inf
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from dsasim.config.schema import MachineConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
+from dsasim.kernels import dram_transfers as transfers
 from dsasim.machine.transfer import Transfer
 from dsasim.model.dram_memory import memory_use, new_memory
 from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
@@ -38,7 +40,8 @@ class Dram:
         self.state = _new_state(arch, num_streams, self.core_cycles_per_edge)
         self.open_intervals: list[tuple[int, int]] = []
         """[post, ready) of every finished transfer, in core cycles."""
-        self._posts: list[tuple[int, int, Transfer, Event]] = []
+        self._num, self._den = self.core_cycles_per_edge.as_integer_ratio()
+        self._posts: list[tuple[int, Transfer, Event]] = []
         self._open: dict[int, tuple[int, Event]] = {}
         self._finished = np.empty((num_streams * arch.dma.open_transfers, 2), np.int64)
         self._woken_at = -1
@@ -46,7 +49,7 @@ class Dram:
     def post(self, stream: int, transfer: Transfer) -> Event:
         """Hand over a transfer of at least one byte; the event fires when its last byte has moved."""
         done = self.env.event()
-        self._posts.append((stream, len(self._posts), transfer, done))
+        self._posts.append((stream, transfer, done))
         self._wake(0)
         return done
 
@@ -56,7 +59,7 @@ class Dram:
 
     def finish(self, cycles: int) -> None:
         """Let the memory, idle by now, come to the end of a run of `cycles`, so that its counts are the run's."""
-        kernel.catch_up(self.memory, self.state, ceil(cycles / self.core_cycles_per_edge))
+        kernel.catch_up(self.memory, self.state, self._edge(cycles))
         controller.close_books(self.memory.channel, self.memory.counters, int(self.state.scalars[kernel.EDGE]))
 
     @property
@@ -85,15 +88,14 @@ class Dram:
         if now != self._woken_at:
             return
         self._woken_at = -1
-        for stream, _order, transfer, done in sorted(self._posts, key=lambda post: post[:2]):
+        for stream, transfer, done in sorted(self._posts, key=itemgetter(0)):
             self._open[self._enqueue(stream, transfer)] = (now, done)
         self._posts.clear()
-        first = ceil(now / self.core_cycles_per_edge)
         upcoming = self.env.peek()
-        last = ceil(int(upcoming) / self.core_cycles_per_edge) if upcoming != float("inf") else queue.NEVER
-        completions, remaining = self._simulate(first, last)
+        last = self._edge(int(upcoming)) if upcoming != inf else queue.NEVER
+        completions, remaining = self._simulate(self._edge(now), last)
         for index, end_edge in self._finished[:completions].tolist():
-            ready = ceil(end_edge * self.core_cycles_per_edge)
+            ready = -(-end_edge * self._num // self._den)
             posted, done = self._open.pop(index)
             self.open_intervals.append((posted, ready))
             done._ok = True
@@ -102,25 +104,22 @@ class Dram:
         if remaining:
             self._wake(int(self.env.peek()) - now)
 
+    def _edge(self, cycle: int) -> int:
+        """The first edge that is not before a core cycle."""
+        return -(-cycle * self._den // self._num)
+
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
         """Simulate edges from `first`, at most to `last` - 1; see `kernels.dram.advance`."""
         return kernel.advance(self.memory, self.state, first, last, self._finished)
 
     def _enqueue(self, stream: int, transfer: Transfer) -> int:
         """Write the transfer into its stream's ring; return its index."""
-        streams, ring = self.state.streams, self.state.transfers
-        slot = streams[stream, kernel.POSTED] % ring.shape[1]
-        index = int(stream * ring.shape[1] + slot)
-        runs = transfer.burst_runs(self.preset.access_bytes)
-        runs = runs[runs[:, 1] > 0]
-        self._make_room(len(runs))
-        self.state.runs[index, : len(runs)] = runs
-        ring[stream, slot] = 0
-        ring[stream, slot, kernel.WRITES_DATA] = transfer.is_write
-        ring[stream, slot, [kernel.NEXT, kernel.LEFT_IN_RUN]] = runs[0]
-        ring[stream, slot, kernel.UNADMITTED] = ring[stream, slot, kernel.UNISSUED] = runs[:, 1].sum()
-        streams[stream, kernel.POSTED] += 1
-        return index
+        self._make_room(len(transfer.starts))
+        ring, runs, streams = self.state.transfers, self.state.runs, self.state.streams
+        index = transfers.enqueue(
+            ring, runs, streams, stream, transfer.is_write, transfer.starts, transfer.sizes, self.preset.access_bytes
+        )
+        return int(index)
 
     def _make_room(self, num_runs: int) -> None:
         """Let every open transfer have `num_runs` runs."""
