@@ -166,7 +166,7 @@ def trace_compare(
     arch: Annotated[str, typer.Option(metavar="ARCH", help="The design that makes the masks.")] = DEFAULT_ARCH,
     method: Annotated[
         str,
-        typer.Option(help="Its predictor.method: oracle_topk, the model's own patterns; dsa2021, predicted ones."),
+        typer.Option(help="Its predictor.method: oracle_topk, the model's own patterns, or a method that predicts."),
     ] = "oracle_topk",
     density: Annotated[str, typer.Option(metavar="SHARE", help="Its mask_generator.density.")] = "0.1",
     overrides: Overrides = None,

@@ -12,7 +12,8 @@ from dsasim.evaluate.result import TASKS, Evaluation, Point
 from dsasim.report.style import new_table, percent
 
 SCHEMA_VERSION = 1
-COLOURS = {"dsa2021": "#0072b2", "oracle_topk": "#009e73", "random": "#d55e00", "sink_window": "#e69f00"}
+PREDICTED = "#0072b2"
+COLOURS = {"oracle_topk": "#009e73", "random": "#d55e00", "sink_window": "#e69f00"}
 """Okabe and Ito's palette for colour-blind readers."""
 NAMES = {"oracle_topk": "oracle", "sink_window": "sink + window"}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 440, 76, 150, 96, 58
@@ -61,7 +62,7 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     console.print(table)
     console.print(f"{result.task}: {TASKS[result.task]}")
     if timed:
-        console.print(f"cycles: {result.arch} on {result.trace}; only dsa2021 pays for its prediction")
+        console.print(f"cycles: {result.arch} on {result.trace}; only a method that predicts pays for it")
 
 
 def evaluation_svg(result: Evaluation) -> str:
@@ -87,7 +88,13 @@ def evaluation_svg(result: Evaluation) -> str:
     ]
     for at, method in enumerate(dict.fromkeys(point.method for point in masked)):
         points = sorted((_x(p, timed=timed), _y(p)) for p in masked if p.method == method)
-        body += _series([(x_of(x), y_of(y)) for x, y in points], points, NAMES.get(method, method), COLOURS[method], at)
+        body += _series(
+            [(x_of(x), y_of(y)) for x, y in points],
+            points,
+            NAMES.get(method, method),
+            COLOURS.get(method, PREDICTED),
+            at,
+        )
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FONT}>'
