@@ -16,7 +16,6 @@ others may react to. Refreshes of an idle memory are made up for when it is next
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
@@ -25,6 +24,7 @@ from dsasim.kernels.dram_commands import NEXT_TRY
 from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
+from dsasim.kernels.jit import njit
 
 RING = 256
 """Edges of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
@@ -66,7 +66,7 @@ class DramState(NamedTuple):
     ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) -> None:
     """Move the transfer, and the stream where it is done, to the next burst to admit."""
     streams[stream, LOCATED] = 0
@@ -82,7 +82,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
         transfers[stream, slot, NEXT], transfers[stream, slot, LEFT_IN_RUN] = runs[index, run, 0], runs[index, run, 1]
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
@@ -105,7 +105,7 @@ def _offer(
     return answer, index
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> bool:
     """Book the end of a burst of transfer `index`; True if it was the last that was unknown."""
     stream, slot = index // transfers.shape[1], index % transfers.shape[1]
@@ -117,7 +117,7 @@ def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> b
     return bool(transfers[stream, slot, UNISSUED] == 0)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
     at = edge & (RING - 1)
@@ -137,7 +137,7 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit()
 def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
     fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
@@ -157,7 +157,7 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 
-@njit(cache=True)
+@njit()
 def advance(memory: MemoryState, state: DramState, first: int, last: int, finished: Ints) -> tuple[int, int]:
     """Simulate the edges from max(first, next unsimulated) to last - 1, fewer once a transfer completes.
 
@@ -228,7 +228,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     return completions, int(remaining)
 
 
-@njit(cache=True)
+@njit()
 def _note(finished: Ints, at: int, transfers: Ints, index: int, num: int, den: int) -> int:
     """Write down a completed transfer; the first edge that is not before the core sees it."""
     end = transfers[index // transfers.shape[1], index % transfers.shape[1], END]

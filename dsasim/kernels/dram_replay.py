@@ -10,7 +10,6 @@ queued, `dram_idle` passes the time up to that.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
@@ -21,6 +20,7 @@ from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_queue import NEVER
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
+from dsasim.kernels.jit import njit
 
 # scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
 # of read latencies
@@ -31,7 +31,7 @@ BINS = 48
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit()
 def _log2(value: int) -> int:
     bits = 0
     while value > 1:
@@ -40,7 +40,7 @@ def _log2(value: int) -> int:
     return bits
 
 
-@njit(cache=True)
+@njit()
 def replay(
     memory: MemoryState, scalars: Ints, histogram: Ints, bursts: Ints, writes: NDArray[np.uint8], not_before: Ints,
     per_edge: int, last_part: bool,

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Any
 
 from rich.console import Console
 
 import dsasim
 from dsasim.evaluate.result import TASKS, Evaluation, Point
+from dsasim.report.markup import inert
 from dsasim.report.style import new_table, percent
 
 SCHEMA_VERSION = 1
@@ -98,7 +98,7 @@ def evaluation_svg(result: Evaluation) -> str:
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FONT}>'
-    return "\n".join([head, f"<title>{escape(_title(result))}</title>", frame, *body, "</svg>"]) + "\n"
+    return "\n".join([head, f"<title>{inert(_title(result))}</title>", frame, *body, "</svg>"]) + "\n"
 
 
 def _title(result: Evaluation) -> str:
@@ -150,7 +150,7 @@ def _series(
     """A line with its points, which say more when pointed at, and its name in the legend."""
     yield _line(at, colour)
     for (x, y), (of_x, of_y) in zip(at, values, strict=True):
-        more = escape(f"{name}: {of_y:.4g} at {of_x:,.4g}")
+        more = inert(f"{name}: {of_y:.4g} at {of_x:,.4g}")
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{more}</title></circle>'
     y = HEIGHT - BOTTOM - 72 + 20 * row
     yield f'<rect x="{WIDTH - RIGHT + 10}" y="{y - 9}" width="12" height="10" fill="{colour}"/>'
@@ -164,4 +164,4 @@ def _line(points: Sequence[tuple[float, float]], colour: str, *, dashed: bool = 
 
 
 def _text(x: float, y: float, words: str, size: int, anchor: str = "start") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="#1f2328">{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="#1f2328">{inert(words)}</text>'

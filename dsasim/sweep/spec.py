@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dsasim
-from dsasim.config.loader import locate_arch, read_yaml
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
+from dsasim.config.loader import locate_arch, read_document
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import unprintable
 from dsasim.sweep.axes import Axis, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -24,7 +25,7 @@ REQUIRED = KEYS[:4]
 SEARCHES = ("nsga2", "tpe")
 METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Of what a row holds (`sweep.row`): one more when that changes, so that no file gets rows of two kinds."""
 
 MAX_SEED = (1 << 31) - 1
@@ -79,7 +80,9 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     Files that it names are looked for beside it.
     """
     label = str(path)
-    document = parse_document(read_yaml(Path(path), label, "a sweep"), label, "a sweep")
+    if found := unprintable(Path(path).stem):
+        raise ConfigError(f"{label}: a sweep is called by its file, whose name holds '{found}': rename the file")
+    document = read_document(Path(path), label, "a sweep")
     for name in document.values:
         if name not in KEYS:
             close = difflib.get_close_matches(name, KEYS, 1)
@@ -122,7 +125,7 @@ def _read_base(document: Document, folder: Path) -> Document | None:
         path, label = locate_arch(name)
         path = folder / path
         # messages about points go into the results, which hold no paths
-        return parse_document(read_yaml(path, label), Path(label).name)
+        return read_document(path, label, places=Path(label).name)
     except ConfigError as error:
         _complain(document, ("base",), str(error))
         return None
@@ -152,7 +155,7 @@ def _trace(item: Any, folder: Path) -> TraceChoice:
     if not isinstance(name, str):
         raise ConfigError("must be the name of a shipped trace, a file, or {trace: NAME, layers: [0, 3], heads: [0]}")
     is_file = "/" in name or Path(name).suffix
-    path = find_trace(folder / name if is_file else name).resolve()
+    path = find_trace(folder / name if is_file else name).absolute()
     opened = open_trace(path)
     layers, heads = _numbers(values.get("layers"), "layers"), _numbers(values.get("heads"), "heads")
     _check_selection(opened, layers, heads)
@@ -280,4 +283,4 @@ def _complain(document: Document, path: KeyPath, text: str) -> None:
 
 
 def _error(document: Document) -> ConfigError:
-    return ConfigError("\n".join(map(str, sorted(document.problems))))
+    return ConfigError(*map(str, sorted(document.problems)))

@@ -223,3 +223,16 @@ def test_the_trace_is_not_overwritten(dsasim: Callable, conflict: str) -> None:
     assert done.status == 2
     assert "would overwrite the trace" in done.err
     assert Path(conflict).read_bytes() == before
+
+
+@pytest.mark.parametrize(("trace", "out"), [("loop", "r.json"), ("t.csv", "loop"), ("loop", "loop")])
+def test_links_in_a_circle_are_one_message(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: str, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("t.csv").write_text("0,0,read\n")
+    done = dsasim("dram", trace, *MATCHED, "--json", out)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "loop" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "t.csv"]

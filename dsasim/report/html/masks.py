@@ -15,6 +15,7 @@ from dsasim.errors import ConfigError
 from dsasim.predictors import load_predictor
 from dsasim.predictors.base import Mask
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
+from dsasim.report.html.label import hover
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace
@@ -85,7 +86,7 @@ def mask_figure(shown: MaskPicture) -> Figure:
         "colorscale": SEQUENTIAL,
         "hoverongaps": False,
         "colorbar": colour_bar("kept", "% of allowed positions"),
-        "hovertemplate": "queries around %{y:.0f}, keys around %{x:.0f}: %{z:.1f} % kept<extra></extra>",
+        "hovertemplate": hover("queries around %{y:.0f}, keys around %{x:.0f}: %{z:.1f} % kept"),
     }
     return figure(
         [trace],
