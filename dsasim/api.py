@@ -25,6 +25,7 @@ from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import run_machine, run_notes
+from dsasim.sim.limits import check_work
 from dsasim.sim.result import LayerReport, MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -155,7 +156,7 @@ def simulate(
     tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table. `changes` are said
     beside the design's name, by default what sets it apart from the shipped design of that name.
     ConfigError if the design cannot run the trace, TraceError if it lacks a layer or head asked for, or what the scope
-    needs.
+    needs, or claims sizes that nobody would wait for (`sim.limits`).
     """
     arch = arch if isinstance(arch, MachineConfig) else load_arch(arch)
     trace = trace if isinstance(trace, AttentionTrace) else load_trace(trace)
@@ -163,6 +164,7 @@ def simulate(
     arch = effective_arch(arch, trace)
     selection = chosen_heads(trace, layers, heads)
     _check_scope(trace, selection, scope)
+    check_work(arch, trace, selection, scope)
     meter = QualityMeter() if quality and not trace.masks_only else None
     stages = _stages(progress, 1 + DENSE_RUNS * baselines)
     machine = run_machine(arch, trace, selection, None if meter is None else meter.add, next(stages), scope, watchers)

@@ -10,11 +10,22 @@
 A message says what is wrong, where (file, line, key) and what would be right.
 """
 
+from dsasim.inputs.printable import printable
+
 
 class DsasimError(Exception):
-    """Base of every error that dsasim raises on purpose; `exit_status` is what the command returns."""
+    """Base of every error that dsasim raises on purpose; `exit_status` is what the command returns.
+
+    Each problem is one line of the message, whatever it quotes: a newline in a name of a file is shown as its escape.
+    """
 
     exit_status = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*map(printable, problems))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class ConfigError(DsasimError):

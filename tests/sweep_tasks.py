@@ -52,3 +52,19 @@ def unordered(job: Job) -> dict[str, Any]:
     """End later the fewer lanes there are, so that points end out of order."""
     time.sleep(0.2 / job.arch.pe_array.lanes)
     return quick(job)
+
+
+def selected(job: Job) -> dict[str, Any]:
+    """Say which layers and heads were asked for."""
+    return quick(job) | {"selected": [job.layers, job.heads]}
+
+
+def slower_heads(job: Job) -> dict[str, Any]:
+    """The higher the head, the longer it takes, whatever the design."""
+    return quick(job) | {"cycles": 1000 // job.arch.pe_array.lanes + 10_000 * max(job.heads)}
+
+
+def steady(job: Job) -> dict[str, Any]:
+    """Take a hundredth of a second."""
+    time.sleep(0.01)
+    return quick(job)

@@ -27,6 +27,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import torch
 
+from dsasim.folders import user_cache
 from dsasim.trace.capture.extract import extract
 from dsasim.trace.capture.selection import Selection
 from dsasim.train.self_fit import fit_trace
@@ -71,8 +72,8 @@ TRACES: dict[str, Callable[[Path], None]] = {
 
 
 def cache_folder() -> Path:
-    """dsasim/traces in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsasim" / "traces"
+    """dsasim/traces in the user's cache folder, or here for a user without one."""
+    return (user_cache() or Path()) / "dsasim" / "traces"
 
 
 def main() -> None:

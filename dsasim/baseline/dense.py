@@ -20,7 +20,7 @@ from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.baseline.peak import Peak, peak_of
-from dsasim.config.schema import MAX_LANES, ArchConfig, MachineConfig, PEArrayConfig
+from dsasim.config.schema import MAX_COUNT, MAX_LANES, MAX_TILE_ROWS, ArchConfig, MachineConfig, PEArrayConfig
 from dsasim.cost.model import Cost, estimate_cost
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import design_of, run_machine
@@ -121,11 +121,13 @@ def fastest_dense(
 def lane_split(arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> str:
     """What the lanes of a token-parallel dense machine share out: heads where no head has a group for each lane.
 
+    That takes tiles of a group for each lane at least; where no design may have so many rows, it stays at groups.
     Worked example: in decode (one query row) 8 heads keep 4 lanes busy, and groups of one head only one lane.
     """
     groups = [-(-trace.layer(number).L_q // arch.scheduler.token_parallelism) for number in selection]
     heads = max(len(chosen) for chosen in selection.values())
-    return "heads" if heads > 1 and max(groups) < arch.pe_array.lanes else "groups"
+    fits = arch.pe_array.lanes * arch.scheduler.token_parallelism <= MAX_TILE_ROWS
+    return "heads" if fits and heads > 1 and max(groups) < arch.pe_array.lanes else "groups"
 
 
 def dense_arch(arch: ArchConfig, dataflow: str, split: str = "groups") -> ArchConfig:
@@ -169,7 +171,11 @@ def iso_area_obstacle(arch: MachineConfig, cost: Cost) -> str:
         return "the area of what only sparse attention needs does not pay for a lane"
     if iso_area_lanes(arch, cost) == lanes:
         return f"a tile of {tile_rows} rows has no group of {arch.scheduler.token_parallelism} for another lane"
-    return "" if iso_area_lanes(arch, cost) <= MAX_LANES else f"it would have more than {MAX_LANES} lanes"
+    if iso_area_lanes(arch, cost) > MAX_LANES:
+        return f"it would have more than {MAX_LANES} lanes"
+    if max(_grown_softmax(arch, iso_area_lanes(arch, cost)).values()) > MAX_COUNT:
+        return f"its softmax unit would start more than {MAX_COUNT:,} exponentials or divisions a cycle"
+    return ""
 
 
 def _lanes_paid(arch: ArchConfig, cost: Cost) -> int:
@@ -203,11 +209,15 @@ def _widened(arch: ArchConfig, lanes: int) -> ArchConfig:
     """
     rows = lanes * arch.scheduler.token_parallelism
     tile_rows = arch.scheduler.tile_rows // rows * rows or arch.scheduler.tile_rows
-    grown = {name: -(-getattr(arch.softmax, name) * lanes // arch.pe_array.lanes) for name in SOFTMAX_RATES}
     return arch.model_copy(
         update={
-            "softmax": arch.softmax.model_copy(update=grown),
+            "softmax": arch.softmax.model_copy(update=_grown_softmax(arch, lanes)),
             "pe_array": arch.pe_array.model_copy(update={"lanes": lanes, "total_macs": None}),
             "scheduler": arch.scheduler.model_copy(update={"tile_rows": tile_rows}),
         }
     )
+
+
+def _grown_softmax(arch: ArchConfig, lanes: int) -> Mapping[str, int]:
+    """The softmax unit's rates for `lanes` lanes in place of the design's."""
+    return {name: -(-getattr(arch.softmax, name) * lanes // arch.pe_array.lanes) for name in SOFTMAX_RATES}

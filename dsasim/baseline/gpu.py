@@ -50,7 +50,8 @@ class AttentionShape:
         """
         if not self.causal:
             return self.L_q * self.L_k
-        return sum(max(0, self.L_k - self.L_q + row + 1) for row in range(self.L_q))
+        seeing = min(self.L_q, self.L_k)  # rows that see a key; the first of them L_k - seeing + 1
+        return seeing * (self.L_k - seeing) + seeing * (seeing + 1) // 2
 
     @property
     def flops(self) -> int:

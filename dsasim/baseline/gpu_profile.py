@@ -11,11 +11,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from dsasim.baseline.gpu import LAUNCHES, AttentionShape, occupancy
 from dsasim.baseline.gpu_table import Efficiency, Gpu, load_gpus
-from dsasim.errors import ConfigError
+from dsasim.inputs.checked import checked_json
+from dsasim.inputs.printable import unprintable
+from dsasim.inputs.source import Source
 from dsasim.silicon.sourced import SourcedNumber
 
 PROFILE_VERSION: Literal[1] = 1
@@ -25,8 +27,20 @@ MEASURED = "A"
 KERNEL_OF = {"sdpa_flash": "fused", "sdpa_efficient": "fused", "sdpa_cudnn": "fused", "sdpa_math": "unfused"}
 """Which kernel of the comparison each dense kernel is; of several fused ones the fastest counts."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+MAX_PROFILE_BYTES = 1 << 26
+"""Of 100,000 rows; one that `dsasim validate` writes has some dozens."""
+
+Positive = Annotated[float, Field(gt=1e-9, le=1e12, allow_inf_nan=False)]
+"""A time, rate or energy whose quotients are numbers: 1e12 us are 11 days."""
+
+Finite = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1 << 24)]
+
+
+def _shown(name: str) -> str:
+    if (character := unprintable(name)) is not None:
+        raise ValueError(f"holds {character}, which cannot be printed")
+    return name
 
 
 ELEMENT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -66,13 +80,13 @@ class MeasuredRow(Strict):
     samples: Count | None = None
     trials: Count | None = None
     rejected: Annotated[int, Field(ge=0)] = 0
-    sm_mhz: float | None = None
-    memory_mhz: float | None = None
-    temperature_c: float | None = None
-    power_mw: float | None = None
-    drift_ratio: float | None = None
+    sm_mhz: Finite | None = None
+    memory_mhz: Finite | None = None
+    temperature_c: Finite | None = None
+    power_mw: Finite | None = None
+    drift_ratio: Finite | None = None
     energy_uj: Positive | None = None
-    energy_above_idle_uj: float | None = None
+    energy_above_idle_uj: Finite | None = None
     energy_basis: Literal["counter", "power"] | None = None
 
 
@@ -80,7 +94,7 @@ class GpuProfile(Strict):
     """A device, what it reached, and its rows."""
 
     profile_version: Literal[1]
-    device: str
+    device: Annotated[str, AfterValidator(_shown)]
     dtype: Literal["float16", "bfloat16", "float32"]
     parallel_units: Count
     matmul_tflops: Positive
@@ -92,24 +106,18 @@ class GpuProfile(Strict):
     rows: tuple[MeasuredRow, ...]
 
 
-def read_profile(path: str | Path, *, complete: bool = True) -> GpuProfile:
-    """Read a profile; ConfigError names the file and the first thing that is wrong.
+_PROFILE = TypeAdapter(GpuProfile)
+
+
+def read_profile(path: str | Path, *, complete: bool = True, argument: str = "") -> GpuProfile:
+    """Read a profile; ConfigError names the file, the argument it came from, and the first thing that is wrong.
 
     A `complete` one can stand for its GPU: it has a row of a dense kernel.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot read the GPU profile: {reason}") from error
-    try:
-        profile = GpuProfile.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise ConfigError(f"{path}: not a GPU profile: {where}: {first['msg']}") from error
+    source = Source(Path(path), "a GPU profile", MAX_PROFILE_BYTES, argument=argument)
+    profile = checked_json(_PROFILE, source.text(), source)
     if complete and not any(row.kernel in KERNEL_OF for row in profile.rows):
-        raise ConfigError(f"{path}: the GPU profile has no row of a dense kernel ({', '.join(KERNEL_OF)})")
+        source.refuse(f"the GPU profile has no row of a dense kernel ({', '.join(KERNEL_OF)})")
     return profile
 
 
@@ -136,7 +144,8 @@ def compared_gpus(profiles: Iterable[str | Path] = ()) -> tuple[Gpu, ...]:
     """The GPUs of the table, with the shipped profiles and then the files of `profiles`."""
     folder = resources.files("dsasim.baseline") / "profiles"
     shipped = sorted(str(entry) for entry in folder.iterdir() if entry.name.endswith(".json"))
-    return with_profiles(load_gpus(), map(read_profile, (*shipped, *profiles)))
+    named = (read_profile(path, argument="--gpu-profile") for path in profiles)
+    return with_profiles(load_gpus(), (*map(read_profile, shipped), *named))
 
 
 def measured_gpu(profile: GpuProfile, known: Gpu | None = None) -> Gpu:

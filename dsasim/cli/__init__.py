@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -17,6 +17,10 @@ from dsasim.cli.sweep import sweep
 from dsasim.cli.trace import trace_app
 from dsasim.cli.validate import validate
 from dsasim.errors import DsasimError
+from dsasim.report.say import say
+
+_UsageError = cast("type[Any]", typer.BadParameter.__base__)
+"""Typer names it in no one place that all its versions have."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,20 +37,28 @@ app.command("list")(list_names)
 
 
 def main() -> None:
-    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 interrupted."""
+    """Run the command line; exit status 0 done, 2 bad input, 1 failed run, 130 Ctrl-C.
+
+    A sweep that is ended by SIGTERM or SIGHUP exits with 143 or 129.
+    """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")  # a terminal without µ or ² shows a question mark, not a traceback
     try:
         try:
-            app()
+            status = app(standalone_mode=False)
         finally:
             sys.stdout.flush()
+        if status:
+            sys.exit(status)
     except DsasimError as error:
-        _print_error(str(error))
+        _print_error(*error.args)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
+    except _UsageError as error:
+        _print_usage_error(error)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except OSError as error:
         # stdout left (`dsasim … | head`: say nothing) or filled up; the interpreter must find nothing to flush
@@ -56,18 +68,28 @@ def main() -> None:
         sys.exit(1)
 
 
-def _print_error(message: str) -> None:
-    problems = message.split("\n")
-    if len(problems) > 1:
-        message = "\n  ".join((f"{len(problems)} problems", *problems))
-    sys.stderr.write(f"dsasim: error: {message}\n")
+def _print_error(first: str, *others: str) -> None:
+    """One line a problem; not wrapped, so that a command in it can be copied."""
+    say(f"dsasim: error: {f'{1 + len(others)} problems' if others else first}", err=True)
+    for problem in (first, *others) if others else ():
+        say(f"  {problem}", err=True)
+
+
+def _print_usage_error(error: Any) -> None:
+    """What is wrong with the arguments, and where help is; no arguments at all ask for the help itself."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(message)
+    else:
+        where = f" (`{error.ctx.command_path} --help`)" if error.ctx else ""
+        _print_error(f"{' '.join(message.split())}{where}")  # choices stand on lines of their own
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
         from dsasim import __version__
 
-        typer.echo(f"dsasim {__version__}")
+        say(f"dsasim {__version__}")
         raise typer.Exit
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH, Arch, Overrides
+from dsasim.report.say import say
 
 arch_app = typer.Typer(no_args_is_help=True, help="Look at designs: shipped ones by name, others by file.")
 
@@ -31,9 +32,11 @@ def arch_show(
     from dsasim.config.annotated import annotated_yaml
     from dsasim.config.loader import load_arch
     from dsasim.config.resolved import arch_to_yaml
+    from dsasim.report.files import STDOUT, write_text
 
     changes = overrides or ()
-    typer.echo(arch_to_yaml(load_arch(arch, changes)) if resolved else annotated_yaml(arch, changes), nl=False)
+    text = arch_to_yaml(load_arch(arch, changes)) if resolved else annotated_yaml(arch, changes)
+    write_text(STDOUT, "", text)
 
 
 @arch_app.command("check")
@@ -44,7 +47,7 @@ def arch_check(arch: Arch, overrides: Overrides = None) -> None:
 
     design = load_arch(arch, overrides or ())
     check_memory(design.dram)
-    typer.echo(f"OK: {arch} is the design {design.name}")
+    say(f"OK: {arch} is the design {design.name}")
 
 
 @arch_app.command("schema")

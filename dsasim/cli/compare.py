@@ -74,5 +74,5 @@ def _run(
                 chosen = (selection.layers, selection.heads)
                 results.append(simulate(design, trace, *chosen, progress, changes=changed))
             except ConfigError as error:
-                raise ConfigError(f"{design.name}: {error}") from None
+                raise ConfigError(*(f"{design.name}: {problem}" for problem in error.args)) from None
     return results

@@ -22,7 +22,7 @@ def trace_evaluate(
     ] = None,
     predictor: Annotated[
         list[str] | None,
-        typer.Option(help="dsa2021, oracle_topk, random or sink_window; may be repeated, all by default."),
+        typer.Option(help="A method that predicts, oracle_topk, random or sink_window; repeatable, all by default."),
     ] = None,
     density: Annotated[
         list[str] | None, typer.Option(metavar="SHARE", help="May be repeated; 0.05, 0.1 and 0.25 by default.")
@@ -49,22 +49,23 @@ def trace_evaluate(
         if path is not None:
             check_writable(path, flag, endings)
     from dsasim.config.loader import load_arch, usual_arch
-    from dsasim.evaluate.result import METHODS
+    from dsasim.evaluate.result import methods
     from dsasim.trace.capture import needs_torch
     from dsasim.trace.find import find_trace
     from dsasim.trace.store import open_trace
 
     refuse_design(trace)
     opened = open_trace(find_trace(trace))
-    chosen = list(dict.fromkeys(predictor or METHODS))
-    if unknown := [name for name in chosen if name not in METHODS]:
-        raise ConfigError(f"--predictor {unknown[0]}: expected one of {', '.join(METHODS)}")
+    known = methods()
+    chosen = list(dict.fromkeys(predictor or known))
+    if unknown := [name for name in chosen if name not in known]:
+        raise ConfigError(f"--predictor {unknown[0]}: expected one of {', '.join(known)}")
     shares = sorted({parse_share(number, "--density") for number in density or ("0.05", "0.1", "0.25")})
     designs = {
         (method, share): usual_arch(
             load_arch(arch or DEFAULT_ARCH, [*(overrides or ()), *_settings(method, share)]), "dsasim trace evaluate"
         )
-        for method, share in product([method for method in METHODS if method in chosen], shares)
+        for method, share in product([method for method in known if method in chosen], shares)
     }
     needs_torch("running a model")
     from dsasim.evaluate.run import Request, evaluate
@@ -95,5 +96,7 @@ def _write(result: "Evaluation", json: str | None, plot: str | None) -> None:
 
 def _settings(method: str, share: Decimal) -> list[str]:
     """The design that makes a method's masks; static ones keep as many keys as its oracle would."""
-    made_by = "dsa2021" if method == "dsa2021" else "oracle_topk"
+    from dsasim.evaluate.result import UNPREDICTED
+
+    made_by = "oracle_topk" if method in UNPREDICTED else method
     return [f"predictor.method={made_by}", "mask_generator.selection=top_k", f"mask_generator.density={share}"]

@@ -1,10 +1,30 @@
 """`dsasim sweep`."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.report.say import say
+
+MAX_DOUBTS = 20
+"""Rows that are named; a file of another's making may have thousands that are wrong."""
+
+
+class _Doubts:
+    """Names rows that are not what they should be, on stderr."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, text: str) -> None:
+        """Print one line, which stands for all others after MAX_DOUBTS."""
+        self._count += 1
+        if self._count <= MAX_DOUBTS:
+            typer.echo(text, err=True)
+        elif self._count == MAX_DOUBTS + 1:
+            typer.echo("further rows are not what they should be, and are made anew", err=True)
 
 
 def sweep(
@@ -45,6 +65,7 @@ def sweep(
     from dsasim.report.sweep import print_sweep
     from dsasim.sweep.pool import LocalWorkers, Workers
     from dsasim.sweep.runner import run_sweep
+    from dsasim.sweep.stop import Stopped, stopped_by_signals
 
     if scheduler is None:
         pool: Workers = LocalWorkers(workers or len(os.sched_getaffinity(0)))
@@ -53,10 +74,11 @@ def sweep(
 
         pool = ClusterWorkers(scheduler)
     try:
-        with LateProgress(f"sweep {checked.name}", rate_unit="points") as progress:
-            result = run_sweep(checked, folder, pool, resume=resume, progress=progress)
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
+        with stopped_by_signals(), LateProgress(f"sweep {checked.name}", rate_unit="points") as progress:
+            result = run_sweep(checked, folder, pool, resume=resume, progress=progress, doubt=_Doubts())
+    except (KeyboardInterrupt, Stopped):
+        with suppress(OSError):  # a terminal that was closed
+            say(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
         raise
     print_sweep(result, folder, new_console())
     if failed := result.with_status("failed"):

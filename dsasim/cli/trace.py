@@ -7,6 +7,7 @@ import typer
 from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
 from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
+from dsasim.report.say import say
 
 trace_app = typer.Typer(no_args_is_help=True, help="Look at and make attention traces.")
 
@@ -62,7 +63,7 @@ def trace_import_mask(
     options = {"causal": causal, "pruned_is_true": pruned_is_true}
     import_mask(Path(mask), d_head, Path(out), num_kv_heads=kv_heads, sample=sample, **options)
     chosen = "" if sample is None else f", sample {sample} of the batch"
-    typer.echo(f"wrote {out}{chosen}")
+    say(f"wrote {out}{chosen}")
 
 
 @trace_app.command("synth")
@@ -112,7 +113,7 @@ def trace_synth(
     )
     write_synthetic(Path(out), wanted, with_qkv=qkv)
     made = open_trace(Path(out))
-    typer.echo(f"wrote {out}: {100 * trace_mask_density(made):.1f} % of the allowed positions kept")
+    say(f"wrote {out}: {100 * trace_mask_density(made):.1f} % of the allowed positions kept")
     _warn(kind_note(made.meta))
 
 
@@ -153,7 +154,7 @@ def trace_fit_predictor(
     with LateProgress(f"fitting {opened.meta.name}") as progress:
         fit_trace(source, Path(target), sigmas, rotary_base=base, rank=rank, seed=seed, progress=progress)
     columns = "no position columns" if base is None else f"position columns of rotary base {base:g}"
-    typer.echo(f"wrote {target}: sigma {', '.join(map(str, sorted(set(sigmas))))}, {columns}")
+    say(f"wrote {target}: sigma {', '.join(map(str, sorted(set(sigmas))))}, {columns}")
     _warn("the predictors were fitted on the trace they predict (fitted_on: self): expect less on unseen input")
     if base is None and any(layer.causal for layer in opened):
         _warn("a model that rotates Q and K (Llama, Qwen, Mistral, ...) needs --rotary-base: its input has no position")
@@ -166,7 +167,7 @@ def trace_compare(
     arch: Annotated[str, typer.Option(metavar="ARCH", help="The design that makes the masks.")] = DEFAULT_ARCH,
     method: Annotated[
         str,
-        typer.Option(help="Its predictor.method: oracle_topk, the model's own patterns; dsa2021, predicted ones."),
+        typer.Option(help="Its predictor.method: oracle_topk, the model's own patterns, or a method that predicts."),
     ] = "oracle_topk",
     density: Annotated[str, typer.Option(metavar="SHARE", help="Its mask_generator.density.")] = "0.1",
     overrides: Overrides = None,
@@ -206,17 +207,22 @@ def trace_compare(
 
 
 def _check_out(out: str) -> None:
+    from pathlib import Path
+
+    from dsasim.inputs.printable import unprintable
     from dsasim.report.files import STDOUT, check_writable
     from dsasim.trace.find import SUFFIX
 
     if out == STDOUT:
         raise ConfigError("--out -: a trace is written to a file, not to stdout")
+    if found := unprintable(Path(out).stem):
+        raise ConfigError(f"--out {out}: a trace is called by its file, and no name may hold '{found}'")
     check_writable(out, "--out", (SUFFIX,))
 
 
 def _warn(note: str | None) -> None:
     if note:
-        typer.echo(f"dsasim: warning: {note}", err=True)
+        say(f"dsasim: warning: {note}", err=True)
 
 
 @trace_app.command("extract")
@@ -257,4 +263,4 @@ def trace_extract(
     from dsasim.trace.capture.extract import extract
 
     for line in extract(source, Path(out), selection, tokens, None if text is None else Path(text), dtype):
-        typer.echo(line, err=not line.startswith("wrote"))
+        say(line, err=not line.startswith("wrote"))

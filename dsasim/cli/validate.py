@@ -1,12 +1,12 @@
 """`dsasim validate`."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Arch, Overrides, Trace, open_selection
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.report.say import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def validate(
 
         write_text(csv, "--csv", samples_csv(samples))
     if result.failures:
-        raise DsasimError("\n".join(f"{check.name}: {check.detail}" for check in result.failures))
+        raise DsasimError(*(f"{check.name}: {check.detail}" for check in result.failures))
 
 
 def _write(result: "Validation", json: str | None, report: str | None) -> None:
@@ -144,7 +144,7 @@ def _known_profile(path: str | None, device: str) -> "GpuProfile | None":
     from dsasim.validate.gpu.sensors import open_sensors
     from dsasim.validate.run import chosen_device
 
-    known, here = read_profile(path, complete=False), chosen_device(device)
+    known, here = read_profile(path, complete=False, argument="--profile"), chosen_device(device)
     return resumed(known, identity(here, open_sensors(here)))
 
 
@@ -152,7 +152,6 @@ def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: 
     """Measure what the profile lacks, writing it after every shape; the raw times of what is new."""
     from dsasim.report.files import write_text
     from dsasim.report.progress import LateProgress
-    from dsasim.report.style import new_console
     from dsasim.validate.gpu.profile import measure_profile
 
     def save(grown: "GpuProfile") -> None:
@@ -162,7 +161,7 @@ def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: 
         measured = measure_profile(device, progress, known=known, minutes=minutes, save=save)
     if measured.missing:
         rows = f"{measured.missing} of {measured.missing + len(measured.profile.rows)} rows"
-        new_console(sys.stderr).print(f"{path} lacks {rows} still: run the command again to go on")
+        say(f"{path} lacks {rows} still: run the command again to go on", err=True)
     return measured.samples
 
 

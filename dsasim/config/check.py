@@ -35,7 +35,7 @@ def check_document(document: Document) -> MachineConfig:
     else:
         if not problems:
             return as_design(arch)
-    raise ConfigError("\n".join(map(str, sorted(problems))))
+    raise ConfigError(*map(str, sorted(problems)))
 
 
 def value_problem(path: KeyPath, value: Any, schema: type[Section] = ArchConfig) -> str:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from dsasim.config.schema import ArchConfig, Named, Section
 from dsasim.config.strict_yaml import KeyPath
+from dsasim.inputs.printable import named
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _allowed(key: Key) -> str:
     if key.holds is bool:
         return "true or false"
     if key.holds is str:
-        return "text" + _length(key)
+        return "text" + _length(key) + (" that can be printed" if _limit(key, "func") is named else "")
     noun = "a whole number" if key.holds is int else "a number"
     return noun + _range(key) + _places(key)
 

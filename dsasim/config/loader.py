@@ -16,6 +16,8 @@ from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.config.strict_yaml import Document, parse_document
 from dsasim.errors import ConfigError
 from dsasim.inputs.path_text import path_text
+from dsasim.inputs.printable import printable
+from dsasim.inputs.source import Source
 
 MAX_FILE_BYTES = 1 << 20
 """A design has about a hundred lines; a megabyte is not one."""
@@ -67,16 +69,32 @@ def _document(design: Design) -> Document:
 
 def arch_document(path: Path, label: str, text: str | None = None) -> Document:
     """The document of a design's file, or of other `text` in its place, over its bases (`config.base`)."""
-    folders = {label: path.parent}
+    folders = {printable(label): path.parent}
 
     def read(name: str, document: Document) -> Document:
         folder = folders[document.places[()].label.rpartition(":")[0]]
         is_file = "/" in name or bool(Path(name).suffix)
         base, base_label = locate_arch(folder / name if is_file else name)
-        folders[base_label] = base.parent
-        return parse_document(read_yaml(base, base_label), base_label)
+        folders[printable(base_label)] = base.parent
+        return read_document(base, base_label)
 
-    return with_bases(parse_document(read_yaml(path, label) if text is None else text, label), read)
+    document = read_document(path, label) if text is None else parse_document(text, printable(label))
+    return with_bases(document, read)
+
+
+def read_document(path: Path, label: str, what: str = "a design", *, places: str | None = None) -> Document:
+    """Parse the YAML file at `path`, which should be `what` and which messages call `label`.
+
+    `places` is what the document's own problems call it, if that is another name. ConfigError if it cannot be read.
+    """
+    return parse_document(read_yaml(path, label, what), places or printable(label), what)
+
+
+def read_yaml(path: Path, label: str, what: str = "a design") -> str:
+    """Return the text of a file that should be `what`; ConfigError if it cannot be read or is something else."""
+    source = Source(path, what, MAX_FILE_BYTES, ConfigError, name=label)
+    _refuse_other_files(source)
+    return source.text()
 
 
 def list_archs() -> tuple[ShippedArch, ...]:
@@ -103,7 +121,7 @@ def locate_arch(name_or_path: str | PathLike[str]) -> tuple[Path, str]:
 
 
 def _unknown_name(name: str, shipped: list[str]) -> str:
-    if (_shipped_folder("traces") / f"{name}.safetensors").is_file():
+    if name in {path.stem for path in _shipped_folder("traces").glob("*.safetensors")}:
         return f"{name!r} is a trace, not a design; a design comes first: dsasim run DESIGN {name}"
     close = difflib.get_close_matches(name, shipped, 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
@@ -119,33 +137,14 @@ def _shipped_folder(kind: str) -> Path:
     raise ConfigError(f"this installation of dsasim has no {kind} folder; install it again")
 
 
-def read_yaml(path: Path, label: str, what: str = "a design") -> str:
-    """Return the text of a file that should be `what`; ConfigError if it cannot be read or is something else."""
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise ConfigError(f"{label}: is a pipe or a device, not {what}")  # opening one may wait for ever
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except IsADirectoryError:
-        raise ConfigError(f"{label}: is a folder, not {what}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{label}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    _refuse_other_files(data, label)
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{label}: more than {MAX_FILE_BYTES} bytes: not {what}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{label}:{line}: not UTF-8 text") from None
-
-
-def _refuse_other_files(data: bytes, label: str) -> None:
-    """Name the two files that are most often given in a design's place, by how they begin."""
-    if data[8:10] == b'{"' and int.from_bytes(data[:8], "little") < 1 << 32:
-        raise ConfigError(f"{label}: is a trace, not a design; a design comes first: dsasim run DESIGN {label}")
-    if data.startswith(b"\x93NUMPY"):
-        raise ConfigError(f"{label}: is a NumPy array, not a design; dsasim trace import-mask makes a trace of a mask")
+def _refuse_other_files(source: Source) -> None:
+    """Name the two files that are most often given in a document's place, by how they begin."""
+    head = source.head(10)
+    if head[8:] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32:
+        hint = f"; a design comes first: dsasim run DESIGN {source.label}" if source.what == "a design" else ""
+        source.refuse(f"is a trace, not {source.what}{hint}")
+    if head.startswith(b"\x93NUMPY"):
+        source.refuse(f"is a NumPy array, not {source.what}; dsasim trace import-mask makes a trace of a mask")
 
 
 def _summary(path: Path) -> str:

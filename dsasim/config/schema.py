@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,8 +23,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from dsasim import registry
+from dsasim.inputs.printable import named
 
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
+MAX_COUNT = 1 << 20
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 """A number of things that exist: at least one, at most about a million."""
 
 Bytes = Annotated[int, Field(ge=1, le=1 << 30)]
@@ -37,6 +41,8 @@ USUAL_DESIGN = "dsa"
 
 MAX_LANES = 1024
 """Most lanes of an array, given or found for a dense machine of the same area (`baseline.dense`)."""
+
+MAX_TILE_ROWS = 4096
 
 REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
 """Fields that every `dram.mapping` but mop4 names."""
@@ -123,7 +129,9 @@ class SchedulerConfig(Section):
     order: Literal["in_order", "reordered"] = Field(
         description="in_order: each row's keys ascending; reordered: a key once for all rows of the group that keep it"
     )
-    tile_rows: Annotated[int, Field(ge=1, le=4096)] = Field(description="most query rows of a tile, a multiple of T")
+    tile_rows: Annotated[int, Field(ge=1, le=MAX_TILE_ROWS)] = Field(
+        description="most query rows of a tile, a multiple of T"
+    )
     num_schedulers: Count = Field(description="groups scheduled at a time; group g of a tile goes to g mod this")
     keys_classified_per_cycle: Count = Field(description="mask positions one scheduler sorts into its queues a cycle")
     id_queue_entries: Count = Field(description="keys of a group that one ID queue, of one exact set of rows, holds")
@@ -237,18 +245,11 @@ class DramConfig(Section):
         "DDR4_2400", "DDR4_3200", "LPDDR5_6400", "GDDR6", "GDDR6_14000", "HBM2", "HBM2_2000", "HBM3", "HBM3_6400"
     ] = Field(description="standard and speed of a channel (model/dram_presets.yaml)")
     channels: Annotated[int, Field(ge=1, le=64)] = Field(description="channels, each with a controller of its own")
-    ranks: Annotated[int, Field(ge=1, le=8)] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
+    ranks: Literal[1, 2, 4, 8] = Field(default=1, description="ranks a channel (DDR4, LPDDR5)")
     mapping: str = Field(description="address fields from most to least significant, joined by -, or mop4")
     refresh: bool = Field(description="whether every rank stops for nRFC in every nREFI")
     page: Literal["open", "closed"] = Field(default="open", description="whether a row stays open after an access")
     layout: Literal["head_contiguous", "token_interleaved"] = Field(description="order of Q, K, V and output in DRAM")
-
-    @field_validator("ranks")
-    @classmethod
-    def _power_of_two(cls, ranks: int) -> int:
-        if ranks & (ranks - 1):
-            raise ValueError(f"{ranks} is not 1, 2, 4 or 8")
-        return ranks
 
     @field_validator("mapping")
     @classmethod
@@ -284,7 +285,9 @@ class MachineConfig(Section):
     design: Annotated[str, Named("designs")] = Field(
         USUAL_DESIGN, description="the machine that the file is a design of"
     )
-    name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="what reports call the design")
+    name: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(named)] = Field(
+        description="what reports call the design"
+    )
     clock_ghz: Annotated[Decimal, Field(ge=Decimal("0.01"), le=10, decimal_places=4)] = Field(
         description="clock of everything on chip; the memory has its preset's"
     )
@@ -298,7 +301,7 @@ class ArchConfig(MachineConfig):
     """A complete design of the machine `dsa`."""
 
     predictor: SerializeAsAny[PredictorConfig] = Field(description="where keep masks come from")
-    mask_generator: SerializeAsAny[MaskGeneratorConfig] | None = Field(
+    mask_generator: SerializeAsAny[MaskGeneratorConfig | None] = Field(
         None, description="scores to masks, for methods that have scores"
     )
     scheduler: SchedulerConfig = Field(description="tiles, groups, and the order of a group's keys")

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dsasim.errors import ConfigError
+from dsasim.inputs.printable import unprintable
 
 KeyPath = tuple[str, ...]
 """The keys that lead to a value: ("buffers", "k", "banks")."""
@@ -34,7 +35,12 @@ _AMBIGUOUS = re.compile(
 )
 _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 _EXPONENT_TOO_LONG = re.compile(r"[eE][-+]?[0-9]{3,}$")
-_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_CONSTANTS = {"": None, "~": None} | {
+    spelt: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelt in (word, word.capitalize(), word.upper())
+}
+"""As YAML spells them: `tRUE` is a text to every reader."""
 
 
 @dataclass(frozen=True, order=True)
@@ -110,8 +116,8 @@ def scalar_value(text: str, *, plain: bool) -> Any:
     """
     if not plain:
         return text
-    if text.lower() in _CONSTANTS:
-        return _CONSTANTS[text.lower()]
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if _AMBIGUOUS.fullmatch(text):
         raise ValueError(
             f"`{text}` means different things to different YAML readers: write a plain decimal number, true or false, "
@@ -188,7 +194,9 @@ def _entries(
 ) -> Iterator[tuple[str, yaml.Node, Place]]:
     for key, child in node.value:
         place = Place(_line(key), f"{label}:{_line(key)}")
-        if isinstance(key, yaml.ScalarNode) and key.value and key.value != "<<":
+        if isinstance(key, yaml.ScalarNode) and (found := unprintable(key.value)):
+            document.problems.append(Problem(place, path, f"a key holds the character '{found}'"))
+        elif isinstance(key, yaml.ScalarNode) and key.value and key.value != "<<":
             yield key.value, child, place
         else:
             what = (

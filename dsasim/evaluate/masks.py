@@ -1,24 +1,21 @@
 """The keep masks of one layer by any of the methods evaluated, made by the code that `simulate` makes them with."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.evaluate.result import Method
 from dsasim.predictors import KeepMask, load_predictor
 from dsasim.predictors.selection import generator_of
 from dsasim.quality.references import random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import kept_counts
 
-StaticMethod = Literal["random", "sink_window"]
 Masks = Callable[[LayerTrace], Iterator[KeepMask]]
 """The masks of a layer, a query head after the other."""
 
 
-def masks_of(arch: ArchConfig, method: Method) -> Masks:
-    """Masks by `method`, at the design's density; for dsa2021 also by its sigma, bits and rank."""
+def masks_of(arch: ArchConfig, method: str) -> Masks:
+    """Masks by `method`, at the design's density; predicted ones by its predictor."""
     if method in ("random", "sink_window"):
         return lambda layer: _static(arch, layer, method)
     return lambda layer: _predicted(arch, layer)
@@ -30,7 +27,7 @@ def _predicted(arch: ArchConfig, layer: LayerTrace) -> Iterator[KeepMask]:
         yield predictor.select(head).keep.block(0, layer.L_q)
 
 
-def _static(arch: ArchConfig, layer: LayerTrace, method: StaticMethod) -> Iterator[KeepMask]:
+def _static(arch: ArchConfig, layer: LayerTrace, method: str) -> Iterator[KeepMask]:
     """As many keys a row as the design's top-k keeps; those of `quality.references`, with its seeds."""
     density = generator_of(arch).density
     if density is None:

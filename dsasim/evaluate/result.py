@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
 
-Method = Literal["dsa2021", "oracle_topk", "random", "sink_window"]
-METHODS: tuple[Method, ...] = ("dsa2021", "oracle_topk", "random", "sink_window")
-"""The design's own masks, the best of the same size, and two that look at no score."""
+from dsasim import registry
+
+UNPREDICTED = ("oracle_topk", "random", "sink_window")
+"""What predicted masks are compared with: the best of the same size, and two that look at no score."""
+
+
+def methods() -> tuple[str, ...]:
+    """What can be evaluated: methods that pay for their prediction, then what they are compared with."""
+    predicting = (name for name in registry.names("methods") if registry.find("methods", name).kinds)
+    return (*predicting, *UNPREDICTED)
+
 
 TASKS: Mapping[str, str] = {
     "perplexity": "exp of the mean negative log-likelihood of the next token; lower is better",
@@ -22,7 +29,7 @@ class Point:
     density_ratio: kept / allowed over all masked layers, which rounding up makes a little more than the one asked for.
     """
 
-    method: Method | Literal["dense"]
+    method: str
     density: Decimal
     density_ratio: float
     figures: Mapping[str, float]

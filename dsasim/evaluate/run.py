@@ -11,7 +11,7 @@ from dsasim.errors import TraceError
 from dsasim.evaluate.attention import Fits, MaskedAttention, masked_attention
 from dsasim.evaluate.cycles import cycles_of
 from dsasim.evaluate.masks import masks_of
-from dsasim.evaluate.result import Evaluation, Method, Point
+from dsasim.evaluate.result import Evaluation, Point
 from dsasim.evaluate.task import TextTask, load_task
 from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace
@@ -24,7 +24,7 @@ class Request:
     """What to evaluate: designs by (method, density), the layers masked, windows of the text, whether to time."""
 
     source: str
-    designs: Mapping[tuple[Method, Decimal], ArchConfig]
+    designs: Mapping[tuple[str, Decimal], ArchConfig]
     layers: tuple[int, ...]
     windows: int
     tokens: int

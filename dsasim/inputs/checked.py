@@ -21,6 +21,15 @@ def checked(schema: TypeAdapter[Value], document: Any, source: Source, line: int
         source.refuse(f"not {source.what}: {first_problem(error)}", line)
 
 
+def checked_json(schema: TypeAdapter[Value], text: str, source: Source, line: int | None = None) -> Value:
+    """What `schema` makes of a JSON object that dsasim wrote itself: as `checked`, but a number in quotes is none."""
+    source.parsed(text, line)
+    try:
+        return schema.validate_json(text, strict=True)
+    except ValidationError as error:
+        source.refuse(f"not {source.what}: {first_problem(error)}", line)
+
+
 def first_problem(error: ValidationError) -> str:
     """The first of pydantic's findings as `layers.0.num_heads: what is wrong`, and how many more there are."""
     first, *others = error.errors(include_url=False, include_input=False)

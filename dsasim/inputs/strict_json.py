@@ -6,11 +6,20 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from dsasim.inputs.printable import unprintable
+
 MAX_DEPTH = 64
 """Brackets within brackets; a result of dsasim has 7. Python's own limit depends on the caller's stack."""
 
 MAX_DIGITS = 19
 """Of an integer: what 64 bits hold (https://www.rfc-editor.org/rfc/rfc8259#section-6 warns of more)."""
+
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBERS = (MAX_DIGITS * b"0", b"0e000", b"0e+000")
+"""Every number that `_integer` or `_real` could refuse has one of these in it, once its digits are alike."""
+
+_BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -20,19 +29,43 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text; ValueError says in a few words what is wrong, and where if that is known.
 
     Beside what JSON forbids these are refused: NaN and Infinity, numbers beyond a double or of more than 19 digits,
-    an object's key that stands twice, lone surrogates, and more than 64 brackets within each other.
+    an object's key that stands twice or cannot be printed, lone surrogates, and more than 64 brackets within each
+    other.
     """
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    outside = _outside_texts(text)
+    if not _is_shallow(outside):
         _check_depth(text)
+    # a look at each number takes three times as long as all the rest
+    integer, real = (_integer, _real) if _has_long_numbers(outside) else (None, None)
     try:
         value = json.loads(
-            text, parse_constant=_constant, parse_int=_integer, parse_float=_real, object_pairs_hook=_object
+            text, parse_constant=_constant, parse_int=integer, parse_float=real, object_pairs_hook=_object
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg.lower()}") from None
     if _SURROGATE.search(text):
         _check_surrogates(value)
     return value
+
+
+def _outside_texts(text: str) -> str:
+    """What stands outside of the quotes: a tenth of the whole, and all that bounds are for."""
+    return "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+
+
+def _has_long_numbers(outside: str) -> bool:
+    alike = outside.encode("utf-8", "surrogatepass").translate(_DIGITS_ALIKE)
+    return any(digits in alike for digits in _LONG_NUMBERS)
+
+
+def _is_shallow(outside: str) -> bool:
+    """Whether pairs of brackets, taken out from within 64 times, leave none; deep and broken texts do."""
+    brackets = outside.encode("utf-8", "surrogatepass").translate(_BRACKETS_ALIKE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return True
+    return False
 
 
 def _check_depth(text: str) -> None:
@@ -74,4 +107,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!a} stands twice")
+    if hidden := next(filter(unprintable, value), None):
+        raise ValueError(f"the key {hidden!a} cannot be printed")
     return value

@@ -19,15 +19,15 @@ are busy 2 and in conflict 2. Step 1 reads key 1: 2 cycles; lane 1 waits 2. The 
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from dsasim.kernels.jit import njit
 from dsasim.kernels.parts import Bounds, tile_bounds
 
 Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-@njit(cache=True)
+@njit()
 def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uint16]:
     """The bank of each key up to the highest loaded [keys]: a table, since a division takes longer than the walk."""
     num_keys = 0
@@ -41,7 +41,7 @@ def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uin
     return bank_of
 
 
-@njit(cache=True)
+@njit()
 def before_first_group(
     first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], end: NDArray[np.int64]
 ) -> None:
@@ -52,7 +52,7 @@ def before_first_group(
         step[lane] = end[lane] = 0
 
 
-@njit(cache=True)
+@njit()
 def find_step(
     lane: int,
     group: NDArray[np.int64],
@@ -75,7 +75,7 @@ def find_step(
     return bool(group[lane] < end_group)
 
 
-@njit(cache=True)
+@njit()
 def walk_parts(
     bounds: Bounds,
     step_ptr: NDArray[np.int64],
@@ -150,7 +150,7 @@ def walk_parts(
     return cycles, reads, busy, conflict
 
 
-@njit(cache=True)
+@njit()
 def walk_tiles(
     groups_per_tile: int,
     step_ptr: NDArray[np.int64],

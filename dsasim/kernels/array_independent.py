@@ -16,14 +16,14 @@ conflict 2, lane 0 waits 2. In lock-step it takes 8.
 import heapq
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.array import Walk, banks_of_keys, before_first_group, find_step
+from dsasim.kernels.jit import njit
 from dsasim.kernels.parts import Bounds, tile_bounds
 
 
-@njit(cache=True)
+@njit()
 def walk_parts_independently(
     bounds: Bounds,
     step_ptr: NDArray[np.int64],
@@ -78,7 +78,7 @@ def walk_parts_independently(
     return cycles, reads, busy, conflict
 
 
-@njit(cache=True)
+@njit()
 def walk_tiles_independently(
     groups_per_tile: int,
     step_ptr: NDArray[np.int64],

@@ -5,8 +5,9 @@ depends on its own query and key alone, so SDDMM on kept positions is the dense 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -27,7 +28,7 @@ def tile_keys(k: Float32) -> Float64:
     return np.ascontiguousarray(padded.reshape(tiles, TILE_KEYS, d_head).transpose(0, 2, 1))
 
 
-@njit(cache=True)
+@njit()
 def score_rows(q: Float32, tiles: Float64, num_keys: int, scale: float) -> Float32:
     """Scores scale x q k^T float32 [rows, num_keys], of q [rows, d_head] and the first keys of `tile_keys`."""
     num_rows, d_head = q.shape
@@ -49,7 +50,7 @@ def score_rows(q: Float32, tiles: Float64, num_keys: int, scale: float) -> Float
     return scores
 
 
-@njit(cache=True)
+@njit()
 def masked_softmax(scores: Float32, indptr: Int64, indices: Int32) -> Float32:
     """Softmax of each row of scores [L_q, L_k] over its kept keys alone: float32 [nnz] in CSR order.
 
@@ -70,7 +71,7 @@ def masked_softmax(scores: Float32, indptr: Int64, indices: Int32) -> Float32:
     return weights
 
 
-@njit(cache=True)
+@njit()
 def weighted_values(weights: Float32, indptr: Int64, indices: Int32, v: Float64) -> Float32:
     """SpMM: CSR weights [nnz] times v [L_k, d_head], float32 [rows, d_head]; a row that keeps nothing is zero.
 

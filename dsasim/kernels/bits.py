@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Bool = NDArray[np.bool_]
 Int32 = NDArray[np.int32]
@@ -25,7 +26,7 @@ lowest_bit: Any = _lowest_bit
 """Number of the lowest bit set in an int64 that is not 0: 0b1010 has bit 1. For kernels only."""
 
 
-@njit(cache=True)
+@njit()
 def true_keys(mask: Bool) -> tuple[Int64, Int32]:
     """The true positions of a bool [rows, keys]: indptr int64 [rows + 1], indices int32 [nnz].
 
@@ -47,7 +48,7 @@ def true_keys(mask: Bool) -> tuple[Int64, Int32]:
     return indptr, indices[:at]
 
 
-@njit(cache=True)
+@njit()
 def set_keys(packed: NDArray[np.uint8]) -> tuple[Int64, Int32]:
     """The bits set in uint8 [rows, bytes], the first key in the highest bit: indptr int64 [rows + 1], indices [nnz].
 

@@ -10,20 +10,21 @@ So a burst admitted at edge m can have its first command at m + 1, and an unload
 1 + nRCD + nCL + nBL edges after its admission. A transfer is complete when its last burst's column command issues (or
 it was forwarded or merged, see `dram_channel`): its end edge is the latest data end over its bursts, known from then
 on; `advance` then stops at the edge where that becomes visible to the core, so that nothing is simulated past an event
-others may react to. Refreshes of an idle memory are made up for when it is next looked at.
+others may react to. Refreshes of an idle memory are made up for when it is next looked at (`dram_idle`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_commands import NEXT_TRY
+from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
+from dsasim.kernels.jit import njit
 
 RING = 256
 """Edges of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
@@ -65,7 +66,7 @@ class DramState(NamedTuple):
     ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) -> None:
     """Move the transfer, and the stream where it is done, to the next burst to admit."""
     streams[stream, LOCATED] = 0
@@ -81,7 +82,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
         transfers[stream, slot, NEXT], transfers[stream, slot, LEFT_IN_RUN] = runs[index, run, 0], runs[index, run, 1]
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
@@ -104,7 +105,7 @@ def _offer(
     return answer, index
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> bool:
     """Book the end of a burst of transfer `index`; True if it was the last that was unknown."""
     stream, slot = index // transfers.shape[1], index % transfers.shape[1]
@@ -116,7 +117,7 @@ def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> b
     return bool(transfers[stream, slot, UNISSUED] == 0)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
     at = edge & (RING - 1)
@@ -136,7 +137,7 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit()
 def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
     fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
@@ -152,14 +153,11 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     while passed < edge and passed <= state.scalars[LAST_DATA]:
         _pass_edge(state.scalars, state.streams, state.ring, passed)
         passed += 1
-    for c in range(len(channel)):
-        while channel[c, NEXT_TRY] < edge:
-            at = channel[c, NEXT_TRY]
-            tick(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at)
+    pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, edge)
     state.scalars[EDGE] = max(edge, state.scalars[EDGE])
 
 
-@njit(cache=True)
+@njit()
 def advance(memory: MemoryState, state: DramState, first: int, last: int, finished: Ints) -> tuple[int, int]:
     """Simulate the edges from max(first, next unsimulated) to last - 1, fewer once a transfer completes.
 
@@ -230,7 +228,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     return completions, int(remaining)
 
 
-@njit(cache=True)
+@njit()
 def _note(finished: Ints, at: int, transfers: Ints, index: int, num: int, den: int) -> int:
     """Write down a completed transfer; the first edge that is not before the core sees it."""
     end = transfers[index // transfers.shape[1], index % transfers.shape[1], END]

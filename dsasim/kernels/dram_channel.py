@@ -15,8 +15,6 @@ its data clock (`tick`). A read of a burst in the write queue is forwarded and a
 one edge later. What commands do is in `dram_commands`.
 """
 
-from numba import njit
-
 from dsasim.kernels.dram_commands import (
     ADMITTED,
     AFTER_CAS,
@@ -86,6 +84,7 @@ from dsasim.kernels.dram_timing import (
     Ints,
     earliest,
 )
+from dsasim.kernels.jit import njit
 
 WRITE_HIGH = 0.8 * QUEUE_SLOTS
 WRITE_LOW = 0.2 * QUEUE_SLOTS
@@ -93,14 +92,14 @@ REFUSED, QUEUED, SHORTCUT = 0, 1, 2
 """What becomes of a request that is offered."""
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _forget(channel: Ints, c: int) -> None:
     """What was found may no longer hold."""
     if not channel[c, AFTER_CAS]:
         channel[c, FOUND_AT] = channel[c, ROW_FOUND_AT] = NOTHING
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _mode_ends(channel: Ints, c: int) -> bool:
     """Whether it is time to switch between reads and writes."""
     reads, writes = channel[c, WAITING_READS], channel[c, WAITING_WRITES]
@@ -109,7 +108,7 @@ def _mode_ends(channel: Ints, c: int) -> bool:
     return bool(writes > WRITE_HIGH or reads == 0)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _choose(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, edge: int, bus: int
 ) -> tuple[int, int]:
@@ -126,7 +125,7 @@ def _choose(
     return at, when
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _keep_found(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, bank: int, bus: int
 ) -> None:
@@ -151,7 +150,7 @@ def _keep_found(
         _forget(channel, c)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def tick(
     fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
@@ -224,7 +223,7 @@ def tick(
     return tag, wrote, arrived
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def admit(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
@@ -258,7 +257,7 @@ def admit(
     return QUEUED
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _look_at(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, c: int, bank: int, row: int, write: int, edge: int
 ) -> None:

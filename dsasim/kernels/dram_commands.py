@@ -5,8 +5,6 @@ once, at its first command: as a row hit, a miss (bank closed) or a conflict (an
 every column command precharges its bank behind itself, unless an activated request is still to use the row.
 """
 
-from numba import njit
-
 from dsasim.kernels.dram_queue import (
     ACTIVATED_AT,
     ARRIVED,
@@ -51,6 +49,7 @@ from dsasim.kernels.dram_timing import (
     obey,
     set_row,
 )
+from dsasim.kernels.jit import njit
 
 # fields of a channel: next edge worth a try; write mode; waiting reads and writes; next refresh, how many are due and
 # done; open banks, since when; LPDDR5: edge up to which the data clock runs, whether the request found has had its CAS,
@@ -69,7 +68,7 @@ LOG_ACT2 = 6
 """Logged beside the commands of `dram_timing`."""
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
     """Append to `log` [room, 4] while it has room; log[0, 0] counts."""
     if len(log) > 0:
@@ -79,7 +78,7 @@ def _record(log: Ints, edge: int, command: int, bank: int, row: int) -> None:
             log[at, 0], log[at, 1], log[at, 2], log[at, 3] = edge, command, bank, row
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _change_row(
     fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints,
     c: int, bank: int, row: int, edge: int,
@@ -99,7 +98,7 @@ def _change_row(
             counters[c, OPEN_EDGES] += edge - channel[c, OPEN_SINCE]
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _set_activated(fixed: Ints, units: Ints, bank: int, there_is: int) -> None:
     """Note whether a bank has an activated request whose column command may be searched for."""
     unit = bank >> fixed[UNIT_SHIFT]
@@ -107,7 +106,7 @@ def _set_activated(fixed: Ints, units: Ints, bank: int, there_is: int) -> None:
     units[unit, ACTIVATED] = (units[unit, ACTIVATED] & ~(1 << at)) | (there_is << at)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _leave_queue(channel: Ints, requests: Ints, written: Ints, c: int, at: int) -> None:
     write = requests[at, IS_WRITE]
     channel[c, WAITING_READS + write] -= 1
@@ -115,7 +114,7 @@ def _leave_queue(channel: Ints, requests: Ints, written: Ints, c: int, at: int) 
         written[c, place_of(requests[at, BURST])] -= 1
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _serve(
     fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, at: int, edge: int,
@@ -138,7 +137,7 @@ def _serve(
         say_wanted(fixed, units, banks, requests, bank)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _activate(
     fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
     c: int, at: int, edge: int,
@@ -160,7 +159,7 @@ def _activate(
     _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def issue(
     fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, log: Ints, c: int, at: int, edge: int,
@@ -189,7 +188,7 @@ def issue(
     return NOTHING, write, edge
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def refresh(
     fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints,
     counters: Ints, log: Ints, c: int, edge: int,
@@ -219,7 +218,7 @@ def refresh(
     return edge
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def activate_second(
     fixed: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, counters: Ints, log: Ints,
     c: int, edge: int,
@@ -233,7 +232,7 @@ def activate_second(
     _change_row(fixed, units, banks, ranks, channel, requests, counters, c, bank, row, edge)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def close_books(channel: Ints, counters: Ints, edge: int) -> None:
     """Count OPEN_EDGES up to `edge`."""
     for c in range(len(channel)):

@@ -1,8 +1,9 @@
 """Lines of a DRAM request trace, `op,addr,not_before`, from bytes to numbers."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -12,11 +13,11 @@ FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, COLUMNS = 0, 1, 2, 3, 4, 5
 MAX_DIGITS = 18
 """Of a number, so that it fits an int64."""
 MAX_TIME = 10**12
-"""Cycles, some minutes of memory time: refreshes before a request are stepped one by one."""
+"""Cycles, some minutes of memory time: far from where edges or the sum of latencies would leave an int64."""
 NEWLINE, RETURN, COMMA, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r,09RW")
 
 
-@njit(cache=True)
+@njit()
 def _number(text: Bytes, at: int) -> tuple[int, int]:
     """The decimal number at `at` and where it ends; -1 if there is none or it is too long."""
     value, start = 0, at
@@ -28,13 +29,13 @@ def _number(text: Bytes, at: int) -> tuple[int, int]:
     return (value if at > start else -1), at
 
 
-@njit(cache=True)
+@njit()
 def _ends(text: Bytes, at: int) -> bool:
     """Whether a line ends here."""
     return bool(text[at] == NEWLINE or (text[at] == RETURN and text[at + 1] == NEWLINE))
 
 
-@njit(cache=True)
+@njit()
 def parse_requests(  # noqa: PLR0911
     text: Bytes, at: int, access_bytes: int, bursts: Ints, writes: Bytes, not_before: Ints
 ) -> tuple[int, int, int, int]:

@@ -4,10 +4,10 @@ A field may come in several pieces. Then some fields are XORed with bits of the 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.dram_timing import BANKS, GROUPS, RANKS, STACKS
+from dsasim.kernels.jit import njit
 
 # address fields; RANK is the pseudo-channel of HBM, STACK the SID of HBM3
 AT_CHANNEL, AT_RANK, AT_STACK, AT_GROUP, AT_BANK, AT_ROW, AT_COLUMN = 0, 1, 2, 3, 4, 5, 6
@@ -17,7 +17,7 @@ FIELD, SIZE, BITS, SHIFT = 0, 1, 2, 3
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def locate(fixed: Ints, pieces: Ints, hashes: Ints, burst: int) -> tuple[int, int, int]:
     """(channel, bank numbered through all channels, row) of a burst; what lies past the capacity wraps.
 

@@ -15,7 +15,6 @@ older: the bank wants RD and PRE.
 """
 
 import numpy as np
-from numba import njit
 
 from dsasim.kernels.bits import lowest_bit
 from dsasim.kernels.dram_timing import (
@@ -38,6 +37,7 @@ from dsasim.kernels.dram_timing import (
     WR,
     Ints,
 )
+from dsasim.kernels.jit import njit
 
 QUEUE_SLOTS = 32
 """Reads, and writes, that wait in a channel; a request that has been activated has left."""
@@ -58,7 +58,7 @@ AGE_BITS = 40
 """Room for AGE beneath a number of edges in one int64: up to a million million requests a channel."""
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int, write: int) -> None:
     """Set the bits of the commands that the bank's reads, or writes, want: of its MISS, then of its HIT."""
     row, hit, miss = banks[bank, OPEN_ROW], banks[bank, HIT + write], banks[bank, MISS + write]
@@ -75,14 +75,14 @@ def _say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int
     units[unit, wanted + RD] = (units[unit, wanted + RD] & others) | (int(hit != NOTHING) << at)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
     """Look again at what a bank wants, after its HOLDER changed."""
     _say_wanted(fixed, units, banks, requests, bank, 0)
     _say_wanted(fixed, units, banks, requests, bank, 1)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def sort_again(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
     """Find the bank's hits and misses anew, after its OPEN_ROW changed."""
     row = banks[bank, OPEN_ROW]
@@ -102,7 +102,7 @@ def sort_again(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int)
         _say_wanted(fixed, units, banks, requests, bank, write)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def append(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> bool:
     """Let the request in slot `at` wait at its bank; whether it is the one to be served next of its kind there."""
     bank, write, row = requests[at, BANK], requests[at, IS_WRITE], requests[at, ROW]
@@ -121,7 +121,7 @@ def append(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> bo
     return True
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def unchain(banks: Ints, requests: Ints, at: int) -> None:
     """Take a request out of its bank's chain."""
     bank, write, earlier, later = requests[at, BANK], requests[at, IS_WRITE], requests[at, EARLIER], requests[at, LATER]
@@ -135,7 +135,7 @@ def unchain(banks: Ints, requests: Ints, at: int) -> None:
         requests[later, EARLIER] = earlier
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def remove_hit(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> None:
     """Take out the HIT that has been served, and find the next."""
     bank, write, row = requests[at, BANK], requests[at, IS_WRITE], requests[at, ROW]
@@ -147,13 +147,13 @@ def remove_hit(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -
     _say_wanted(fixed, units, banks, requests, bank, write)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def place_of(burst: int) -> int:
     """Where WRITTEN counts a burst: a hash, for strides share low bits (Fibonacci hashing, Knuth, TAOCP 3, 6.4)."""
     return (burst * GOLDEN) >> 56 & (WRITTEN - 1)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def holds_write(banks: Ints, requests: Ints, written: Ints, c: int, bank: int, burst: int) -> bool:
     """Whether a write of the burst waits at its bank; most often none does in its place of `written`."""
     if written[c, place_of(burst)] == 0:
@@ -164,7 +164,7 @@ def holds_write(banks: Ints, requests: Ints, written: Ints, c: int, bank: int, b
     return bool(at != NOTHING)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def first_ready(
     fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int, bus: int, write: int
 ) -> tuple[int, int]:
@@ -199,7 +199,7 @@ def first_ready(
     return found, edge + (first >> AGE_BITS) if found != NOTHING else NEVER
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def first_activated(
     fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int
 ) -> tuple[int, int]:
@@ -222,7 +222,7 @@ def first_activated(
     return found, soonest
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _is_older(requests: Ints, one: int, other: int) -> bool:
     if requests[one, ARRIVED] != requests[other, ARRIVED]:
         return bool(requests[one, ARRIVED] < requests[other, ARRIVED])

@@ -5,20 +5,22 @@ refuses is offered again before the next edge (head-of-line blocking). So at edg
 accepted at e, for edge e + 1 on; the first edge with commands is 1, in read mode. A read's latency runs from its
 acceptance to the end of its data.
 
-Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance.
+Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance. While nothing is
+queued, `dram_idle` passes the time up to that.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dsasim.kernels.borrow import borrow
 from dsasim.kernels.dram import MemoryState
 from dsasim.kernels.dram_channel import REFUSED, SHORTCUT, admit, tick
 from dsasim.kernels.dram_commands import NEXT_TRY
+from dsasim.kernels.dram_idle import pass_quiet
 from dsasim.kernels.dram_mapping import locate
 from dsasim.kernels.dram_queue import NEVER
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
+from dsasim.kernels.jit import njit
 
 # scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
 # of read latencies
@@ -29,7 +31,7 @@ BINS = 48
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@njit()
 def _log2(value: int) -> int:
     bits = 0
     while value > 1:
@@ -38,7 +40,7 @@ def _log2(value: int) -> int:
     return bits
 
 
-@njit(cache=True)
+@njit()
 def replay(
     memory: MemoryState, scalars: Ints, histogram: Ints, bursts: Ints, writes: NDArray[np.uint8], not_before: Ints,
     per_edge: int, last_part: bool,
@@ -92,6 +94,9 @@ def replay(
             at += 1
         if at == len(bursts) and (not last_part or scalars[QUEUED] == 0):
             break
+        if scalars[QUEUED] == 0 and soonest < blocked:
+            pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, blocked)
+            soonest = np.min(channel[:, NEXT_TRY])
         edge = max(edge + 1, min(blocked, soonest))
         scalars[TAKEN] = 0
         soonest = NEVER

@@ -17,8 +17,9 @@ State, int64, numbered through all channels, so that bank b lies in unit b >> UN
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 ACT, PRE, RD, WR, PRE_ALL, REF, COMMANDS = 0, 1, 2, 3, 4, 5, 6
 OF_BANK = 4
@@ -52,13 +53,13 @@ LONG_AGO = -(1 << 40)
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def earliest(fixed: Ints, units: Ints, banks: Ints, bank: int, command: int) -> int:
     """First edge at which ACT, PRE, RD or WR is legal for a bank."""
     return int(max(banks[bank, command], units[bank >> fixed[UNIT_SHIFT], command]))
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _hold(
     table: Ints, first: int, last: int, commands: int, latencies: Ints, command: int, scope: int, edge: int
 ) -> None:
@@ -68,7 +69,7 @@ def _hold(
             table[at, following] = max(table[at, following], edge + latencies[command, scope, following])
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: int, command: int, edge: int) -> None:
     """Apply the rules of a command that channel c issues at `edge`.
 
@@ -90,7 +91,7 @@ def obey(fixed: Ints, latencies: Ints, units: Ints, banks: Ints, c: int, bank: i
         _hold(units, unit + 1, rank + stacks, COMMANDS, latencies, command, IN_OTHER_STACKS, edge)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) -> None:
     """Let the rank's fifth ACT wait for nFAW after the first of the last four."""
     rank = bank >> fixed[UNIT_SHIFT] >> fixed[STACK_SHIFT]
@@ -104,7 +105,7 @@ def count_activate(fixed: Ints, units: Ints, ranks: Ints, bank: int, edge: int) 
         units[unit, ACT] = max(units[unit, ACT], fifth)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def set_row(fixed: Ints, banks: Ints, ranks: Ints, bank: int, row: int) -> None:
     """Open a row, or close the bank with CLOSED; a bank that is opening counts as open."""
     was_open, is_open = banks[bank, OPEN_ROW] != CLOSED, row != CLOSED

@@ -12,14 +12,15 @@ makes a part of its own (1 3). Group 1 fits (2 3). Three parts.
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Bounds: TypeAlias = NDArray[np.int64]
 """[parts, 4]: first group, end group, first step, end step of each part in its plan; ends are exclusive."""
 
 
-@njit(cache=True)
+@njit()
 def tile_bounds(step_ptr: NDArray[np.int64], groups_per_tile: int) -> Bounds:
     """Whole tiles as parts: `groups_per_tile` groups each, the last may have fewer."""
     num_groups = len(step_ptr) - 1
@@ -35,7 +36,7 @@ def tile_bounds(step_ptr: NDArray[np.int64], groups_per_tile: int) -> Bounds:
     return bounds
 
 
-@njit(cache=True)
+@njit()
 def _end_of_fit(
     load_ptr: NDArray[np.int64],
     load_key: NDArray[np.int32],
@@ -57,7 +58,7 @@ def _end_of_fit(
     return end_step
 
 
-@njit(cache=True)
+@njit()
 def _write_union(
     load_key: NDArray[np.int32], first: int, end: int, union_keys: NDArray[np.int32], at: int, wanted: NDArray[np.bool_]
 ) -> int:
@@ -80,7 +81,7 @@ def _write_union(
     return at
 
 
-@njit(cache=True)
+@njit()
 def cut_tiles(
     step_ptr: NDArray[np.int64],
     load_ptr: NDArray[np.int64],

@@ -25,13 +25,14 @@ Inner loops index with np.uintp: Numba then leaves out the check for an index th
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Plan: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]
 
 
-@njit(cache=True)
+@njit()
 def _num_keys(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> int:
     """One more than the highest kept key."""
     highest = -1
@@ -41,7 +42,7 @@ def _num_keys(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> int:
     return highest + 1
 
 
-@njit(cache=True)
+@njit()
 def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_rows: int) -> Plan:
     """Step t gives each row its t-th kept key, ascending; rows that get the same key in the same step share one load.
 
@@ -95,7 +96,7 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
     return step_ptr, load_ptr[: steps + 1], load_key[:loads], load_rows[:loads]
 
 
-@njit(cache=True)
+@njit()
 def subset_order(group_rows: int) -> NDArray[np.int64]:
     """All non-empty row sets of a group as bitmasks, most rows first, then the lowest bitmask."""
     size = np.zeros(1 << group_rows, np.int64)
@@ -111,7 +112,7 @@ def subset_order(group_rows: int) -> NDArray[np.int64]:
     return order
 
 
-@njit(cache=True)
+@njit()
 def _fill_queues(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -141,7 +142,7 @@ def _fill_queues(
             tail[subset] += subset != 0
 
 
-@njit(cache=True)
+@njit()
 def _drop_empty(
     waiting: NDArray[np.int64], count: int, head: NDArray[np.int64], tail: NDArray[np.int64]
 ) -> tuple[int, int]:
@@ -160,7 +161,7 @@ def _drop_empty(
     return left, idle
 
 
-@njit(cache=True)
+@njit()
 def _next_step(waiting: NDArray[np.int64], count: int, idle: int, chosen: NDArray[np.int64]) -> int:
     """Choose the sets that a step serves from the `count` non-empty ones, in issue order; returns how many.
 
@@ -177,7 +178,7 @@ def _next_step(waiting: NDArray[np.int64], count: int, idle: int, chosen: NDArra
     return width
 
 
-@njit(cache=True)
+@njit()
 def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_rows: int) -> Plan:
     """Each key is loaded once: keys wait in one queue per exact row set, and a step serves the largest sets first.
 

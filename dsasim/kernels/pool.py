@@ -12,11 +12,12 @@ stamp 1 (key 2, also of stamp 1, is wanted): it waits for part 1.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from dsasim.kernels.jit import njit
 
-@njit(cache=True)
+
+@njit()
 def fetch_parts(
     union_ptr: NDArray[np.int64],
     union_keys: NDArray[np.int64],

@@ -4,8 +4,9 @@
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -19,7 +20,7 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
 
 
-@njit(cache=True)
+@njit()
 def _mixed(state: np.uint64) -> np.uint64:
     """The output of SplitMix64 (Steele, Lea, Flood 2014, doi 10.1145/2660193.2660195) for one state."""
     state = (state ^ (state >> _S30)) * _MIX_1
@@ -27,7 +28,7 @@ def _mixed(state: np.uint64) -> np.uint64:
     return state ^ (state >> _S31)
 
 
-@njit(cache=True)
+@njit()
 def random_rows(allowed: Bool, row_counts: Int64, seed: np.uint64, first_row: int) -> tuple[Int64, Int32]:
     """Keep row_counts[i] allowed keys of row i, each set of them as likely as any other.
 
@@ -55,7 +56,7 @@ def random_rows(allowed: Bool, row_counts: Int64, seed: np.uint64, first_row: in
     return indptr, indices
 
 
-@njit(cache=True)
+@njit()
 def sink_window_rows(allowed: Bool, row_counts: Int64, first_position: int) -> tuple[Int64, Int32]:
     """Keep the first allowed keys of a row and those nearest to its own position, `first_position` + i.
 
@@ -83,7 +84,7 @@ def sink_window_rows(allowed: Bool, row_counts: Int64, first_position: int) -> t
     return indptr, indices
 
 
-@njit(cache=True)
+@njit()
 def _empty_rows(row_counts: Int64) -> tuple[Int64, Int32]:
     indptr = np.zeros(row_counts.shape[0] + 1, np.int64)
     for i in range(row_counts.shape[0]):
@@ -91,7 +92,7 @@ def _empty_rows(row_counts: Int64) -> tuple[Int64, Int32]:
     return indptr, np.empty(indptr[-1], np.int32)
 
 
-@njit(cache=True)
+@njit()
 def _allowed_keys(allowed: Bool, keys: Int32) -> int:
     """Put the allowed keys of a row to the front of `keys` [> num_keys]; their number."""
     n = 0

@@ -21,14 +21,15 @@ that only row 0 wants and two that both rows want: 1 spill, classify 2 + 1, issu
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 PIPELINE_CYCLES = 2
 """A tile's first and last cycle: the first mask word is read into its register, the last plan entry is written back."""
 
 
-@njit(cache=True)
+@njit()
 def spilled_keys(
     step_ptr: NDArray[np.int64], load_ptr: NDArray[np.int64], load_rows: NDArray[np.uint8], id_queue_entries: int
 ) -> NDArray[np.int64]:
@@ -50,7 +51,7 @@ def spilled_keys(
     return spills
 
 
-@njit(cache=True)
+@njit()
 def schedule_tiles(
     group_spans: NDArray[np.int64],
     group_loads: NDArray[np.int64],

@@ -5,8 +5,9 @@ in each row.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dsasim.kernels.jit import njit
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -17,7 +18,7 @@ PASS_OVERHEAD_CYCLES = 3
 """Cycles of a quick-select pass besides its comparisons."""
 
 
-@njit(cache=True)
+@njit()
 def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: int) -> tuple[Int64, Int32, Int64, Int64]:
     """Keep the row_counts[i] largest allowed scores of row i, ties to the lowest key, by hardware quick-select.
 
@@ -56,7 +57,7 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
     return indptr, indices, row_cycles, comparisons
 
 
-@njit(cache=True)
+@njit()
 def threshold_rows(
     scores: Scores, allowed: Bool, threshold: float, factor: float, comparators: int
 ) -> tuple[Int64, Int32, Int64, Int64]:
@@ -87,7 +88,7 @@ def threshold_rows(
     return indptr, indices[:kept].copy(), row_cycles, comparisons
 
 
-@njit(cache=True)
+@njit()
 def _gather(scores: Scores, allowed: Bool, values: Scores, keys: Int32) -> int:
     """Put the allowed scores of a row and their keys to the front of `values` and `keys`; their number."""
     n = 0
@@ -98,7 +99,7 @@ def _gather(scores: Scores, allowed: Bool, values: Scores, keys: Int32) -> int:
     return n
 
 
-@njit(cache=True)
+@njit()
 def _quick_select(remaining: Scores, n: int, wanted: int, comparators: int) -> tuple[float, int, int, int]:
     """The score of number `wanted` from the top, how many equal to it are kept, cycles and comparisons.
 
@@ -126,7 +127,7 @@ def _quick_select(remaining: Scores, n: int, wanted: int, comparators: int) -> t
         n = left
 
 
-@njit(cache=True)
+@njit()
 def _emit(values: Scores, keys: Int32, n: int, cut: float, ties: int, indices: Int32, at: int) -> None:
     """Write the keys whose score is above `cut`, and the first `ties` equal to it, ascending, from indices[at]."""
     for t in range(n):

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dsasim.kernels import dram_transfers as transfers
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +21,8 @@ class Transfer:
     @classmethod
     def run(cls, is_write: bool, start: int, size: int) -> "Transfer":
         """One run of `size` bytes from `start`; a transfer of nothing when `size` is 0."""
-        return cls.strided(is_write, start, size, count=1 if size else 0, stride_bytes=0)
+        starts = [start] if size else []
+        return cls(is_write, np.array(starts, np.int64), np.array([size] * len(starts), np.int64))
 
     @classmethod
     def strided(cls, is_write: bool, start: int, size: int, count: int, stride_bytes: int) -> "Transfer":
@@ -27,15 +31,15 @@ class Transfer:
         return cls(is_write, starts, np.full(count, size, np.int64))
 
     @classmethod
-    def joined(cls, transfers: "Sequence[Transfer]") -> "Transfer":
+    def joined(cls, parts: "Sequence[Transfer]") -> "Transfer":
         """Several transfers of one direction as one, their runs in order."""
-        first, *others = transfers
+        first, *others = parts
         if not others:
             return first
-        starts = np.concatenate([transfer.starts for transfer in transfers])
-        return cls(first.is_write, starts, np.concatenate([transfer.sizes for transfer in transfers]))
+        starts = np.concatenate([part.starts for part in parts])
+        return cls(first.is_write, starts, np.concatenate([part.sizes for part in parts]))
 
-    @property
+    @cached_property
     def num_bytes(self) -> int:
         """Bytes asked for; the bursts that carry them may move more."""
         return int(self.sizes.sum())
@@ -45,11 +49,8 @@ class Transfer:
 
         Two runs of 32 bytes at 0 and 32 share burst 0 of 64 bytes: (0, 1) and (1, 0).
         """
-        first = self.starts // access_bytes
-        end = (self.starts + self.sizes - 1) // access_bytes + 1
-        first[1:] += first[1:] == end[:-1] - 1
-        return np.stack([first, end - first], axis=1)
+        return transfers.burst_runs(self.starts, self.sizes, access_bytes)
 
     def bursts(self, access_bytes: int) -> int:
         """Aligned bursts that the runs touch in order, one repeated immediately counted once."""
-        return int(self.burst_runs(access_bytes)[:, 1].sum())
+        return int(transfers.num_bursts(self.starts, self.sizes, access_bytes))

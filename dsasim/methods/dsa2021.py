@@ -49,6 +49,7 @@ class Dsa2021(Method):
     summary = "low-rank, low-precision scores of a fitted predictor (Liu et al. 2021)"
     kinds = ("product",)
     scored = True
+    fitted = True
     remembers = True
     Settings = Settings
 

@@ -1,30 +1,30 @@
 """Off-chip memory as one SimPy component: it takes transfers from the DMA engines and completes them.
 
-The controller kernel (`kernels.dram`) advances in memory clock edges; this component decides how far. It wakes at core
-time t after everything else that happens at t, hands the kernel all transfers posted at t in stream order, and lets it
-simulate up to the next event on the calendar, or to the first completion if that is earlier, since either may post
-something new. While bursts remain it wakes again there. So nothing depends on where the simulation is cut. Core and
-memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
+The controller kernel (`kernels.dram`) advances in memory clock edges; how far it may is decided by the clock of all
+memories (`model.memory_clock`), which wakes at core time t after everything else that happens at t. Then the kernel is
+handed all transfers posted at t in stream order, and simulates up to the next event on the calendar, or to the first
+completion if that is earlier, since either may post something new. So nothing depends on where the simulation is cut.
+Core and memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
 """
 
 from fractions import Fraction
-from math import ceil
+from math import inf
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event
-from simpy.events import EventPriority
 
 from dsasim.config.schema import MachineConfig
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
+from dsasim.kernels import dram_transfers as transfers
 from dsasim.machine.transfer import Transfer
 from dsasim.model.dram_memory import memory_use, new_memory
 from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
-
-AFTER_EVERYTHING = EventPriority(2)
-"""Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
+from dsasim.model.memory_clock import clock_of
 
 
 class Dram:
@@ -38,16 +38,21 @@ class Dram:
         self.state = _new_state(arch, num_streams, self.core_cycles_per_edge)
         self.open_intervals: list[tuple[int, int]] = []
         """[post, ready) of every finished transfer, in core cycles."""
-        self._posts: list[tuple[int, int, Transfer, Event]] = []
+        self._num, self._den = self.core_cycles_per_edge.as_integer_ratio()
+        self._posts: list[tuple[int, Transfer, Event]] = []
         self._open: dict[int, tuple[int, Event]] = {}
         self._finished = np.empty((num_streams * arch.dma.open_transfers, 2), np.int64)
-        self._woken_at = -1
+        self._completions = 0
+        self.remaining = 0
+        """Bursts not yet issued."""
+        self._clock = clock_of(env)
+        self._clock.join(self)
 
     def post(self, stream: int, transfer: Transfer) -> Event:
         """Hand over a transfer of at least one byte; the event fires when its last byte has moved."""
         done = self.env.event()
-        self._posts.append((stream, len(self._posts), transfer, done))
-        self._wake(0)
+        self._posts.append((stream, transfer, done))
+        self._clock.wake(0)
         return done
 
     def bursts(self, transfer: Transfer) -> int:
@@ -56,7 +61,7 @@ class Dram:
 
     def finish(self, cycles: int) -> None:
         """Let the memory, idle by now, come to the end of a run of `cycles`, so that its counts are the run's."""
-        kernel.catch_up(self.memory, self.state, ceil(cycles / self.core_cycles_per_edge))
+        kernel.catch_up(self.memory, self.state, self._edge(cycles))
         controller.close_books(self.memory.channel, self.memory.counters, int(self.state.scalars[kernel.EDGE]))
 
     @property
@@ -69,38 +74,55 @@ class Dram:
         """Core cycles that meet a memory cycle in which a data bus moves."""
         return int(self.state.scalars[kernel.BUSY_CORE])
 
-    def _wake(self, delay: int) -> None:
-        at = int(self.env.now) + delay
-        if at == self._woken_at:
-            return
-        self._woken_at = at
-        wake = Event(self.env)
-        wake._ok = True
-        wake._value = None
-        wake.callbacks = [self._advance]
-        self.env.schedule(wake, AFTER_EVERYTHING, delay)
-
-    def _advance(self, _: Event) -> None:
-        now = int(self.env.now)
-        if now != self._woken_at:
-            return
-        self._woken_at = -1
-        for stream, _order, transfer, done in sorted(self._posts, key=lambda post: post[:2]):
+    def take_posts(self, now: int) -> None:
+        """Begin what has been posted, in the order of the streams."""
+        for stream, transfer, done in sorted(self._posts, key=itemgetter(0)):
             self._open[self._enqueue(stream, transfer)] = (now, done)
+        self.remaining += bool(self._posts)  # a count that the next simulation corrects
         self._posts.clear()
-        first = ceil(now / self.core_cycles_per_edge)
-        upcoming = self.env.peek()
-        last = ceil(int(upcoming) / self.core_cycles_per_edge) if upcoming != float("inf") else queue.NEVER
-        completions, remaining = self._simulate(first, last)
-        for index, end_edge in self._finished[:completions].tolist():
-            ready = ceil(end_edge * self.core_cycles_per_edge)
+
+    def simulate(self, now: int, upcoming: float) -> None:
+        """Simulate from a core cycle to another, or to the first completion if that is earlier."""
+        last = self._edge(int(upcoming)) if upcoming != inf else queue.NEVER
+        self._completions, self.remaining = self._simulate(self._edge(now), last)
+
+    @property
+    def first_ready(self) -> float:
+        """When the first transfer that was completed is ready, in core cycles."""
+        ends = self._finished[: self._completions, 1]
+        return self._cycle(int(ends.min())) if len(ends) else inf
+
+    def is_beyond(self, cycle: float) -> bool:
+        """Whether edges at or after a core cycle have been simulated."""
+        return cycle != inf and int(self.state.scalars[kernel.EDGE]) > self._edge(int(cycle))
+
+    def snapshot(self) -> Any:
+        """Copies of all that simulation changes."""
+        return [array.copy() for array in (*self.memory, *self.state)]
+
+    def restore(self, snapshot: Any) -> None:
+        """Be as it was then."""
+        for array, before in zip((*self.memory, *self.state), snapshot, strict=True):
+            np.copyto(array, before)
+
+    def complete(self, now: int) -> None:
+        """Put what was completed on the calendar."""
+        for index, end_edge in self._finished[: self._completions].tolist():
+            ready = self._cycle(end_edge)
             posted, done = self._open.pop(index)
             self.open_intervals.append((posted, ready))
             done._ok = True
             done._value = None
             self.env.schedule(done, delay=ready - now)
-        if remaining:
-            self._wake(int(self.env.peek()) - now)
+        self._completions = 0
+
+    def _cycle(self, edge: int) -> int:
+        """The first core cycle that is not before an edge."""
+        return -(-edge * self._num // self._den)
+
+    def _edge(self, cycle: int) -> int:
+        """The first edge that is not before a core cycle."""
+        return -(-cycle * self._den // self._num)
 
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
         """Simulate edges from `first`, at most to `last` - 1; see `kernels.dram.advance`."""
@@ -108,19 +130,12 @@ class Dram:
 
     def _enqueue(self, stream: int, transfer: Transfer) -> int:
         """Write the transfer into its stream's ring; return its index."""
-        streams, ring = self.state.streams, self.state.transfers
-        slot = streams[stream, kernel.POSTED] % ring.shape[1]
-        index = int(stream * ring.shape[1] + slot)
-        runs = transfer.burst_runs(self.preset.access_bytes)
-        runs = runs[runs[:, 1] > 0]
-        self._make_room(len(runs))
-        self.state.runs[index, : len(runs)] = runs
-        ring[stream, slot] = 0
-        ring[stream, slot, kernel.WRITES_DATA] = transfer.is_write
-        ring[stream, slot, [kernel.NEXT, kernel.LEFT_IN_RUN]] = runs[0]
-        ring[stream, slot, kernel.UNADMITTED] = ring[stream, slot, kernel.UNISSUED] = runs[:, 1].sum()
-        streams[stream, kernel.POSTED] += 1
-        return index
+        self._make_room(len(transfer.starts))
+        ring, runs, streams = self.state.transfers, self.state.runs, self.state.streams
+        index = transfers.enqueue(
+            ring, runs, streams, stream, transfer.is_write, transfer.starts, transfer.sizes, self.preset.access_bytes
+        )
+        return int(index)
 
     def _make_room(self, num_runs: int) -> None:
         """Let every open transfer have `num_runs` runs."""

@@ -41,8 +41,6 @@ def mapping_tables(
         "row": preset.rows,
         "column": preset.bursts_per_row,
     }
-    if mapping == MOP4 and sizes["rank"] & (sizes["rank"] - 1):
-        raise ConfigError(f"dram mapping {MOP4} needs 1, 2, 4 or 8 ranks, got {sizes['rank']}")
     pieces, hashed = _mop4(sizes) if mapping == MOP4 else (_ordered(mapping, sizes), [])
     rows = [(NUMBERS[field], size, _bits(size), shift) for field, size, shift in pieces]
     return np.array(rows, np.int64), _hashes(hashed, sizes)

@@ -42,6 +42,8 @@ def check_memory(config: DramConfig) -> None:
 
 def addressing(preset: DramPreset, use: MemoryUse) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The tables of `model.dram_mapping`; ConfigError for a mapping or a number of ranks that the preset has not."""
+    if use.ranks & (use.ranks - 1):
+        raise ConfigError(f"a channel needs 1, 2, 4 or 8 ranks, got {use.ranks}")
     if use.ranks > 1 and "nCS" not in preset.timing_cycles:
         raise ConfigError(f"{preset.standard} has one rank a channel, not {use.ranks}")
     return mapping_tables(preset, use.mapping, use.channels, use.ranks)

@@ -7,6 +7,7 @@ Worked example, 2 memory edges a core cycle: RD at edge 10, nCL = 3, nBL = 4: ed
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,19 @@ class WatchedDram(Dram):
         for watcher in self._watchers:
             watcher.bus(BusUse("dram", self.preset.access_bytes, in_order, self.open_intervals, cycles))
 
+    def snapshot(self) -> Any:
+        """And how many bursts have been seen."""
+        return super().snapshot(), len(self._bursts)
+
+    def restore(self, snapshot: Any) -> None:
+        """And forget the bursts seen since."""
+        before, seen = snapshot
+        super().restore(before)
+        del self._bursts[seen:]
+
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
-        kernel.catch_up(self.memory, self.state, first)  # refreshes of an idle memory: any number of commands
+        self.memory.log[0, 0] = len(self.memory.log)  # full: refreshes of an idle memory, any number, are not looked at
+        kernel.catch_up(self.memory, self.state, first)
         while True:
             stop = min(last, max(first, int(self.state.scalars[kernel.EDGE])) + EDGES)
             self.memory.log[0, 0] = 0

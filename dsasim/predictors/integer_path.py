@@ -1,4 +1,4 @@
-"""The prediction path of dsa2021 in integers, step by step: what the predictor unit computes.
+"""The prediction path of a fitted low-rank predictor in integers, step by step: what the predictor unit computes.
 
     X codes (8 bit) --P, adds only--> XP exact --requantise--> Z codes (bits) --W~--> int32 --requantise--> Q~, K~ codes
 

@@ -36,6 +36,9 @@ class Method:
     selection: ClassVar[str | None] = None
     """The only selector that goes with it, if there is one."""
 
+    fitted: ClassVar[bool] = False
+    """Whether its scores are those of a fitted predictor's integer path, which `dsasim.validate` makes again."""
+
     remembers: ClassVar[bool] = False
     """Whether its masks are worth keeping for other designs that make the same."""
 
@@ -82,6 +85,7 @@ class MethodType(Protocol):
     kinds: tuple[Kind, ...]
     scored: bool
     selection: str | None
+    fitted: bool
     remembers: bool
     Settings: type[PredictorConfig]
 

@@ -88,8 +88,9 @@ def print_preset(name: str, preset: DramPreset, console: Console) -> None:
     console.print(f"{name}: {preset.standard}, a channel of {preset.channel}", style="bold")
     console.print(
         f"a channel holds {preset.channel_bytes >> 20:,} MiB a rank and moves at most {_channel_gbps(preset):.4g} GB/s "
-        f"in bursts of {preset.access_bytes} bytes;\nn... are clock cycles of {preset.tck_ps} ps"
+        f"in bursts of {preset.access_bytes} bytes;"
     )
+    console.print(f"n... are clock cycles of {preset.tck_ps} ps")
     table = new_table("value", "", "ns", "source")
     for number, group in enumerate(preset.sources, start=1):
         for key, value in group.values.items():

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Any
 
 from rich.console import Console
 
 import dsasim
 from dsasim.evaluate.result import TASKS, Evaluation, Point
+from dsasim.report.markup import inert
 from dsasim.report.style import new_table, percent
 
 SCHEMA_VERSION = 1
-COLOURS = {"dsa2021": "#0072b2", "oracle_topk": "#009e73", "random": "#d55e00", "sink_window": "#e69f00"}
+PREDICTED = "#0072b2"
+COLOURS = {"oracle_topk": "#009e73", "random": "#d55e00", "sink_window": "#e69f00"}
 """Okabe and Ito's palette for colour-blind readers."""
 NAMES = {"oracle_topk": "oracle", "sink_window": "sink + window"}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 680, 440, 76, 150, 96, 58
@@ -61,7 +62,7 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     console.print(table)
     console.print(f"{result.task}: {TASKS[result.task]}")
     if timed:
-        console.print(f"cycles: {result.arch} on {result.trace}; only dsa2021 pays for its prediction")
+        console.print(f"cycles: {result.arch} on {result.trace}; only a method that predicts pays for it")
 
 
 def evaluation_svg(result: Evaluation) -> str:
@@ -87,11 +88,17 @@ def evaluation_svg(result: Evaluation) -> str:
     ]
     for at, method in enumerate(dict.fromkeys(point.method for point in masked)):
         points = sorted((_x(p, timed=timed), _y(p)) for p in masked if p.method == method)
-        body += _series([(x_of(x), y_of(y)) for x, y in points], points, NAMES.get(method, method), COLOURS[method], at)
+        body += _series(
+            [(x_of(x), y_of(y)) for x, y in points],
+            points,
+            NAMES.get(method, method),
+            COLOURS.get(method, PREDICTED),
+            at,
+        )
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FONT}>'
-    return "\n".join([head, f"<title>{escape(_title(result))}</title>", frame, *body, "</svg>"]) + "\n"
+    return "\n".join([head, f"<title>{inert(_title(result))}</title>", frame, *body, "</svg>"]) + "\n"
 
 
 def _title(result: Evaluation) -> str:
@@ -143,7 +150,7 @@ def _series(
     """A line with its points, which say more when pointed at, and its name in the legend."""
     yield _line(at, colour)
     for (x, y), (of_x, of_y) in zip(at, values, strict=True):
-        more = escape(f"{name}: {of_y:.4g} at {of_x:,.4g}")
+        more = inert(f"{name}: {of_y:.4g} at {of_x:,.4g}")
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{more}</title></circle>'
     y = HEIGHT - BOTTOM - 72 + 20 * row
     yield f'<rect x="{WIDTH - RIGHT + 10}" y="{y - 9}" width="12" height="10" fill="{colour}"/>'
@@ -157,4 +164,4 @@ def _line(points: Sequence[tuple[float, float]], colour: str, *, dashed: bool = 
 
 
 def _text(x: float, y: float, words: str, size: int, anchor: str = "start") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="#1f2328">{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="#1f2328">{inert(words)}</text>'

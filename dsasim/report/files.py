@@ -1,15 +1,18 @@
 """Output files: found writable before the work starts, and complete or absent after it."""
 
+import errno
 import gzip
 import json
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 from dsasim.errors import ConfigError
+from dsasim.inputs.printable import printable, printable_json, printable_lines
 
 STDOUT = "-"
 PAGE = (".html", ".htm")
@@ -19,6 +22,20 @@ GZIP_LEVEL = 1
 """Half the time of the usual 6, a third more bytes (measured on timelines)."""
 
 
+ANY_PATH = (OSError, RuntimeError, ValueError)
+"""What a path can raise: a loop of links a RuntimeError, a NUL in its name a ValueError."""
+
+
+@contextmanager
+def _named(path: str, flag: str, errors: tuple[type[Exception], ...] = ANY_PATH) -> Iterator[None]:
+    """ConfigError that names the flag in place of these errors."""
+    try:
+        yield
+    except errors as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ConfigError(f"{flag} {printable(path)}: cannot be written: {reason}") from None
+
+
 def check_writable(path: str, flag: str, endings: Sequence[str] = ()) -> None:
     """Raise ConfigError, naming `flag`, if the file at `path` could not be written; leaves nothing behind.
 
@@ -26,8 +43,8 @@ def check_writable(path: str, flag: str, endings: Sequence[str] = ()) -> None:
     """
     if path == STDOUT:
         return
-    try:
-        target = Path(path).resolve()
+    with _named(path, flag):
+        target = _target(path)
         if target.is_dir():
             raise IsADirectoryError(21, "is a folder")
         if target.exists() and not os.access(target, os.W_OK):
@@ -37,8 +54,6 @@ def check_writable(path: str, flag: str, endings: Sequence[str] = ()) -> None:
             part = _part(target)
             part.touch(exist_ok=False)
             part.unlink()
-    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
-        raise _unwritable(path, flag, error) from None
 
 
 def _check_ending(path: str, flag: str, endings: Sequence[str]) -> None:
@@ -49,21 +64,20 @@ def _check_ending(path: str, flag: str, endings: Sequence[str]) -> None:
 def write_text(path: str, flag: str, text: str) -> None:
     """Write `text` to `path` by way of a temporary name beside it, or to stdout for `-`; ConfigError naming `flag`."""
     if path == STDOUT:
-        sys.stdout.write(text)
+        sys.stdout.write(printable_lines(text))
         return
-    try:
-        target = Path(path).resolve()
+    with _named(path, flag):
+        target = _target(path)
         if _is_special(target):
             target.write_text(text, encoding="utf-8")
         else:
             _replace(target, text)
-    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
-        raise _unwritable(path, flag, error) from None
 
 
 def write_json(path: str, flag: str, value: Any) -> None:
     """Write `value` as JSON that people can read, as `write_text` does; ValueError for what JSON has no number for."""
-    write_text(path, flag, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, flag, printable_json(text) + "\n")
 
 
 @contextmanager
@@ -72,11 +86,13 @@ def open_output(path: str, flag: str) -> Iterator[IO[bytes]]:
 
     ConfigError naming `flag` if it cannot be written. The gzip header holds neither name nor time.
     """
-    try:
-        target = Path(path).resolve()
+    with _named(path, flag):
+        target = _target(path)
         part = target if _is_special(target) else _part(target)
-        try:
-            with part.open("wb") as raw:
+        file = part.open("wb")
+    try:
+        with _named(path, flag, (OSError,)):  # what else is raised is not the file's
+            with file as raw:
                 if path.endswith(".gz"):
                     with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:
                         yield cast("IO[bytes]", packed)
@@ -84,11 +100,9 @@ def open_output(path: str, flag: str) -> Iterator[IO[bytes]]:
                     yield raw
             if part != target:
                 part.replace(target)
-        finally:
-            if part != target:
-                part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, flag, error) from None
+    finally:
+        if part != target:
+            part.unlink(missing_ok=True)
 
 
 def _replace(target: Path, text: str) -> None:
@@ -100,14 +114,19 @@ def _replace(target: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
+def _target(path: str) -> Path:
+    """The file that a path leads to, by way of links; OSError or RuntimeError if they go round in a circle."""
+    target = Path(path).resolve()
+    if target.is_symlink():  # Python 3.13 resolves a circle to one of its links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
 def _is_special(target: Path) -> bool:
     """A device or a pipe (/dev/null) is written in place: nothing may be renamed over it."""
     return target.exists() and not target.is_file()
 
 
 def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
-
-
-def _unwritable(path: str, flag: str, error: Exception) -> ConfigError:
-    return ConfigError(f"{flag} {path}: cannot be written: {(getattr(error, 'strerror', None) or str(error)).lower()}")
+    """A name beside the target, no longer than a name may be however long that of the target is."""
+    return target.with_name(f".{zlib.crc32(os.fsencode(target.name)):08x}.{os.getpid()}.part")

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dsasim.config.loader import ShippedArch, load_arch
 from dsasim.config.schema import ArchConfig
+from dsasim.inputs.printable import printable
 from dsasim.report.style import new_grid, new_table, percent
 from dsasim.sim.engine import design_of
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -75,8 +76,8 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 def _words(value: object, *, keys: bool) -> str:
     """A value of the provenance as text: of an object its items, with their keys or without, or the value itself."""
     if not isinstance(value, Mapping):
-        return str(value)
-    return ", ".join(f"{key} {item}" if keys else str(item) for key, item in value.items())
+        return printable(value)
+    return printable(", ".join(f"{key} {item}" if keys else str(item) for key, item in value.items()))
 
 
 def _captured_as(meta: TraceMeta) -> dict[object, object]:

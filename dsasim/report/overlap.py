@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.console import Console
 import dsasim
 from dsasim.config.schema import ArchConfig
 from dsasim.quality.overlap import HeadOverlap, LayerOverlap
+from dsasim.report.markup import inert
 from dsasim.report.style import new_table, percent
 from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -107,7 +107,7 @@ def overlap_svg(comparison: Comparison) -> str:
     frame = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FONT}>'
-    return "\n".join([head, f"<title>{escape(comparison.title)}</title>", frame, *body, "</svg>"]) + "\n"
+    return "\n".join([head, f"<title>{inert(comparison.title)}</title>", frame, *body, "</svg>"]) + "\n"
 
 
 def _cells(num_heads: int, figures: Mapping[str, float], ratios: Sequence[float]) -> Iterator[str]:
@@ -132,11 +132,11 @@ def _cell(x: float, y: float, layer: int, head: HeadOverlap) -> str:
     more = f"layer {layer} head {head.head}: IoU {head.iou_ratio:.3f}, by chance {head.chance_iou_ratio:.3f}"
     box = f'<rect x="{x}" y="{y}" width="{CELL_WIDTH - 2}" height="{CELL_HEIGHT - 2}" fill="{fill}" stroke="#d0d0d0"/>'
     label = _text(x + CELL_WIDTH / 2 - 1, y + 17, f"{head.iou_ratio:.2f}", 12, "middle", colour)
-    return f"<g><title>{escape(more)}</title>{box}{label}</g>"
+    return f"<g><title>{inert(more)}</title>{box}{label}</g>"
 
 
 def _text(x: float, y: float, words: str, size: int, anchor: str = "start", colour: str = "#1f2328") -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{inert(words)}</text>'
 
 
 def _identity(meta: TraceMeta) -> dict[str, str]:

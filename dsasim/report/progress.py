@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from dsasim.inputs.printable import printable
+from dsasim.report.style import new_console
 
 if TYPE_CHECKING:
     from dsasim.trace.requests import Requests
@@ -37,8 +41,8 @@ class LateProgress:
     """
 
     def __init__(self, label: str, console: Console | None = None, rate_unit: str = "") -> None:
-        self._console = console or Console(file=sys.stderr)
-        self._label = label
+        self._console = console or new_console(sys.stderr)
+        self._label = printable(label)
         self._rate_unit = rate_unit
         self._begun = time.monotonic()
         self._bar: Progress | None = None
@@ -57,13 +61,14 @@ class LateProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):  # a terminal that was closed
+                self._bar.stop()
 
     def _due(self) -> bool:
         return self._console.is_terminal and time.monotonic() - self._begun > SHOWN_AFTER_SECONDS
 
     def _start(self, total: int) -> Progress:
-        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %")]
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:.0f} %")]
         if self._rate_unit:
             columns.append(_Rate(self._rate_unit))
         bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, refresh_per_second=4)

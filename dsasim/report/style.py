@@ -9,6 +9,7 @@ from typing import IO
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.report.console import PlainConsole
 from dsasim.report.table import FittingTable
 
 MAX_COLUMNS = 100
@@ -47,7 +48,7 @@ def new_console(file: IO[str] | None = None) -> Console:
 
     It is as wide as the terminal, or as COLUMNS says; in a pipe or a file without COLUMNS it is MAX_COLUMNS wide.
     """
-    console = Console(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    console = PlainConsole(file=file or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=False)
     wanted = os.environ.get("COLUMNS", "")
     piped = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= 9 else 0
     width = console.width if console.is_terminal else piped or MAX_COLUMNS

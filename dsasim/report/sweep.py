@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from dsasim.inputs.printable import printable
+from dsasim.report.console import wrapped
 from dsasim.report.html.quantities import quantity
-from dsasim.report.style import new_grid, new_table, short_keys
+from dsasim.report.style import new_table, short_keys
 from dsasim.sweep.store import RESULTS
 from dsasim.trace.notes import kind_note
 
@@ -34,25 +36,29 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     console.print(_counts(result), style="bold")
     for status in ("invalid", "infeasible", "failed"):
         if numbers := result.with_status(status):
-            console.print(f"\n{status}", style="bold")
-            console.print(_reasons([without_value(result.seen[number].reason) for number in numbers]))
+            console.print()
+            console.print(status, style="bold")
+            for line in _reasons([without_value(result.seen[number].reason) for number in numbers], console.width):
+                console.print(line)
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
         ran = sum(number % len(result.spec.traces) == at for number in result.with_status("ok"))
-        console.print(f"\nPareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
+        console.print()
+        console.print(f"Pareto front on {choice.meta.name}: {len(front)} of {ran} points", style="bold")
         if note := kind_note(choice.meta):
             console.print(note, style="yellow")
         if front:
             console.print(_front_table(result, front[:MAX_ROWS]))
         if len(front) > MAX_ROWS:
             console.print(f"and {len(front) - MAX_ROWS} more")
-    console.print(f"\nevery point is a line of {folder / RESULTS}")
+    console.print()
+    console.print(f"every point is a line of {folder / RESULTS}")
 
 
 def print_answer(answer: Answer, console: Console) -> None:
     """Print what a query found; nothing for a statement without an answer."""
     if answer.columns:
-        table = new_table(*answer.columns)
+        table = new_table(*map(printable, answer.columns))
         for row in answer.rows:
             table.add_row(*map(_cell, row))
         console.print(table)
@@ -76,15 +82,16 @@ def without_value(reason: str) -> str:
     return reason.partition(": it is ")[0] if reason.startswith("constraint ") else reason
 
 
-def _reasons(reasons: Sequence[str]) -> Table:
-    """One row a reason, the most frequent first."""
-    grid = new_grid()
+def _reasons(reasons: Sequence[str], columns: int) -> Iterator[str]:
+    """A line a reason, the most frequent first, each with how many points it is that of."""
     counted = Counter(reasons).most_common()
+    width = len(f"{counted[0][1]:,}") + 2
     for reason, count in counted[:MAX_REASONS]:
-        grid.add_row(f"{count:,}", reason)
+        lines = [part for line in reason.split("\n") for part in wrapped(line, columns - width).split("\n")]
+        yield f"{count:<{width},}{lines[0]}"
+        yield from (" " * width + line for line in lines[1:])
     if len(counted) > MAX_REASONS:
-        grid.add_row("", f"and {len(counted) - MAX_REASONS} more reasons")
-    return grid
+        yield " " * width + f"and {len(counted) - MAX_REASONS} more reasons"
 
 
 def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
@@ -125,4 +132,4 @@ def _cell(value: object) -> str:
         return "null" if value is None else str(value).lower()
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() or value >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(value)

@@ -46,7 +46,8 @@ def print_result(result: RunResult, console: Console) -> None:
 def print_document(result: Result, console: Console) -> None:
     """Print the result that a document holds (`RunResult.to_json`) on `console`, at most 100 columns wide."""
     print_summary(result, console)
-    console.print("\nwho waited for what", style="bold")
+    console.print()
+    console.print("who waited for what", style="bold")
     console.print(_units_table(result))
     console.print("what it costs", style="bold")
     console.print(_cost_table(result["energy_pj"], result["area_mm2"]))

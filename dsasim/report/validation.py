@@ -130,7 +130,8 @@ def _summary(result: Validation) -> RichTable:
 
 
 def _print_table(table: Table, words: str, console: Console) -> None:
-    console.print(f"\n{words}", style="bold")
+    console.print()
+    console.print(words, style="bold")
     drawn = new_table(*table.columns)
     for row in table.rows:
         drawn.add_row(*map(cell_text, row))

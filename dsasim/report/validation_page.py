@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from html import escape
 
+from dsasim.report.markup import inert
 from dsasim.report.validation import (
     FIGURES,
     LIMITS,
@@ -56,10 +56,10 @@ def validation_page(result: Validation) -> str:
     """The text of the page; the same for the same outcome."""
     status = "failed" if result.failures else "passed"
     body = [
-        f"<h1>{escape(title(result))}</h1>",
-        f'<p><span class="verdict {status}">{escape(verdict(result))}</span></p>',
+        f"<h1>{inert(title(result))}</h1>",
+        f'<p><span class="verdict {status}">{inert(verdict(result))}</span></p>',
         *_complaints(result),
-        f"<p>{escape(LIMITS)}</p>",
+        f"<p>{inert(LIMITS)}</p>",
         "<h2>Every step against PyTorch</h2>",
         _summary(result),
         f'<p class="soft">{WORDS}</p>',
@@ -76,19 +76,19 @@ def _document(heading: str, body: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(heading)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{inert(heading)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
 def _complaints(result: Validation) -> Iterator[str]:
     """Notes on the trace, what failed, and what was skipped and why."""
     for note in result.notes:
-        yield f'<p class="skipped">{escape(note)}</p>'
+        yield f'<p class="skipped">{inert(note)}</p>'
     for check in result.failures:
-        yield f'<p class="failed">{escape(f"failed: {check.title}: {check.detail}")}</p>'
+        yield f'<p class="failed">{inert(f"failed: {check.title}: {check.detail}")}</p>'
     for reason, checks in result.skipped_for().items():
         titles = "; ".join(check.title for check in checks)
-        yield f'<p class="skipped">{escape(f"skipped: {reason}: {titles}")}</p>'
+        yield f'<p class="skipped">{inert(f"skipped: {reason}: {titles}")}</p>'
 
 
 def _summary(result: Validation) -> str:
@@ -96,8 +96,8 @@ def _summary(result: Validation) -> str:
     for check in result.checks:
         gate = gate_text(check)
         status = f'<td class="text {check.status}">{check.status}</td>'
-        figures = "".join(f"<td>{escape(figure_text(check, name))}</td>" for name in FIGURES)
-        rows.append(f'<tr><td class="text">{escape(check.title)}</td>{status}{figures}<td>{gate}</td></tr>')
+        figures = "".join(f"<td>{inert(figure_text(check, name))}</td>" for name in FIGURES)
+        rows.append(f'<tr><td class="text">{inert(check.title)}</td>{status}{figures}<td>{gate}</td></tr>')
     head = "".join(f"<th>{words}</th>" for words in (*FIGURES.values(), "gate"))
     return f'<div class="wide"><table><tr><th class="text">step</th><th></th>{head}</tr>{"".join(rows)}</table></div>'
 
@@ -115,7 +115,7 @@ def _errors_chart(result: Validation) -> str:
     for at, check in enumerate(shown):
         y, value = 24 + step * at, check.figures["gated"]
         error = value if isinstance(value, float) else 10.0**AXIS_HIGH
-        lines.append(f'<text x="10" y="{y + 5}">{escape(check.title)}</text>')
+        lines.append(f'<text x="10" y="{y + 5}">{inert(check.title)}</text>')
         lines.append(f'<circle class="{check.status}" cx="{_at(error, left, width)}" cy="{y}" r="6"/>')
         assert check.gate is not None
         x = _at(check.gate, left, width)
@@ -134,23 +134,23 @@ def _tables(result: Validation) -> Iterator[str]:
     """Every table: the short ones open, then the long ones, to be unfolded."""
     for check in result.checks:
         if any(not table.detail for table in check.tables):
-            yield f"<h2>{escape(check.title)}</h2>"
+            yield f"<h2>{inert(check.title)}</h2>"
         for table in check.tables:
             if not table.detail:
-                yield f"<p>{escape(heading(table, result))}</p>{_table(table)}"
+                yield f"<p>{inert(heading(table, result))}</p>{_table(table)}"
         if check.detail and check in open_checks(result):
-            yield f"<p>{escape(check.detail)}</p>"
+            yield f"<p>{inert(check.detail)}</p>"
     yield "<h2>In detail</h2>"
     for check in result.checks:
         for table in check.tables:
             if table.detail:
                 words = f"{check.title}: {heading(table, result)}, {len(table.rows)} rows"
-                yield f"<details><summary>{escape(words)}</summary>{_table(table)}</details>"
+                yield f"<details><summary>{inert(words)}</summary>{_table(table)}</details>"
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
-    rows = ("".join(f"<td>{escape(cell_text(cell))}</td>" for cell in row) for row in table.rows)
+    head = "".join(f"<th>{inert(column)}</th>" for column in table.columns)
+    rows = ("".join(f"<td>{inert(cell_text(cell))}</td>" for cell in row) for row in table.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -173,7 +173,7 @@ def _provenance(result: Validation) -> str:
         **{f"trace: {key.replace('_', ' ')}": _words(value) for key, value in trace.provenance.items()},
     }
     body = "".join(
-        f'<tr><td class="text soft">{escape(key)}</td><td class="text"><code>{escape(value)}</code></td></tr>'
+        f'<tr><td class="text soft">{inert(key)}</td><td class="text"><code>{inert(value)}</code></td></tr>'
         for key, value in rows.items()
     )
     return f'<div class="wide"><table>{body}</table></div>'

@@ -1,5 +1,5 @@
 """Many runs: a YAML spec becomes points, points become rows of one JSONL file, and rows a Pareto front."""
 
-from dsasim.sweep.store import load_sweep
+from dsasim.sweep.load import load_sweep
 
 __all__ = ["load_sweep"]

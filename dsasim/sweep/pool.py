@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,12 @@ from dsasim.sweep.worker import Job, begin_worker
 MAX_CRASHES = 2
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Each worker is one core: more threads would get in each other's way, and change the order of float sums."""
+
+NOT_TO_WORKERS = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
+"""Signals that a worker does not hear as it begins; after that SIGTERM ends it (`begin_worker`)."""
+
+PUT_AWAY_SECONDS = 5.0
+"""A pool whose processes are dead is put away in milliseconds; nobody waits for one that is stuck."""
 
 CHUNK_SECONDS = 0.25
 """Jobs are handed over in chunks of about this time: a hand-over costs the main process a quarter of a millisecond."""
@@ -65,21 +72,38 @@ class LocalWorkers:
 
     def start(self) -> Executor:
         """Return a new pool, its processes under way."""
+        try:
+            return self._begin()
+        except BaseException:  # told to stop in the middle of it
+            self._kill()
+            raise
+
+    def stop(self, executor: Executor) -> None:
+        """Kill the processes, and wait for the thread that looks after them: at exit Python would run into its end."""
+        self._kill()
+        put_away = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+        put_away.start()
+        put_away.join(PUT_AWAY_SECONDS)
+
+    def _begin(self) -> Executor:
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")
-        executor = ProcessPoolExecutor(self.num_workers, multiprocessing.get_context(self._start_method), begin_worker)
-        # a process takes over what is blocked: Ctrl-C in its first second, before it can ignore it, prints no traceback
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A process takes over what is blocked: Ctrl-C in a worker's first second, before it can ignore it, prints no
+        # traceback; and where a terminal is closed, Python's own process that looks after semaphores outlives us, as it
+        # must.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_TO_WORKERS)
         try:
+            executor = ProcessPoolExecutor(
+                self.num_workers, multiprocessing.get_context(self._start_method), begin_worker
+            )
+            signal.pthread_sigmask(signal.SIG_BLOCK, NOT_TO_WORKERS)  # to start that process unblocks Ctrl-C
             for _ in range(self.num_workers):
                 executor.submit(os.getpid)  # a process starts with a job that finds none idle
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return executor
 
-    def stop(self, executor: Executor) -> None:
-        """Kill the processes."""
-        executor.shutdown(wait=False, cancel_futures=True)
+    def _kill(self) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
             process.kill()
             process.join()

@@ -1,11 +1,14 @@
 """SQL on the rows of a sweep, by duckdb (extra `analysis`), which reads the results file in place."""
 
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsasim.errors import ConfigError
-from dsasim.sweep.store import RESULTS
+from dsasim.sweep.load import proven_lines
+from dsasim.sweep.store import RESULTS, results_source
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,10 @@ def query_sweep(folder: Path, sql: str) -> Answer:
     except ImportError:
         raise ConfigError("--query needs the extra analysis: pip install 'dsasim[analysis]'") from None
     path = folder / RESULTS
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file; run the sweep first")
+    with suppress(OSError):  # to open it says why
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file; run the sweep first")
+    deque(proven_lines(results_source(path)), maxlen=0)  # duckdb would take any JSON
     with duckdb.connect() as connection:
         try:
             # all rows are looked at: the first ones may all be invalid, and lack what the others have

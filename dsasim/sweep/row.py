@@ -1,13 +1,18 @@
 """A row of the results: made where the point is run, so that the main process has but to write it down."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NotRequired
+
+from pydantic import StrictFloat, StrictInt, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 import dsasim
 from dsasim.errors import ConfigError, TraceError
+from dsasim.inputs.printable import printable_lines
+from dsasim.inputs.strict_json import parse_json
 from dsasim.sweep.metrics import Constraint, Metric, first_broken
+from dsasim.sweep.proof import canonical, signed
 from dsasim.sweep.spec import SweepSpec, TraceChoice
 from dsasim.sweep.store import Row
 from dsasim.sweep.worker import Job
@@ -15,6 +20,17 @@ from dsasim.sweep.worker import Job
 SCHEMA_VERSION = 1
 Simulation = Callable[[Job], dict[str, Any]]
 """Returns the result of a job: `sweep.worker.run_job`, or what a test puts in its place."""
+
+
+class _Remembered(TypedDict):
+    """The parts of a row that a sweep looks at again."""
+
+    status: Literal["ok", "infeasible", "invalid", "failed"]
+    reason: str | None
+    objectives: NotRequired[dict[str, StrictInt | StrictFloat | None]]
+
+
+_REMEMBERED = TypeAdapter(_Remembered)
 
 
 @dataclass(frozen=True)
@@ -68,16 +84,30 @@ class Form:
             "trace": {name: getattr(trace.meta, name) for name in ("name", "sha256", "kind", "model")},
         }
 
-    def seen(self, row: Row) -> Seen:
-        """Return what is remembered of a row."""
+    def found(self, head: Mapping[str, Any], text: bytes) -> Seen | None:
+        """What is remembered of a line that was found, if it is the row of the point of `head`: it begins as that does.
+
+        None if it is another's: of other axes, another trace, or asked for at another time.
+        """
+        try:
+            row = _REMEMBERED.validate_python(parse_json(text.decode()))
+        except (ValueError, ValidationError):  # UnicodeDecodeError is a ValueError
+            return None
+        begin = canonical(dict(head) | {"status": row["status"]})[:-1]
+        names = {metric.name for metric in self.objectives}
+        ran = "objectives" in row or row["status"] == "ok"
+        if not text.startswith(begin + b",") or (ran and row.get("objectives", {}).keys() != names):
+            return None
+        return self._seen(row)
+
+    def line(self, row: Mapping[str, Any]) -> Line:
+        """Write a row out."""
+        return Line(row["point"], self._seen(row), signed(row))
+
+    def _seen(self, row: Mapping[str, Any]) -> Seen:
         found = row.get("objectives")
         values = None if found is None else tuple(found[metric.name] for metric in self.objectives)
         return Seen(row["status"], values, row.get("reason") or "")
-
-    def line(self, row: Row) -> Line:
-        """Write a row out."""
-        text = json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return Line(row["point"], self.seen(row), f"{text}\n".encode())
 
     def without_result(self, head: Mapping[str, Any], status: str, reason: str) -> Line:
         """Return the row of a point that was not run, or failed."""
@@ -98,4 +128,4 @@ def run_to_line(simulation: Simulation, form: Form, job: Job) -> Line:
     except (ConfigError, TraceError) as error:
         return form.without_result(job.head, "invalid", str(error))
     except Exception as error:  # noqa: BLE001 (a bug that one point meets is that point's)
-        return form.without_result(job.head, "failed", f"{type(error).__name__}: {error}")
+        return form.without_result(job.head, "failed", printable_lines(f"{type(error).__name__}: {error}"))

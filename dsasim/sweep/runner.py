@@ -1,5 +1,6 @@
 """A whole sweep: points from the strategy, rows from the workers, and the Pareto front at the end."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,17 +10,21 @@ from functools import partial
 from pathlib import Path
 from platform import node
 
-from dsasim.errors import ConfigError
+from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.strict_json import parse_json
 from dsasim.sweep import strategy
 from dsasim.sweep.pareto import pareto_front
 from dsasim.sweep.pool import Crash, JobRunner, Workers
 from dsasim.sweep.row import Form, Line, Seen, Simulation, run_to_line
 from dsasim.sweep.space import Point, Space
 from dsasim.sweep.spec import SEARCHES, SweepSpec
-from dsasim.sweep.store import ResultStore, Row
+from dsasim.sweep.store import Doubt, ResultStore, Row
 from dsasim.sweep.worker import Job, run_job
 
 LOG = "run.log"
+MAX_REPAIRS = 5
+"""Times that rows which changed under the sweep are made anew before it gives up."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -57,17 +62,19 @@ def run_sweep(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    doubt: Doubt = lambda _: None,
     simulation: Simulation = run_job,
 ) -> SweepResult:
     """Run a sweep into `folder`; the same spec ends with the same bytes for any workers, resumed or not.
 
     Raises ConfigError if no point can be run or the folder holds another sweep's results, DsasimError if the disk is
-    full. Whatever ends it, the rows so far are kept, and `resume` goes on from them.
+    full or the folder is gone. Whatever ends it, the rows so far are kept, and `resume` goes on from them. A row that
+    is found in the file and is not what the sweep wrote, or would have, is told to `doubt` and made anew.
     """
     space = Space(spec)
     result = SweepResult(spec, space)
     began = time.monotonic()
-    store = ResultStore(folder, spec.sha256, resume=resume)
+    store = ResultStore(folder, spec.sha256, resume=resume, doubt=doubt)
     _log(folder, f"{spec.name} on {node()}, {workers.num_workers} workers, {len(store)} rows found")
     try:
         form = Form.of(spec)
@@ -78,7 +85,7 @@ def run_sweep(
             while numbers is not None:
                 batches.evaluate(numbers)
                 numbers = _next(search, result.seen, numbers)
-        store.finish()
+            batches.finish()
     finally:
         store.close()
         result.seconds = time.monotonic() - began
@@ -123,30 +130,52 @@ class _Batches:
         for number in numbers:
             self._asked.setdefault(number, len(self._asked))
             point = self._space.point(number)
-            if number in self._store:
-                self._result.seen[number] = self._form.seen(self._store.row(number))
+            if self._is_found(point):
                 self._ran.setdefault(point.key, number)
             elif point.status == "ready":
                 groups.setdefault(point.key, []).append(number)
             else:
                 refused.append(point)
         if not groups and not self._ran and self._spec.strategy.method not in SEARCHES:
-            raise ConfigError("\n".join(("no point can be run", *sorted({point.reason for point in refused})[:10])))
+            reasons = sorted({point.reason for point in refused})[:10]
+            raise ConfigError("no point can be run", *(line for reason in reasons for line in reason.split("\n")))
         for point in refused:
             self._add(self._form.without_result(self._head(point), point.status, point.reason))
         for key in [key for key in groups if key in self._ran]:
-            self._copy(self._ran[key], groups.pop(key))
+            line = self._store.line(self._ran[key])
+            if line is not None:
+                self._copy(line, groups.pop(key))
         self._run(groups)
+
+    def finish(self) -> None:
+        """Put the rows in order; those that were changed or cut off since they were written are made anew before."""
+        for _ in range(MAX_REPAIRS):
+            lost = self._store.finish(self._asked)
+            if not lost:
+                return
+            self.evaluate(lost)
+        raise DsasimError("rows change as fast as they are written: does something else write to --out?")
+
+    def _is_found(self, point: Point) -> bool:
+        """Whether the file has the row of a point; what it has in its place is dropped."""
+        line = self._store.line(point.number)
+        if line is None:
+            return False
+        seen = self._form.found(self._head(point), line)
+        if seen is None:
+            self._store.forget(point.number, "is not that of this point")
+            return False
+        self._result.seen[point.number] = seen
+        return True
 
     def _run(self, groups: Mapping[str, list[int]]) -> None:
         total = max(self._ended + len(groups), self._spec.strategy.num_points or 0)
         key_of = {members[0]: key for key, members in groups.items()}
         for job, ended in self._runner.run(self._jobs(key_of), len(key_of)):
             key = key_of[job.number]
-            self._add(
-                self._form.without_result(job.head, "failed", ended.reason) if isinstance(ended, Crash) else ended
-            )
-            self._copy(job.number, groups[key][1:])
+            line = self._form.without_result(job.head, "failed", ended.reason) if isinstance(ended, Crash) else ended
+            self._add(line)
+            self._copy(line.text, groups[key][1:])
             self._ran[key] = job.number
             self._result.num_runs += 1
             self._ended += 1
@@ -164,11 +193,9 @@ class _Batches:
     def _head(self, point: Point) -> Row:
         return self._form.head(point.number, self._asked[point.number], point.axes, point.trace)
 
-    def _copy(self, source: int, numbers: Sequence[int]) -> None:
+    def _copy(self, line: bytes, numbers: Sequence[int]) -> None:
         """Give points the row of an equal one."""
-        if not numbers:
-            return
-        row = self._store.row(source)
+        row = parse_json(line.decode()) if numbers else {}
         for number in numbers:
             head = self._head(self._space.point(number))
             self._add(self._form.line(row | {name: head[name] for name in ("point", "axes", "evaluation")}))
@@ -179,6 +206,12 @@ class _Batches:
 
 
 def _log(folder: Path, text: str) -> None:
-    """Note what must not be in the results, times and hosts, if it can be: a full disk is the results' to report."""
-    with suppress(OSError), (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
+    """Note what must not be in the results, times and hosts, if it can be: a full disk is the results' to report.
+
+    A pipe without a reader is not waited for.
+    """
+    line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n"
+    with suppress(OSError):
+        number = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
+        with os.fdopen(number, "a", encoding="utf-8") as file:
+            file.write(line)

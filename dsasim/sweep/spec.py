@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import dsasim
 from dsasim import registry
 from dsasim.config.check import check_document
-from dsasim.config.loader import arch_document, locate_arch, read_yaml
+from dsasim.config.loader import arch_document, locate_arch, read_document, read_yaml
 from dsasim.config.schema import MachineConfig
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, parse_document
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.printable import unprintable
 from dsasim.sweep.axes import Axis, axis_schemas, read_axes
 from dsasim.sweep.metrics import Constraint, Metric, find_metric, parse_constraint
 from dsasim.trace.attention import AttentionTrace, TraceMeta
@@ -27,7 +28,7 @@ REQUIRED = KEYS[:4]
 SEARCHES = ("nsga2", "tpe")
 METHODS = ("grid", "random", *SEARCHES)
 MAX_POINTS = 1_000_000
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Of what a row holds (`sweep.row`): one more when that changes, so that no file gets rows of two kinds."""
 
 MAX_SEED = (1 << 31) - 1
@@ -82,7 +83,9 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     Files that it names are looked for beside it.
     """
     label = str(path)
-    document = parse_document(read_yaml(Path(path), label, "a sweep"), label, "a sweep")
+    if found := unprintable(Path(path).stem):
+        raise ConfigError(f"{label}: a sweep is called by its file, whose name holds '{found}': rename the file")
+    document = read_document(Path(path), label, "a sweep")
     for name in document.values:
         if name not in KEYS:
             close = difflib.get_close_matches(name, KEYS, 1)
@@ -157,7 +160,7 @@ def _trace(item: Any, folder: Path) -> TraceChoice:
     if not isinstance(name, str):
         raise ConfigError("must be the name of a shipped trace, a file, or {trace: NAME, layers: [0, 3], heads: [0]}")
     is_file = "/" in name or Path(name).suffix
-    path = find_trace(folder / name if is_file else name).resolve()
+    path = find_trace(folder / name if is_file else name).absolute()
     opened = open_trace(path)
     layers, heads = _numbers(values.get("layers"), "layers"), _numbers(values.get("heads"), "heads")
     _check_selection(opened, layers, heads)
@@ -295,4 +298,4 @@ def _complain(document: Document, path: KeyPath, text: str) -> None:
 
 
 def _error(document: Document) -> ConfigError:
-    return ConfigError("\n".join(map(str, sorted(document.problems))))
+    return ConfigError(*map(str, sorted(document.problems)))

@@ -1,41 +1,63 @@
 """The rows of a sweep in one JSONL file: appended as points end, at last put in the points' order.
 
-A process that is killed in mid-write leaves a torn last line, which is cut off when the file is next opened. A row
-is one line with one write, so all lines before it are whole.
+Nothing in the file is trusted for being there: every row proves itself (`sweep.proof`) when the file is opened, and is
+compared with what was written whenever it is read again. A process that is killed in mid-write leaves a torn last line,
+which is cut off when the file is next opened.
 """
 
+import errno
 import fcntl
-import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterable
 from io import FileIO
+from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from dsasim.errors import ConfigError, DsasimError
+from dsasim.inputs.source import Source
+from dsasim.sweep.proof import digest_of, point_of, read_lines
 
 RESULTS = "results.jsonl"
 ORDERED = ".results.part"
+MAX_FILE_BYTES = 1 << 40
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Row = dict[str, Any]
+Doubt = Callable[[str], None]
+"""Told, in a line each, of rows that are not what they should be, and are made anew."""
+
+
+class _Place(NamedTuple):
+    offset: int
+    length: int
+    digest: bytes
+
+
+def results_source(path: Path) -> Source:
+    """The results file of a sweep, for those who only read it."""
+    return Source(path, "the rows of a sweep", MAX_FILE_BYTES)
 
 
 class ResultStore:
     """An open results file; rows are found by their point's number, and are not held in memory."""
 
-    def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool) -> None:
+    def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool, doubt: Doubt = lambda _: None) -> None:
         """Open or make the file; ConfigError if another process writes it, or it holds rows: any, or those of another
         sweep if `resume`.
         """
-        self._path = folder / RESULTS
+        self._folder, self._path, self._doubt = folder, folder / RESULTS, doubt
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not resume and self._path.exists() and self._path.stat().st_size:
                 raise ConfigError(f"{self._path} has results already: go on with --resume, or choose another --out")
             self._file = _locked(self._path)
-            self._places, self._end = self._found(sweep_sha256)
-            self._file.truncate(self._end)
-        except OSError as error:
-            raise ConfigError(f"--out {folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+            self._places: dict[int, _Place] = {}
+            self._end = 0
+            self._begin(sweep_sha256)
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError, a NUL a ValueError
+            raise ConfigError(f"--out {folder}: cannot be written: {_reason(error)}") from None
 
     def __contains__(self, number: int) -> bool:
         return number in self._places
@@ -43,64 +65,134 @@ class ResultStore:
     def __len__(self) -> int:
         return len(self._places)
 
-    def row(self, number: int) -> Row:
-        """Return the row of a point."""
-        return json.loads(self._line(number))  # type: ignore[no-any-return]
+    def line(self, number: int) -> bytes | None:
+        """The row of a point as it was written; None if there is none, or it is no longer what it was."""
+        place = self._places.get(number)
+        if place is None:
+            return None
+        line = os.pread(self._file.fileno(), place.length, place.offset)
+        if digest_of(line) != place.digest:
+            self.forget(number, "has changed since it was written")
+            return None
+        return line
+
+    def forget(self, number: int, why: str) -> None:
+        """Drop the row of a point, and say so."""
+        del self._places[number]
+        self._doubt(f"{self._path}: the row of point {number} {why}: it is made anew")
 
     def append(self, number: int, line: bytes) -> None:
-        """Add a row, as one line; if the disk is full, what was there stays whole and DsasimError says so."""
+        """Add a row, as one line that proves itself; if the disk is full, what was there stays whole.
+
+        DsasimError says that, or that the folder is gone.
+        """
+        digest = digest_of(line)
+        assert digest is not None
+        if not os.fstat(self._file.fileno()).st_nlink:
+            self._check_folder()
         try:
             self._write(line)
         except OSError as error:
             self._file.truncate(self._end)
-            raise DsasimError(
-                f"{self._path}: {(error.strerror or str(error)).lower()}; its {len(self)} rows are whole: "
-                "make room and go on with --resume"
-            ) from None
-        self._places[number] = (self._end, len(line))
+            self._give_up(error, f"{self._path}", f"its {len(self)} rows are whole")
+        self._places[number] = _Place(self._end, len(line), digest)
         self._end += len(line)
 
-    def finish(self) -> None:
-        """Put the rows in the order of their points, by way of another file; DsasimError if there is no room."""
+    def finish(self, numbers: Iterable[int]) -> list[int]:
+        """Put the rows of these points in order, by way of another file, and close: nothing else is left in the file.
+
+        Points whose rows are not there, or no longer what they were, are returned; then nothing was put in order.
+        DsasimError if there is no room, or no folder any more.
+        """
+        wanted = sorted(numbers)
+        self._check_folder()
         part = self._path.with_name(ORDERED)
+        lost = []
         try:
+            part.unlink(missing_ok=True)  # what a killed sweep left
             with part.open("wb") as file:
-                for number in sorted(self._places):
-                    file.write(self._line(number))
-            part.replace(self._path)
+                for number in wanted:
+                    line = self.line(number)
+                    lost += [number] if line is None else []
+                    file.write(line or b"")
+            if lost:
+                return lost
+            for number in self._places.keys() - set(wanted):
+                self._doubt(f"{self._path}: the row of point {number} is of no point of this sweep: it is left out")
+            self._take_over(part)
         except OSError as error:
-            raise DsasimError(
-                f"{part}: {(error.strerror or str(error)).lower()}; all rows are in {self._path}, not yet in order: "
-                "make room and go on with --resume"
-            ) from None
+            self._give_up(error, f"{part}", f"all rows are in {self._path}, not yet in order")
         finally:
             part.unlink(missing_ok=True)
         self.close()
+        return []
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _found(self, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]], int]:
+    def _begin(self, sweep_sha256: str) -> None:
         try:
-            return _find_rows(self._path, sweep_sha256)
-        except ConfigError:
+            self._find_rows(sweep_sha256)
+            self._file.truncate(self._end)
+        except BaseException:
             self.close()
             raise
 
+    def _find_rows(self, sweep_sha256: str) -> None:
+        """Learn where each point's row is, and where the last whole line ends."""
+        name = f'"sweep_sha256":"{sweep_sha256}"'.encode()
+        wrong: list[int] = []
+        ours = False
+        with results_source(self._path).open() as file:
+            for line in takewhile(attrgetter("whole"), read_lines(file)):
+                self._end = line.end
+                number, digest = point_of(line.text), digest_of(line.text)
+                ours |= name in line.text
+                if digest is not None and name not in line.text:
+                    self._refuse_sweep()
+                if digest is None or number is None:
+                    wrong.append(line.number)
+                else:
+                    self._places.setdefault(number, _Place(line.begin, len(line.text), digest))
+        if wrong and not ours:
+            self._refuse_sweep()
+        for at in wrong:
+            self._doubt(f"{self._path}:{at}: is not as a sweep wrote it: its point is made anew")
+
+    def _refuse_sweep(self) -> NoReturn:
+        raise ConfigError(f"{self._path} is of another sweep, or of another dsasim: choose another --out")
+
     def _write(self, line: bytes) -> None:
+        """At our own end, wherever others have put the file's: what they cut off cannot move what we know."""
         written = 0
         while written < len(line):
-            written += self._file.write(line[written:])
+            written += os.pwrite(self._file.fileno(), line[written:], self._end + written)
 
-    def _line(self, number: int) -> bytes:
-        offset, length = self._places[number]
-        return os.pread(self._file.fileno(), length, offset)
+    def _take_over(self, part: Path) -> None:
+        """Name the ordered file as the results, if no other sweep has begun one of that name where ours was deleted."""
+        if os.fstat(self._file.fileno()).st_nlink:
+            part.replace(self._path)
+            return
+        with _locked(self._path):
+            part.replace(self._path)
+
+    def _check_folder(self) -> None:
+        if not self._folder.is_dir():
+            raise DsasimError(f"{self._folder}: was deleted while the sweep ran, and its rows with it")
+
+    def _give_up(self, error: OSError, what: str, state: str) -> NoReturn:
+        advice = "make room and go on with --resume" if error.errno in NO_ROOM else "go on with --resume"
+        raise DsasimError(f"{what}: {_reason(error)}; {state}: {advice}") from None
 
 
 def _locked(path: Path) -> FileIO:
-    """Open a file to append, ours alone until it is closed: a second writer would move the ends of our rows."""
-    file = FileIO(path, "a+")
+    """Open a file to read and write, ours alone until it is closed: a second writer would move the ends of our rows."""
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    file = FileIO(number, "r+")
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        file.close()
+        raise ConfigError(f"{path}: is a pipe or a device, not the rows of a sweep")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,51 +203,5 @@ def _locked(path: Path) -> FileIO:
     return file
 
 
-def _find_rows(path: Path, sweep_sha256: str) -> tuple[dict[int, tuple[int, int]], int]:
-    """Return where each point's row is, as offset and length, and where the last whole row ends."""
-    places: dict[int, tuple[int, int]] = {}
-    end = 0
-    if not path.exists():
-        return places, end
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            row = _parsed(line)
-            if row is None and not file.peek(1):
-                break  # torn in mid-write
-            if row is None:
-                raise ConfigError(f"{path}:{number}: is not a row of a sweep")
-            if row["sweep_sha256"] != sweep_sha256:
-                raise ConfigError(f"{path} is of another sweep, or of another dsasim: choose another --out")
-            places.setdefault(row["point"], (end, len(line)))
-            end += len(line)
-    return places, end
-
-
-def load_sweep(folder: str | Path) -> list[Row]:
-    """Return all rows of a sweep's folder, as far as they are there, without a torn last line.
-
-    ConfigError if there are none, or where another line is not a row.
-    """
-    return list(_rows(Path(folder) / RESULTS))
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                row = _parsed(line)
-                if row is not None:
-                    yield row
-                elif file.peek(1):
-                    raise ConfigError(f"{path}:{number}: is not a row of a sweep")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-
-
-def _parsed(line: bytes) -> Row | None:
-    """Return the row of a line, or None if it is not a whole one."""
-    try:
-        row = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and {"point", "sweep_sha256"} <= row.keys() else None
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

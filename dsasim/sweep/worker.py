@@ -62,9 +62,12 @@ def _trace(path: Path) -> AttentionTrace:
 
 
 def begin_worker() -> None:
-    """Know the parent's plugins, leave Ctrl-C to it, and end with it, however it ends."""
+    """Know the parent's plugins; leave Ctrl-C and a closed terminal to it, and end with it, or by its SIGTERM."""
     registry.load_plugins()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

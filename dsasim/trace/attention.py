@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -78,8 +77,8 @@ class TensorSource(Protocol):
     """Named tensors; `read` raises TraceError on a missing name or a NaN or Inf in what it reads."""
 
     @property
-    def path(self) -> Path:
-        """The file, or the name that errors give for tensors in memory."""
+    def label(self) -> str:
+        """What errors call the file, or the tensors in memory."""
 
     def __contains__(self, name: str) -> bool:
         """Whether a tensor of this name is stored."""
@@ -222,7 +221,7 @@ class LayerTrace:
                 place = f"row {first + row} key {key}"
             forbidden += int(np.bitwise_count(outside).sum(dtype=np.int64))
         if forbidden:
-            where = f"{self.source.path}: layer {self.number} head {head}"
+            where = f"{self.source.label}: layer {self.number} head {head}"
             counted = "1 position that is" if forbidden == 1 else f"{forbidden} positions that are"
             raise TraceError(f"{where}: the keep mask keeps {counted} not allowed, the first {place}")
         return keep
@@ -256,12 +255,12 @@ class LayerTrace:
     def _scale(self, name: str) -> Float32:
         scale = self._weights(name)
         if (scale <= 0).any():
-            raise TraceError(f"{self.source.path}: {name} has a scale of {scale.min():g}; scales are above 0")
+            raise TraceError(f"{self.source.label}: {name} has a scale of {scale.min():g}; scales are above 0")
         return scale
 
     def _float(self, tensor: str, head: int | None = None, rows: slice | None = None) -> Float32:
         if not self.has_qkv:
-            raise TraceError(f"{self.source.path}: layer {self.number} holds keep masks only: it has no {tensor}")
+            raise TraceError(f"{self.source.label}: layer {self.number} holds keep masks only: it has no {tensor}")
         return self.source.read(self._name(tensor), head, rows).astype(np.float32)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import printable
+from dsasim.inputs.strict_json import parse_json
 from dsasim.trace.tensors import TensorStore
 
 UNKNOWN = "0" * 64
@@ -28,9 +30,10 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def checked_canonical(name: str, metadata: Mapping[str, Any]) -> str:
-    """The same for metadata from outside; TraceError where JSON cannot hold it."""
+def as_read(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata from outside as a reader will find it, keys as text; TraceError where JSON cannot hold it."""
     try:
-        return canonical(metadata)
+        found: dict[str, Any] = parse_json(canonical(metadata))
     except (TypeError, ValueError, RecursionError) as error:
-        raise TraceError(f"{name}: metadata that JSON cannot hold: {error}") from error
+        raise TraceError(f"{printable(name)}: metadata that JSON cannot hold: {printable(error)}") from None
+    return found

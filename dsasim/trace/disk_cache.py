@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import dsasim
-from dsasim import registry
+from dsasim import folders, registry
 
 FOLDER_VARIABLE = "DSASIM_CACHE_DIR"
 """Names the folder; set but empty, nothing is kept on disk."""
@@ -108,9 +108,12 @@ class DiskCache:
 
 
 def user_cache(about: str) -> DiskCache | None:
-    """The cache of this user, in $DSASIM_CACHE_DIR, else in $XDG_CACHE_HOME/dsasim; at most $DSASIM_CACHE_BYTES."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = os.environ.get(FOLDER_VARIABLE, str(Path(base) / "dsasim"))
+    """The cache of this user, in $DSASIM_CACHE_DIR, else in $XDG_CACHE_HOME/dsasim; at most $DSASIM_CACHE_BYTES.
+
+    None if the folder's name is empty, or the user has no home.
+    """
+    base = folders.user_cache()
+    folder = os.environ.get(FOLDER_VARIABLE, "" if base is None else str(base / "dsasim"))
     size = os.environ.get(SIZE_VARIABLE, "")
     return DiskCache(Path(folder), int(size) if size.isdecimal() else MAX_BYTES, about) if folder else None
 

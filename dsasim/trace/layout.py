@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import unprintable
 from dsasim.trace.attention import AttentionTrace, Kind, LayerTrace, PredictorEntry, TraceMeta
 from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta
 from dsasim.trace.tensors import TensorStore
@@ -16,12 +17,14 @@ FLOATS = (np.dtype("<f2"), np.dtype("<f4"))
 
 def assemble(name: str, meta: FileMeta, tensors: TensorStore) -> AttentionTrace:
     """The trace; TraceError names a tensor that is missing, unknown, or of another shape or type than expected."""
+    if found := unprintable(name):
+        raise TraceError(f"{tensors.label}: a trace is called by its file, whose name holds '{found}': rename the file")
     known: set[str] = set()
     for layer in meta.layers:
         known |= set(_check_layer(layer, tensors, masks_only=_masks_only(meta.kind, layer, tensors)))
     unknown = [tensor for tensor in tensors if tensor not in known]
     if unknown:
-        raise TraceError(f"{tensors.path}: tensor {unknown[0]} is not described by the metadata")
+        raise TraceError(f"{tensors.label}: tensor {unknown[0]} is not described by the metadata")
     return AttentionTrace(
         meta=TraceMeta(name, meta.kind, meta.model, meta.sha256, meta.format_version, meta.provenance),
         layers={
@@ -81,7 +84,7 @@ def _check_outputs(prefix: str, meta: LayerMeta, tensors: TensorStore) -> Iterat
     yield _check(tensors, f"{prefix}.out", (meta.num_heads, num_rows, meta.d_head))
     numbers = tensors.raw(rows)
     if numbers.size and (numbers.min() < 0 or numbers.max() >= meta.L_q):
-        raise TraceError(f"{tensors.path}: {rows} names a row outside 0 to {meta.L_q - 1}")
+        raise TraceError(f"{tensors.label}: {rows} names a row outside 0 to {meta.L_q - 1}")
 
 
 def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorStore) -> Iterator[str]:
@@ -95,8 +98,10 @@ def _check_predictor(meta: LayerMeta, predictor: PredictorMeta, tensors: TensorS
     yield _check(tensors, names["positions"], (meta.L_k, positions))
     yield _check(tensors, names["others_q"], (meta.L_q, others))
     yield _check(tensors, names["others_k"], (meta.L_k, others))
+    if rank == 0:
+        raise TraceError(f"{tensors.label}: {names['w_q']} has no columns")
     if positions and meta.L_q > meta.L_k:
-        raise TraceError(f"{tensors.path}: {names['positions']}: {meta.L_q} queries are no end of {meta.L_k} keys")
+        raise TraceError(f"{tensors.label}: {names['positions']}: {meta.L_q} queries are no end of {meta.L_k} keys")
     heads, kv_heads = meta.num_heads, meta.num_kv_heads
     shapes = {"x": (1,), "xp": (1,), "w_q": (heads, rank), "w_k": (kv_heads, rank), "q": (heads,), "k": (kv_heads,)}
     for scales in predictor.scales.values():
@@ -113,12 +118,12 @@ def _last(tensors: TensorStore, name: str) -> int:
 def _check(tensors: TensorStore, name: str, expected: Shape, dtype: Any = None) -> str:
     """The name, once the tensor exists with this shape and type (none given: float16 or float32)."""
     if name not in tensors:
-        raise TraceError(f"{tensors.path}: tensor {name} is missing")
+        raise TraceError(f"{tensors.label}: tensor {name} is missing")
     shape = tensors.shape(name)
     if shape != expected:
-        raise TraceError(f"{tensors.path}: {name} has shape {list(shape)}; expected {list(expected)}")
+        raise TraceError(f"{tensors.label}: {name} has shape {list(shape)}; expected {list(expected)}")
     allowed = FLOATS if dtype is None else (np.dtype(dtype),)
     if tensors.dtype(name) not in allowed:
         wanted = " or ".join(str(kind) for kind in allowed)
-        raise TraceError(f"{tensors.path}: {name} is {tensors.dtype(name)}; expected {wanted}")
+        raise TraceError(f"{tensors.label}: {name} is {tensors.dtype(name)}; expected {wanted}")
     return name

@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.inputs.npy import map_npy
+from dsasim.inputs.printable import printable
+from dsasim.inputs.source import Source
 from dsasim.trace.arrays import mask_metadata
 from dsasim.trace.attention import Kind
 from dsasim.trace.packing import Bool, pack_bits
 from dsasim.trace.positions import BLOCK_POSITIONS
 from dsasim.trace.schema import describe
 from dsasim.trace.stream import StreamedTensor, write_stream
+
+MAX_BYTES = 1 << 40
+"""Of masks in a file, which are mapped and never read whole."""
 
 AXES = "[layers, heads, L_q, L_k]"
 BATCH_AXES = "[batch, layers, heads, L_q, L_k]"
@@ -88,64 +94,65 @@ def import_mask(
     nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above the
     diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
     """
-    if out.exists() and npy_path.exists() and out.samefile(npy_path):
-        raise TraceError(f"{out}: the trace would replace the masks it is made from")
-    masks, provenance = _sample(npy_path, _open_masks(npy_path), sample)
+    if _same_file(out, npy_path):
+        raise TraceError(f"{printable(out)}: the trace would replace the masks it is made from")
+    source = Source(npy_path, f"a NumPy array file (.npy) of booleans {AXES}", MAX_BYTES, TraceError)
+    masks, provenance = _sample(source, sample)
     num_layers, num_heads, L_q, L_k = masks.shape
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     if d_head < 1:
-        raise TraceError(f"{npy_path}: d_head {d_head} is not a positive number of elements")
+        source.refuse(f"d_head {d_head} is not a positive number of elements")
     if kv_heads < 1 or num_heads % kv_heads:
-        raise TraceError(f"{npy_path}: {kv_heads} kv heads do not divide the mask's {num_heads} heads")
+        source.refuse(f"{kv_heads} kv heads do not divide the mask's {num_heads} heads")
 
     def rows_of(number: int) -> Callable[[int, int, int], Bool]:
         def rows(head: int, first: int, num_rows: int) -> Bool:
             # mapped anew each time: pages of a mapping that lives on count as memory of this process
-            part = np.array(_sample(npy_path, _open_masks(npy_path), sample)[0][number, head, first : first + num_rows])
+            part = np.array(_sample(source, sample)[0][number, head, first : first + num_rows])
+            if part.view(np.uint8).max() > 1:
+                source.refuse(f"a byte of layer {number} head {head} is neither 0 nor 1, so not a boolean")
             return ~part if pruned_is_true else part
 
         return rows
 
-    source = str(npy_path)
     layers = [
-        MaskRows(source, number, num_heads, kv_heads, L_q, L_k, d_head, causal, rows_of(number))
+        MaskRows(source.label, number, num_heads, kv_heads, L_q, L_k, d_head, causal, rows_of(number))
         for number in range(num_layers)
     ]
-    provenance = {"file": npy_path.name, "pruned_is_true": pruned_is_true} | provenance
+    provenance = {"file": printable(npy_path.name), "pruned_is_true": pruned_is_true} | provenance
     write_masks(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
 
 
-def _sample(path: Path, masks: NDArray[Any], sample: int | None) -> tuple[NDArray[Any], dict[str, Any]]:
-    """The masks of one sample [layers, heads, L_q, L_k], and what to say of the choice."""
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one is not there, or cannot be reached: said where it is opened
+        return False
+
+
+def _sample(source: Source, sample: int | None) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+    """The masks of one sample [layers, heads, L_q, L_k], mapped, and what to say of the choice."""
+    masks = _open_masks(source)
     if masks.ndim == 4:
         if sample is not None:
-            raise TraceError(f"{path}: shape {list(masks.shape)} is no batch, there is no sample {sample} to choose")
+            source.refuse(f"shape {list(masks.shape)} is no batch, there is no sample {sample} to choose")
         return masks, {}
     batch = len(masks)
     if sample is None and batch > 1:
-        shape = list(masks.shape)
-        raise TraceError(f"{path}: shape {shape} is a batch, {BATCH_AXES}: choose a sample, 0-{batch - 1}")
+        source.refuse(f"shape {list(masks.shape)} is a batch, {BATCH_AXES}: choose a sample, 0-{batch - 1}")
     chosen = sample or 0
     if not 0 <= chosen < batch:
-        raise TraceError(f"{path}: no sample {chosen} in a batch of {batch}: choose one of 0-{batch - 1}")
+        source.refuse(f"no sample {chosen} in a batch of {batch}: choose one of 0-{batch - 1}")
     return masks[chosen], {"sample": chosen, "batch": batch}
 
 
-def _open_masks(path: Path) -> NDArray[Any]:
+def _open_masks(source: Source) -> NDArray[np.bool_]:
     """The file's array, mapped and checked; TraceError otherwise."""
-    try:
-        masks = np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
-        raise TraceError(f"{path}: not a NumPy array file (.npy) of booleans {AXES}: {reason}") from error
+    masks = map_npy(source)
     if masks.dtype != np.bool_:
-        raise TraceError(f"{path}: type {masks.dtype}; a mask is bool {AXES}")
+        source.refuse(f"type {masks.dtype}; a mask is bool {AXES}")
     if masks.ndim not in (4, 5):
-        raise TraceError(
-            f"{path}: shape {list(masks.shape)} has {masks.ndim} axes; a mask has four, {AXES}, a batch five"
-        )
+        source.refuse(f"shape {list(masks.shape)} has {masks.ndim} axes; a mask has four, {AXES}, a batch five")
     if masks.size == 0:
-        raise TraceError(f"{path}: shape {list(masks.shape)} holds no position")
+        source.refuse(f"shape {list(masks.shape)} holds no position")
     return masks

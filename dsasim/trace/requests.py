@@ -3,23 +3,28 @@
 `op` is R or W and moves one burst, `addr` its byte address and `not_before` the earliest memory clock cycle at which it
 may be offered, both decimal. The first line that is not empty may name the columns, and a byte-order mark may come
 before it. `not_before` may decrease. Gzipped data are known by their first two bytes, or by the suffix `.gz`, so that a
-trace may also come through a pipe.
+trace may also come through a pipe. Whatever a trace holds, reading it takes bounded memory, and no more than MAX_BYTES
+of text are read, after unpacking.
 """
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.inputs.source import Source
+from dsasim.inputs.stream import open_stream
 from dsasim.kernels import dram_csv as kernel
 
+MAX_BYTES = 16 << 30
+"""Of a trace's text: a thousand million requests of 17 characters; a file of a few megabytes may unpack to more."""
 PART_BYTES = 4 << 20
 PART_REQUESTS = 1 << 19
 LONGEST_LINE = 4096
@@ -48,33 +53,33 @@ class Requests:
 
 
 def read_requests(path: Path, access_bytes: int) -> Iterator[Requests]:
-    """The requests of a trace, part by part; TraceError names file and line, or says that there are no requests."""
+    """The requests of a trace, a file or a pipe, part by part.
+
+    TraceError names file and line, or says that there are no requests, that it is no file or pipe, that a pipe brings
+    nothing, or that there is too much.
+    """
+    source = Source(path, "a request trace", MAX_BYTES, TraceError)
     requests = 0
     try:
-        size = max(path.stat().st_size, 1)
-        with path.open("rb") as file:
-            for part in _parts(path, file, size, access_bytes):
+        with open_stream(source) as file:
+            for part in _parts(source, file, access_bytes):
                 requests += len(part.bursts)
                 yield part
     except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        source.refuse(f"cannot be read: {(error.strerror or str(error)).lower()}")
     if requests == 0:
-        raise TraceError(f"{path}: no requests; a line is {HEADER.decode()}, such as R,64,0")
+        source.refuse(f"no requests; a line is {HEADER.decode()}, such as R,64,0")
 
 
-def _parts(path: Path, file: BufferedReader, size: int, access_bytes: int) -> Iterator[Requests]:
-    gzipped = path.suffix == ".gz" or file.peek(2)[:2] == GZIP_MAGIC
-    source = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if gzipped else file)
+def _parts(source: Source, file: BinaryIO, access_bytes: int) -> Iterator[Requests]:
     rest, lines, begun = b"", 0, False
-    while True:
-        block = _read(source, path, lines + 1)
-        text = rest + block
-        if not block:
-            text += b"\n"
+    size = max(os.fstat(file.fileno()).st_size, 1)
+    for block in _blocks(source, file):
+        text = rest + (block or b"\n")
         end = text.rfind(b"\n") + 1
         text, rest = text[:end], text[end:]
         if len(rest) > LONGEST_LINE:
-            raise TraceError(f"{path}:{lines + text.count(10) + 1}: a line of more than {LONGEST_LINE} characters")
+            source.refuse(f"a line of more than {LONGEST_LINE} characters", lines + text.count(10) + 1)
         at = 0
         if not begun:
             at = _after_header(text)
@@ -84,22 +89,32 @@ def _parts(path: Path, file: BufferedReader, size: int, access_bytes: int) -> It
             part, more, at, wrong = _parse(text, at, access_bytes)
             lines += more
             if wrong:
-                raise TraceError(_message(path, lines + 1, text[at:], wrong, access_bytes))
+                source.refuse(_problem(text[at:], wrong, access_bytes), lines + 1)
             yield Requests(*part, share_read=min(file.tell() / size, 1.0) if file.seekable() else 0.0)
-        if not block:
-            return
 
 
-def _read(source: IO[bytes], path: Path, line: int) -> bytes:
+def _blocks(source: Source, file: BinaryIO) -> Iterator[bytes]:
+    """The text block by block, and an empty one at its end."""
+    gzipped = source.path.suffix == ".gz" or cast("Any", file).peek(2)[:2] == GZIP_MAGIC
+    text = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if gzipped else file)
+    line, num_bytes, block = 1, 0, b"\n"
+    while block:
+        block = _read(source, text, line)
+        line += block.count(10)
+        num_bytes += len(block)
+        if num_bytes > MAX_BYTES:
+            source.refuse(f"more than {MAX_BYTES:,} bytes of text: not {source.what}")
+        yield block
+
+
+def _read(source: Source, text: IO[bytes], line: int) -> bytes:
     """The next block; `line` is the first that is not read yet."""
     try:
-        return source.read(PART_BYTES)
+        return text.read(PART_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         if line == 1 and isinstance(error, gzip.BadGzipFile):
             raise
-        raise TraceError(
-            f"{path}:{line}: cannot be read from this line or a later one on: {str(error).lower()}"
-        ) from None
+        source.refuse(f"cannot be read from this line or a later one on: {str(error).lower()}", line)
 
 
 def _after_header(text: bytes) -> int:
@@ -126,6 +141,7 @@ def _parse(
     return (bursts[:count], writes[:count], not_before[:count]), lines, at, wrong
 
 
-def _message(path: Path, line: int, text: bytes, wrong: int, access_bytes: int) -> str:
+def _problem(text: bytes, wrong: int, access_bytes: int) -> str:
+    """What is wrong with the line that begins here."""
     found = text.partition(b"\n")[0][:60].decode("utf-8", "replace").rstrip()
-    return f"{path}:{line}: {WRONG[wrong].format(access_bytes=access_bytes)}, got {found!r}"
+    return f"{WRONG[wrong].format(access_bytes=access_bytes)}, got {found!r}"

@@ -1,23 +1,25 @@
 """The metadata of a trace file: one JSON string, checked key by key before a tensor is touched."""
 
-import json
-import re
+import reprlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dsasim.errors import TraceError
-
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What no text of a trace may hold: control characters (terminals obey them) and lone surrogates; tab, newline may."""
+from dsasim.inputs.checked import first_problem
+from dsasim.inputs.printable import named, printable, unprintable
+from dsasim.inputs.strict_json import parse_json
 
 FORMAT_VERSION = 1
 METADATA_KEY = "dsasim"
 """The key of the safetensors metadata that holds the JSON string."""
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
+Name = Annotated[str, AfterValidator(named)]
 Sigma = Annotated[Decimal, Field(gt=0, le=1)]
 PARTS = ("projection", "w_q", "w_k", "positions", "others_q", "others_k")
 """The tensors of a fitted predictor: packed P, both weights, the position columns of all keys, the other columns."""
@@ -26,19 +28,35 @@ SCALES = ("x", "xp", "w_q", "w_k", "q", "k")
 """The scales stored for each width in bits: of X, Z = [XP | extra], W~q, W~k, Q~ and K~."""
 
 
+MAX_POSITIONS = 1 << 42
+"""Of a layer, num_heads x L_q x L_k: 64 heads of 256 Ki tokens; every command walks them, at 10^8 to 10^9 a second."""
+
+
 class Part(BaseModel):
     """One part of the metadata: frozen, closed to unknown keys, no type converted silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
+def _different_numbers(found: object) -> object:
+    """Keys that are one number spelt in two ways (0.5 and 0.50) are refused: one entry would hide the other."""
+    numbers: list[Decimal] = []
+    with suppress(ArithmeticError, TypeError, ValueError):  # what is no number, its own type refuses
+        numbers = [Decimal(key) for key in found] if isinstance(found, dict) else []
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("two of its keys are one number")
+    return found
+
+
 class PredictorMeta(Part):
     """One fitted predictor; tensors are named, so that arrays common to several sigmas are stored once."""
 
     k: Size
-    tensors: dict[str, str]
-    scales: dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, str]]
-    fitted_on: str
+    tensors: dict[str, Name]
+    scales: Annotated[
+        dict[Annotated[int, Field(ge=2, le=16, strict=False)], dict[str, Name]], BeforeValidator(_different_numbers)
+    ]
+    fitted_on: Name
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -53,7 +71,7 @@ class PredictorMeta(Part):
 class LayerMeta(Part):
     """The shape of one attention layer."""
 
-    number: Annotated[int, Field(ge=0)]
+    number: Annotated[int, Field(ge=0, le=1 << 24)]
     num_heads: Size
     num_kv_heads: Size
     L_q: Size
@@ -64,12 +82,16 @@ class LayerMeta(Part):
     scale: Annotated[float, Field(gt=0)]
     d_ff: Size | None = None
     gated: bool | None = None
-    predictors: dict[Annotated[Sigma, Field(strict=False)], PredictorMeta] = {}
+    predictors: Annotated[
+        dict[Annotated[Sigma, Field(strict=False)], PredictorMeta], BeforeValidator(_different_numbers)
+    ] = {}
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def _sizes_agree(self) -> Self:
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"num_kv_heads {self.num_kv_heads} does not divide num_heads {self.num_heads}")
+        if (positions := self.num_heads * self.L_q * self.L_k) > MAX_POSITIONS:
+            raise ValueError(f"{positions:,} positions (num_heads x L_q x L_k), more than {MAX_POSITIONS:,}")
         return self
 
 
@@ -86,15 +108,14 @@ class FileMeta(Part):
     @model_validator(mode="after")
     def _printable(self) -> Self:
         for key, text in (("model", self.model), *_texts("provenance", self.provenance)):
-            if found := _UNPRINTABLE.search(text):
-                raise ValueError(f"{key} holds the character {found[0]!a}, which cannot be printed")
+            if found := unprintable(text):
+                raise ValueError(f"{key} holds the character '{found}', which cannot be printed")
         return self
 
     @model_validator(mode="after")
     def _numbers_differ(self) -> Self:
-        numbers = [layer.number for layer in self.layers]
-        twice = {number for number in numbers if numbers.count(number) > 1}
-        if twice:
+        counts = Counter(layer.number for layer in self.layers)
+        if twice := [number for number, count in counts.items() if count > 1]:
             raise ValueError(f"layer {min(twice)} stands twice")
         return self
 
@@ -102,7 +123,7 @@ class FileMeta(Part):
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
     """All texts in plain values, keys included, each with the place it stands at."""
     if isinstance(value, str):
-        yield where, value
+        yield where, value.replace("\n", " ").replace("\t", " ")  # a note may have lines
     elif isinstance(value, dict):
         for key, child in value.items():
             yield from ((where, key), *_texts(f"{where}.{ascii(key)[1:-1]}", child))
@@ -122,33 +143,25 @@ def describe(layers: list[dict[str, Any]], kind: str, model: str, provenance: Ma
     }
 
 
-def parse_metadata(where: str, text: object) -> FileMeta:
-    """The checked metadata; TraceError in one line begins with `where` and names the key."""
-    if not isinstance(text, str):
-        raise TraceError(f"{where}: a safetensors file without the metadata key {METADATA_KEY!r}: not a dsasim trace")
+def metadata_document(label: str, text: str | None) -> dict[str, Any]:
+    """The JSON object that a trace holds as metadata, unchecked; TraceError begins with `label`."""
+    if text is None:
+        raise TraceError(f"{label}: a safetensors file without the metadata key {METADATA_KEY!r}: not a dsasim trace")
     try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TraceError(f"{where}: metadata is not JSON: {error}") from error
+        raw = parse_json(text)
+    except ValueError as error:
+        raise TraceError(f"{label}: metadata is not JSON: {printable(error)}") from None
     if not isinstance(raw, dict):
-        raise TraceError(f"{where}: metadata is not a JSON object")
-    return check_metadata(where, raw)
+        raise TraceError(f"{label}: metadata is not a JSON object")
+    return raw
 
 
-def check_metadata(where: str, raw: dict[str, Any]) -> FileMeta:
-    """The same for metadata already in memory."""
+def check_metadata(label: str, raw: dict[str, Any]) -> FileMeta:
+    """The checked metadata; TraceError in one line begins with `label` and names the key."""
     version = raw.get("format_version")
     if version != FORMAT_VERSION or type(version) is not int:
-        raise TraceError(f"{where}: format_version {version!r}; this dsasim reads {FORMAT_VERSION}")
+        raise TraceError(f"{label}: format_version {reprlib.repr(version)}; this dsasim reads {FORMAT_VERSION}")
     try:
         return FileMeta.model_validate(raw)
     except ValidationError as error:
-        raise TraceError(f"{where}: metadata: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    """The first of pydantic's findings as `layers.0.num_heads: what is wrong`, and how many more there are."""
-    first, *others = error.errors()
-    key = ".".join(str(step) for step in first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}{more}"
+        raise TraceError(f"{label}: metadata: {first_problem(error)}") from None

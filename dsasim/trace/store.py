@@ -1,6 +1,5 @@
 """Reading and writing trace files: safetensors with one JSON string of metadata (traces/README.md)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,9 +9,10 @@ import numpy as np
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays, MaskArrays, Tensors, encode_layers
 from dsasim.trace.attention import AttentionTrace, Kind
-from dsasim.trace.digest import checked_canonical, content_digest
+from dsasim.trace.digest import as_read, content_digest
+from dsasim.trace.find import trace_name
 from dsasim.trace.layout import assemble
-from dsasim.trace.schema import METADATA_KEY, check_metadata, describe, parse_metadata
+from dsasim.trace.schema import METADATA_KEY, check_metadata, describe, metadata_document
 from dsasim.trace.stream import StreamedTensor, write_stream
 from dsasim.trace.tensors import MappedTensors, MemoryTensors
 
@@ -25,9 +25,10 @@ Dtype = Literal["float16", "float32"]
 
 def open_trace(path: Path) -> AttentionTrace:
     """The trace in a file, its tensors left on disk until they are read; TraceError says what is wrong with it."""
+    name = trace_name(path)
     tensors = MappedTensors(path)
-    meta = parse_metadata(str(path), tensors.metadata.get(METADATA_KEY))
-    trace = assemble(path.stem, meta, tensors)
+    document = metadata_document(tensors.label, tensors.metadata.get(METADATA_KEY))
+    trace = assemble(name, check_metadata(tensors.label, document), tensors)
     if tensors.size_bytes < VERIFIED_BELOW_BYTES:
         verify_digest(trace)
     return trace
@@ -38,14 +39,14 @@ def verify_digest(trace: AttentionTrace) -> None:
     tensors = next(iter(trace)).source
     if not isinstance(tensors, MappedTensors):
         return
-    metadata = json.loads(tensors.metadata[METADATA_KEY])
+    metadata = metadata_document(tensors.label, tensors.metadata[METADATA_KEY])
     digest = content_digest(metadata, tensors)
     if digest == trace.meta.sha256:
         return
     for name in tensors:
         tensors.read(name)
     raise TraceError(
-        f"{tensors.path}: content has sha256 {digest[:12]}…, the metadata says {trace.meta.sha256[:12]}…: "
+        f"{tensors.label}: content has sha256 {digest[:12]}…, the metadata says {trace.meta.sha256[:12]}…: "
         "the file was damaged or edited"
     )
 
@@ -88,7 +89,7 @@ def _encode(
     """Tensors and metadata of a trace, checked in full: shapes, and every value finite."""
     arrays, metadata = _described(layers, kind, model, provenance, dtype)
     tensors = MemoryTensors(name, arrays)
-    checked_canonical(name, metadata)
+    metadata = as_read(name, metadata)
     metadata["sha256"] = content_digest(metadata, tensors)
     assemble(name, check_metadata(name, metadata), tensors)
     for key in tensors:

@@ -3,6 +3,7 @@
 The bytes are those of the safetensors library: tensors by type, the widest first, then by name.
 """
 
+import errno
 import json
 import math
 import os
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.digest import UNKNOWN, canonical, checked_canonical, content_digest
+from dsasim.inputs.printable import printable
+from dsasim.trace.digest import UNKNOWN, as_read, canonical, content_digest
+from dsasim.trace.find import trace_name
 from dsasim.trace.layout import assemble
 from dsasim.trace.schema import METADATA_KEY, check_metadata
 from dsasim.trace.tensors import DTYPES, LENGTH_BYTES, MappedTensors
@@ -51,17 +54,15 @@ def write_stream(path: Path, tensors: Mapping[str, StreamedTensor], metadata: Ma
 
     TraceError when they are no trace or the place cannot be written; then nothing is left behind.
     """
-    name = path.stem
-    described = {**metadata, "sha256": UNKNOWN}
-    checked_canonical(name, described)
+    name = trace_name(path)
+    described = as_read(name, {**metadata, "sha256": UNKNOWN})
     with _replacing(path) as part:
         with part.open("w+b") as file:
             file.write(_header(tensors, described))
             for key in _in_order(tensors):
                 _write_parts(file, key, tensors[key])
             file.flush()
-            written = MappedTensors(part)
-            written.path = Path(name)
+            written = MappedTensors(part, name)
             described["sha256"] = content_digest(described, written)
             file.seek(0)
             file.write(_header(tensors, described))
@@ -97,14 +98,24 @@ def _header(tensors: Mapping[str, StreamedTensor], metadata: Mapping[str, Any]) 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of `path` once it is complete; a link is followed."""
-    if path.exists() and not path.is_file():
-        raise TraceError(f"{path}: cannot be written: not a regular file")
-    target = path.resolve()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        yield part
-        part.replace(target)
+        target = _regular_target(path)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            yield part
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise TraceError(f"{printable(path)}: cannot be written: {error.strerror or error}") from error
+
+
+def _regular_target(path: Path) -> Path:
+    """What `path` leads to; OSError unless it is a regular file or none yet."""
+    try:
+        target = path.resolve()
+    except (RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+        raise OSError(errno.EINVAL, str(error)) from None
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
+    return target

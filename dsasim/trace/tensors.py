@@ -5,7 +5,6 @@ A safetensors file is an 8-byte little-endian header length, a JSON header (name
 before it is checked.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import printable, unprintable
+from dsasim.inputs.source import Source
+from dsasim.inputs.strict_json import parse_json
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
@@ -27,7 +29,11 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 """The element types a trace may hold, by their safetensors names."""
 
 LENGTH_BYTES = 8
-MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+MAX_HEADER_BYTES = 1 << 24
+"""A trace of 100 layers and eight sigmas has 3 MB; the safetensors library itself stops at 100 MB."""
+
+MAX_FILE_BYTES = 1 << 40
+"""Of a trace, which is mapped and read a head at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,36 @@ class Slot:
     shape: tuple[int, ...]
     start: int
 
+    @property
+    def end(self) -> int:
+        """Its last byte's successor."""
+        return self.start + math.prod(self.shape) * self.dtype.itemsize
+
 
 class MappedTensors:
-    """The tensors of a safetensors file, read through a memory map; TraceError when the file is damaged."""
+    """The tensors of a safetensors file, read through a memory map; TraceError when the file is damaged.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._bytes = _map(path)
-        header, data_start = _header(path, self._bytes)
-        metadata = header.pop("__metadata__", {})
-        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+    `name` is what errors call the file, its path by default.
+    """
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        self._source = Source(path, "a trace", MAX_FILE_BYTES, TraceError, name=name)
+        self._bytes = np.frombuffer(self._source.map(), np.uint8)
+        header, data_start = _header(self._source, self._bytes)
+        self.metadata = _metadata(self._source, header.pop("__metadata__", {}))
         size = len(self._bytes) - data_start
-        self._slots = {name: _slot(path, name, entry, size, data_start) for name, entry in header.items()}
+        self._slots = {name: _slot(self._source, name, entry, size, data_start) for name, entry in header.items()}
+        _check_whole(self._source, self._slots, data_start, len(self._bytes))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._source.path
+
+    @property
+    def label(self) -> str:
+        """What messages call the file."""
+        return self._source.label
 
     def __contains__(self, name: str) -> bool:
         """Whether the file holds a tensor of this name."""
@@ -75,8 +99,7 @@ class MappedTensors:
     def raw(self, name: str) -> NDArray[Any]:
         """A read-only view of a tensor, its values unchecked."""
         slot = self._slots[name]
-        size = math.prod(slot.shape) * slot.dtype.itemsize
-        return self._bytes[slot.start : slot.start + size].view(slot.dtype).reshape(slot.shape)
+        return self._bytes[slot.start : slot.end].view(slot.dtype).reshape(slot.shape)
 
     def read(self, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
         """A read-only view of a tensor, of its part `[head]` or of `[head, rows]`; TraceError on NaN or Inf."""
@@ -87,7 +110,7 @@ class MemoryTensors:
     """Tensors held in memory under a name, with the same checks as a file's."""
 
     def __init__(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.path = Path(name)
+        self.label = printable(name)
         self._arrays = arrays
 
     def __contains__(self, name: str) -> bool:
@@ -125,7 +148,7 @@ CHECKED_AT_A_TIME = 1 << 20
 def finite_part(tensors: TensorStore, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
     """A tensor, its part `[head]` or `[head, rows]`; TraceError names the tensor and where it holds a NaN or an Inf."""
     if name not in tensors:
-        raise TraceError(f"{tensors.path}: tensor {name} is missing")
+        raise TraceError(f"{tensors.label}: tensor {name} is missing")
     index = () if head is None else (head,) if rows is None else (head, rows)
     part = tensors.raw(name)[index]
     flat = part.reshape(-1)
@@ -133,7 +156,7 @@ def finite_part(tensors: TensorStore, name: str, head: int | None = None, rows: 
         finite = np.isfinite(flat[at : at + CHECKED_AT_A_TIME])
         if not finite.all():
             place = np.unravel_index(at + int(np.argmin(finite)), part.shape)
-            raise TraceError(f"{tensors.path}: {_not_finite(name, head, rows, [int(axis) for axis in place])}")
+            raise TraceError(f"{tensors.label}: {_not_finite(name, head, rows, [int(axis) for axis in place])}")
     return part
 
 
@@ -148,46 +171,56 @@ def _not_finite(name: str, head: int | None, rows: slice | None, place: list[int
     return f"{name}{where} is NaN or Inf" + (hint if name.endswith(".bias") else "")
 
 
-def _map(path: Path) -> NDArray[np.uint8]:
-    try:
-        size = path.stat().st_size
-        if path.is_file() and size < LENGTH_BYTES:
-            raise TraceError(f"{path}: not a trace: {size} bytes cannot be a safetensors file")
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _header(path: Path, data: NDArray[np.uint8]) -> tuple[dict[str, Any], int]:
+def _header(source: Source, data: NDArray[np.uint8]) -> tuple[dict[str, Any], int]:
     """The JSON header and the position of the first tensor byte."""
     length = int.from_bytes(data[:LENGTH_BYTES].tobytes(), "little")
-    if length > MAX_HEADER_BYTES:
-        raise TraceError(f"{path}: not a trace: it does not begin like a safetensors file")
+    if len(data) < LENGTH_BYTES or length > MAX_HEADER_BYTES:
+        source.refuse("not a trace: it does not begin like a safetensors file")
     end = LENGTH_BYTES + length
     if end > len(data):
-        raise TraceError(f"{path}: truncated: a header of {length} bytes is announced, the file has {len(data)}")
+        source.refuse(f"truncated: a header of {length} bytes is announced, the file has {len(data)}")
     try:
-        header = json.loads(data[LENGTH_BYTES:end].tobytes())
-    except (ValueError, RecursionError) as error:
-        raise TraceError(f"{path}: not a trace: its safetensors header is not JSON") from error
+        header = parse_json(data[LENGTH_BYTES:end].tobytes().decode())
+    except ValueError as error:  # of which text that is not UTF-8 is one
+        source.refuse(f"not a trace: its safetensors header is not JSON: {printable(error)}")
     if not isinstance(header, dict):
-        raise TraceError(f"{path}: not a trace: its safetensors header is not a JSON object")
+        source.refuse("not a trace: its safetensors header is not a JSON object")
     return header, end
 
 
-def _slot(path: Path, name: str, entry: object, size: int, data_start: int) -> Slot:
+def _metadata(source: Source, found: object) -> Mapping[str, str]:
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        source.refuse("not a trace: __metadata__ in its safetensors header does not map text to text")
+    return found
+
+
+def _slot(source: Source, name: str, entry: object, size: int, data_start: int) -> Slot:
     """The place of one tensor, once type, shape and offsets agree with each other and with the file's size."""
+    if unprintable(name):
+        source.refuse(f"a tensor is called {printable(name)}, which cannot be printed")
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **others} if not others:
             pass
         case _:
-            raise TraceError(f"{path}: {name}: its header entry is not a safetensors tensor")
+            source.refuse(f"{name}: its header entry is not a safetensors tensor")
     if dtype not in DTYPES:
-        raise TraceError(f"{path}: {name}: type {dtype} is not one of {', '.join(DTYPES)}")
-    if not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise TraceError(f"{path}: {name}: shape {shape} is not a list of sizes")
+        source.refuse(f"{name}: type {printable(dtype)} is not one of {', '.join(DTYPES)}")
+    if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+        source.refuse(f"{name}: its shape and its offsets are not all whole numbers from 0")
     if end > size:
-        raise TraceError(f"{path}: truncated: {name} ends at byte {end} of {size}")
-    if begin < 0 or end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
-        raise TraceError(f"{path}: {name}: offsets {begin} to {end} do not hold {dtype} of shape {shape}")
+        source.refuse(f"truncated: {name} ends at byte {end} of {size}")
+    if end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
+        source.refuse(f"{name}: offsets {begin} to {end} do not hold {dtype} of shape {shape}")
     return Slot(DTYPES[dtype], tuple(shape), data_start + begin)
+
+
+def _check_whole(source: Source, slots: Mapping[str, Slot], data_start: int, size: int) -> None:
+    """Refuse bytes of two tensors or of none, as the format does: what nobody reads, nobody can vouch for."""
+    reached = data_start
+    for start, end, name in sorted((slot.start, slot.end, name) for name, slot in slots.items()):
+        if start != reached:
+            overlaps = "overlaps another tensor" if start < reached else "leaves bytes before it that are no tensor's"
+            source.refuse(f"damaged: {name} {overlaps}")
+        reached = end
+    if reached != size:
+        source.refuse(f"damaged: {size - reached} bytes after the last tensor are no tensor's")

@@ -1,4 +1,4 @@
-"""The closed-form fit of dsa2021's prediction path to one layer of a frozen model.
+"""The closed-form fit of a low-rank prediction path to one layer of a frozen model.
 
 Z W~q W~k^T Z^T is linear in M = W~q W~k^T: solve for M by ridge least squares on row-centred scores, then split M into
 W~q and W~k of r columns by a singular value decomposition. The decomposition is of M between the square roots of the

@@ -1,4 +1,4 @@
-"""Position columns for rotary models: our extension of dsa2021.
+"""Position columns for rotary models: our extension of the low-rank predictor.
 
 The input X of a rotary attention layer carries no position, so a predictor that sees only XP cannot tell a near key
 from a far one. Sine and cosine columns beside XP let the bilinear form of the fit express any cos and sin of

@@ -4,11 +4,9 @@ The fit has seen the scores it is asked for: its masks are better than on unseen
 trace. `fitted_on` says `self`, and every run on it says so too (`trace.notes`).
 """
 
-import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from dsasim.errors import TraceError
 from dsasim.trace.arrays import Tensors, encode_fit
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.notes import SELF
-from dsasim.trace.schema import METADATA_KEY
+from dsasim.trace.schema import METADATA_KEY, metadata_document
 from dsasim.trace.store import open_trace
 from dsasim.trace.stream import StreamedTensor, write_stream
 from dsasim.trace.tensors import MappedTensors
@@ -45,7 +43,7 @@ def fit_trace(
     trace = open_trace(source)
     _check(trace, sigmas, rotary_base)
     stored = MappedTensors(source)
-    metadata: dict[str, Any] = json.loads(stored.metadata[METADATA_KEY])
+    metadata = metadata_document(stored.label, stored.metadata[METADATA_KEY])
     del metadata["sha256"]
     tensors: Tensors = {name: stored.raw(name) for name in stored}
     steps = [(entry, sigma) for entry in metadata["layers"] for sigma in sorted(set(sigmas))]

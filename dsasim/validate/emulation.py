@@ -1,4 +1,4 @@
-"""The prediction path of dsa2021 in PyTorch integers, written from its definition (`predictors.integer_path`).
+"""The prediction path of fitted predictors in PyTorch integers, from its definition (`predictors.integer_path`).
 
 Products are taken in float64, where every integer up to 2^53 is exact, so the same code runs on a GPU.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from dsasim.predictors import method_of
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.validate.subject import Subject
 
@@ -26,7 +27,7 @@ def emulated_layers(subject: Subject) -> Callable[[LayerTrace], "HeadScores | No
             made.clear()  # one layer's at a time
             sigma, bits = predictor.sigma, predictor.bits
             fitted = layer.predictor(sigma) if sigma is not None and layer.has_qkv else None
-            if predictor.method != "dsa2021" or fitted is None or bits is None:
+            if not method_of(subject.arch).fitted or fitted is None or bits is None:
                 made[layer.number] = None
             else:
                 made[layer.number] = HeadScores(layer, fitted, bits, predictor.rank or fitted.rank, device)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dsasim import registry
 from dsasim.predictors import KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.packing import Bool
@@ -76,7 +77,7 @@ def _kind(subject: Subject, layer: LayerTrace) -> str | None:
         return "top_k"
     if method == "oracle_threshold":
         return "threshold"
-    return generator.selection if method == "dsa2021" and generator is not None else None
+    return generator.selection if generator is not None and registry.find("methods", method).fitted else None
 
 
 def _malformed(keep: KeepMask, layer: LayerTrace) -> dict[int, str]:

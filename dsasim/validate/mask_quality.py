@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsasim.predictors import KeepMask
+from dsasim.predictors import KeepMask, method_of
 from dsasim.quality.measure import QualityMeter
 from dsasim.quality.references import random_mask
 from dsasim.trace.attention import LayerTrace
@@ -168,7 +168,7 @@ def _head_figures(subject: Subject, layer: LayerTrace, head: int, keep: KeepMask
 def _oracle_counts(subject: Subject, layer: LayerTrace, keep: KeepMask) -> list[int]:
     """Keys of each row that the exact top-k keeps: max(1, ceil(share x allowed)), none where none is allowed."""
     generator, allowed = subject.arch.mask_generator, layer.allowed_counts
-    top_k = subject.arch.predictor.method in ("dsa2021", "oracle_topk")
+    top_k = method_of(subject.arch).scored
     if top_k and generator is not None and generator.selection == "top_k" and generator.density is not None:
         share = Fraction(generator.density)
     else:

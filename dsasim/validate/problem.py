@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,9 +82,9 @@ class RoundedTensors:
     dtype: Any
 
     @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.source.path
+    def label(self) -> str:
+        """What errors call the file."""
+        return self.source.label
 
     def __contains__(self, name: str) -> bool:
         """Whether a tensor of this name is stored."""

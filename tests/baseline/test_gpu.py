@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
@@ -15,6 +16,8 @@ from dsasim.baseline.gpu import (
 )
 from dsasim.baseline.gpu_table import KERNELS, Efficiency, Gpu, efficiency, load_gpus
 from dsasim.silicon.sourced import SourcedNumber
+from dsasim.trace.arrays import MaskArrays
+from dsasim.trace.store import trace_in_memory
 
 SHAPE = AttentionShape(num_heads=2, num_kv_heads=2, L_q=1024, L_k=1024, d_head=64, causal=False)
 
@@ -123,6 +126,22 @@ def test_what_a_run_asks_of_a_gpu() -> None:
     (shape,) = attention_shapes(trace, {13: [0, 1, 3]})
     assert shape == AttentionShape(num_heads=3, num_kv_heads=2, L_q=512, L_k=512, d_head=64, causal=True)
     assert gpu_baselines(load_arch("dsa-decoupled"), trace, {13: [0]}, 1000, ()) == ()
+
+
+def test_two_layers_are_two_calls_and_both_must_have_been_measured(gpu: Gpu) -> None:
+    """The efficiency is of 1024 keys: with a layer of 8 beside it the time is extrapolated, and launches are two."""
+    layers = [
+        MaskArrays(number, np.full((1, length, length // 8), 255, np.uint8), length, 64, 1, False)
+        for number, length in enumerate((1024, 8))
+    ]
+    trace, arch = trace_in_memory("two lengths", layers, kind="mask"), load_arch("dsa-decoupled", ["clock_ghz=2"])
+    alone = gpu_baselines(arch, trace, {0: [0]}, 1000, [gpu])
+    both = gpu_baselines(arch, trace, {0: [0], 1: [0]}, 1000, [gpu])
+    assert [entry.same_shape for entry in alone] == [True, True]
+    assert [entry.same_shape for entry in both] == [False, False]
+    assert [entry.launch_ns for entry in alone] == [5000, 3 * 5000]
+    assert [entry.launch_ns for entry in both] == [2 * 5000, 2 * 3 * 5000]
+    assert [entry.speedup_ratio for entry in both] == [entry.time_ns / 500 for entry in both]  # 1000 cycles at 2 GHz
 
 
 def test_every_efficiency_says_where_it_is_from() -> None:

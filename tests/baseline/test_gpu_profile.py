@@ -1,6 +1,9 @@
 """Measured profiles: what is read, what is refused, and a GPU that reproduces what was measured."""
 
 import json
+import math
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -72,17 +75,55 @@ def test_a_profile_stands_for_a_gpu_of_its_whole_name(device: str, name: str) ->
         ({"rows": []}, "no row of a dense kernel"),
         ({"rows": [row("flex_blocks", 1.0)]}, "no row of a dense kernel"),
         ({"rows": [row("sdpa_flash", -1.0)]}, "rows.0.median_us"),
+        ({"rows": [row("sdpa_flash", 1e308)]}, "rows.0.median_us: Input should be less than or equal to"),
+        ({"rows": [row("sdpa_flash", 5e-324)]}, "rows.0.median_us: Input should be greater than"),
+        ({"rows": [row("sdpa_flash", "1.0")]}, "rows.0.median_us: Input should be a valid number"),
+        ({"rows": [row("sdpa_flash", 1.0) | {"d_head": 10**18}]}, "rows.0.d_head: Input should be less than or equal"),
+        ({"rows": [row("sdpa_flash", 1.0) | {"d_head": 10**19}]}, "an integer of 20 characters; at most 19 are read"),
+        ({"rows": [row("sdpa_flash", 1.0) | {"energy_above_idle_uj": -1e300}]}, "rows.0.energy_above_idle_uj"),
+        ({"parallel_units": True}, "parallel_units: Input should be a valid integer"),
+        ({"device": "H100\x1b[31m"}, r"device: holds \x1b, which cannot be printed"),
+        ({"rows": ["[" * 5]} | {"clocks": {"a": [[[]]]}}, "clocks.a"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(profile(**changes)))
-    with pytest.raises(ConfigError, match=said.replace(".", r"\.")) as error:
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
         read_profile(path)
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "nonsense"])
+EXTREMES = {
+    "slow": {"matmul_tflops": 2e-9, "copy_gbps": 2e-9, "launch_us": 1e12, "parallel_units": 1},
+    "fast": {"matmul_tflops": 1e12, "copy_gbps": 1e12, "launch_us": 2e-9, "parallel_units": 1 << 24},
+}
+
+
+@pytest.mark.parametrize("machine", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize("median_us", [2e-9, 1e12])
+@pytest.mark.parametrize("size", [1, 1 << 24])
+def test_whatever_is_read_makes_a_machine_of_finite_numbers(
+    machine: dict[str, object], median_us: float, size: int
+) -> None:
+    """And at once: a causal row of 16 million tokens is counted, not walked."""
+    sizes = {"L": size, "num_heads": size, "d_head": size, "causal": True}
+    rows = [row(kernel, median_us) | sizes for kernel in ("sdpa_flash", "sdpa_math")]
+    gpu = measured_gpu(GpuProfile.model_validate(profile(rows=rows, **machine)))
+    shape = AttentionShape(num_heads=8, num_kv_heads=8, L_q=512, L_k=512, d_head=64, causal=True)
+    for kernel in ("fused", "unfused"):
+        assert 0 < gpu.efficiencies[kernel][0].ratio < math.inf
+        assert 0 < attention_ns(gpu, kernel, shape) < math.inf
+
+
+def test_a_profile_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ConfigError, match=rf"--gpu-profile {path}: is a pipe or a device, not a GPU profile"):
+            compared_gpus([path])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "nonsense", "NaN", "[" * 975 + "]" * 975])
 def test_what_is_no_profile(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gpu.json"
     path.write_text(text)
@@ -91,7 +132,7 @@ def test_what_is_no_profile(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file() -> None:
-    with pytest.raises(ConfigError, match="cannot read the GPU profile"):
+    with pytest.raises(ConfigError, match=r"--gpu-profile /nowhere/gpu\.json: cannot be read: no such file"):
         compared_gpus(["/nowhere/gpu.json"])
 
 
@@ -99,6 +140,14 @@ def test_a_user_s_profile_is_compared(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(profile()))
     assert [gpu.name for gpu in compared_gpus([path]) if gpu.measured] == ["H100"]
+
+
+def test_every_profile_of_a_user_is_compared(tmp_path: Path) -> None:
+    devices = ("NVIDIA H100 80GB HBM3", "AMD EPYC", "NVIDIA L40S")
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
+    for path, device in zip(paths, devices, strict=True):
+        path.write_text(json.dumps(profile(device=device)))
+    assert {gpu.name for gpu in compared_gpus(paths) if gpu.measured} == {"H100", "AMD EPYC", "NVIDIA L40S"}
 
 
 def test_a_cpu_s_numbers_have_four_bytes() -> None:

@@ -24,10 +24,16 @@ def test_wider_predictors_count_more(bits: int, counted: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "design", [("dsa-coupled", ()), ("dense-16x16", ()), ("dsa-decoupled", ("predictor.method=oracle_topk",))]
+    "design",
+    [
+        ("dsa-coupled", ()),
+        ("dsa-coupled", ("predictor.array_rows=64", "predictor.array_columns=72")),
+        ("dense-16x16", ()),
+        ("dsa-decoupled", ("predictor.method=oracle_topk",)),
+    ],
 )
 def test_without_a_predictor_of_its_own_the_array_is_all(design: tuple) -> None:
-    """A coupled design predicts on its array; a dense or an oracle one predicts nothing."""
+    """A coupled design predicts on its array, whatever array it names; others predict nothing."""
     arch = load_arch(*design)
     peak = peak_of(arch)
     assert (peak.predictor_macs, peak.predictor_bits) == (0, None)

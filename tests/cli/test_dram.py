@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dsasim.inputs.stream import WAIT_SECONDS
 from dsasim.model.dram_preset import load_presets
 
 MATCHED = ("--preset", "DDR4_2400", "--mapping", "row-bank-bankgroup-rank-column", "--no-refresh")
@@ -168,11 +169,52 @@ def test_bad_input_ends_with_2_and_says_where(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("mapping", ["mop4", "row-bank-bankgroup-rank-column"])
 @pytest.mark.parametrize("ranks", ["3", "5", "6", "7"])
-def test_mop4_needs_a_power_of_two_of_ranks(dsasim: Callable, conflict: str, ranks: str) -> None:
-    done = dsasim("dram", conflict, "--preset", "DDR4_2400", "--mapping", "mop4", "--ranks", ranks)
-    assert done.status == 2
-    assert f"needs 1, 2, 4 or 8 ranks, got {ranks}" in done.err
+def test_ranks_are_a_power_of_two(dsasim: Callable, conflict: str, ranks: str, mapping: str) -> None:
+    done = dsasim("dram", conflict, "--preset", "DDR4_2400", "--mapping", mapping, "--ranks", ranks)
+    assert (done.status, done.out) == (2, "")
+    assert f"a channel needs 1, 2, 4 or 8 ranks, got {ranks}" in done.err
+
+
+@pytest.mark.parametrize(
+    "option", [("--channels", "65"), ("--inject", "4097"), ("--inject", "9" * 30), ("--ranks", "9")]
+)
+def test_a_number_out_of_range_is_told_what_is_allowed(
+    dsasim: Callable, conflict: str, option: tuple[str, str]
+) -> None:
+    most = {"--channels": "64", "--inject": "4096", "--ranks": "8"}[option[0]]
+    done = dsasim("dram", conflict, *MATCHED, *option)
+    assert (done.status, done.out) == (2, "")
+    assert option[0] in done.err
+    assert most in done.err
+
+
+def test_a_loop_of_links_is_neither_trace_nor_result(dsasim: Callable, conflict: str, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    written = dsasim("dram", conflict, *MATCHED, "--json", str(loop))
+    assert (written.status, "--json" in written.err, "cannot be written" in written.err) == (2, True, True)
+    read = dsasim("dram", str(loop), *MATCHED, "--json", str(tmp_path / "r.json"))
+    assert (read.status, "cannot be read: too many levels of symbolic links" in read.err) == (2, True)
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_help_says_how_long_a_pipe_is_waited_for(dsasim: Callable) -> None:
+    assert f"every {WAIT_SECONDS} s" in " ".join(re.sub("[│\n]", " ", dsasim("dram", "--help").out).split())
+
+
+@pytest.mark.parametrize("sizes", [("DDR4_2400", "64", "8"), ("HBM3", "64", "1"), ("LPDDR5_6400", "64", "8")])
+def test_one_late_request_is_replayed_at_once(dsasim: Callable, tmp_path: Path, sizes: tuple[str, str, str]) -> None:
+    """Every rank, or pseudo-channel, of every channel is refreshed once in each whole interval before it."""
+    path = tmp_path / "t.csv"
+    name, channels, ranks = sizes
+    preset = load_presets()[name]
+    intervals = 10**12 // preset.ticks["nREFI"] - 1
+    path.write_text(f"R,0,{intervals * preset.ticks['nREFI'] + 300}\n")
+    options = ("--preset", name, "--mapping", "mop4", "--channels", channels, "--ranks", ranks)
+    found = json.loads(dsasim("dram", str(path), *options, "--json", "-").out)
+    assert found["commands"]["ref"] == intervals * int(ranks) * preset.pseudo_channels * 64
 
 
 def test_the_trace_is_not_overwritten(dsasim: Callable, conflict: str) -> None:
@@ -181,3 +223,16 @@ def test_the_trace_is_not_overwritten(dsasim: Callable, conflict: str) -> None:
     assert done.status == 2
     assert "would overwrite the trace" in done.err
     assert Path(conflict).read_bytes() == before
+
+
+@pytest.mark.parametrize(("trace", "out"), [("loop", "r.json"), ("t.csv", "loop"), ("loop", "loop")])
+def test_links_in_a_circle_are_one_message(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: str, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("t.csv").write_text("0,0,read\n")
+    done = dsasim("dram", trace, *MATCHED, "--json", out)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "loop" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "t.csv"]

@@ -105,7 +105,10 @@ def test_validate_shows_the_trend(
     assert "prediction included (real)" in ended.out
     checks = {check["name"]: check for check in json.loads(figures.read_text())["checks"]}
     assert {"break_even_same_macs", "break_even_equal_area"} == set(checks["break_even"]["figures"])
-    assert times.read_text().startswith("kernel,L,")
+    header, *samples = times.read_text().splitlines()
+    assert header.startswith("kernel,L,")
+    timed = next(table for table in checks["trend"]["tables"] if table["title"] == "times")["rows"]
+    assert len(samples) == sum(row["samples"] for row in timed) > 0
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """`dsasim report` and `dsasim run --report`."""
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from dsasim.inputs.printable import printable
 
 pytest.importorskip("plotly")
 
@@ -61,7 +66,7 @@ def test_a_sweep(dsasim: Callable, tmp_path: Path) -> None:
 
 BAD = {
     "no file": (("nowhere.json", "--out", "r.html"), "nowhere.json: cannot be read: no such file or directory"),
-    "not a result": (("RUN", "--out", "r.html"), "is not the result of a run"),
+    "not a result": (("RUN", "--out", "r.html"), "not the result of a run"),
     "stdout's folder": (("RESULT", "--out", "nowhere/r.html"), "--out nowhere/r.html: cannot be written"),
     "heads without a trace": (("RESULT", "--out", "r.html", "--mask-heads", "0:1"), "name it with --trace"),
     "another trace": (("RESULT", "--out", "r.html", "--trace", "smollm2-l512"), "the run was on another trace"),
@@ -89,6 +94,50 @@ def test_bad_input_is_one_message(
     assert done.err.startswith("dsasim: error: ")
     assert message in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "loop", "folder/r.json", "a\0b", "x" * 5000, "pipe.jsonl"])
+def test_what_cannot_be_read_is_one_message_at_once(
+    dsasim: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for pipe in ("pipe", "pipe.jsonl"):
+        os.mkfifo(pipe)
+    Path("loop").symlink_to("loop")
+    Path("folder").symlink_to("/proc/self/fdinfo/none")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for command in (("report", name, "--out", "r.html"), ("run", *SMALL, "--gpu-profile", name, "--report", "r.html")):
+        done = dsasim(*command)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done.err
+        assert printable(name) in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+AS_NOBODY = """
+import os, sys
+from dsasim.errors import ConfigError
+from dsasim.report.html.inputs import read_input
+os.setuid(65534)
+try:
+    read_input(sys.argv[1])
+except ConfigError as error:
+    print(error.exit_status, error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_a_result_in_a_folder_that_may_not_be_read_ends_with_2(tmp_path: Path, result: str) -> None:
+    """As another user, for root may read everything."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    shutil.copy(result, hidden / "r.json")
+    hidden.chmod(0o700)
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, hidden / "r.json"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("2 ")
+    assert "cannot be read: permission denied" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dsasim.sweep.proof import signed
+
 # a shell's background job ignores Ctrl-C, and so would what it starts: a terminal's job does not
 AS_FROM_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 COMMAND = [sys.executable, "-c", f"{AS_FROM_A_TERMINAL}; from dsasim.cli import main; main()", "sweep"]
@@ -47,9 +49,9 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
-def start(spec: Path, *options: str) -> subprocess.Popen:
+def start(spec: Path, *options: str, command: list[str] = COMMAND) -> subprocess.Popen:
     return subprocess.Popen(
-        [*COMMAND, spec, "--out", spec.parent / "out", *options],
+        [*command, spec, "--out", spec.parent / "out", *options],
         env=_environment() | {"DSASIM_CACHE_DIR": str(spec.parent / "cache")},  # `whole` runs without
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -135,14 +137,40 @@ def test_two_workers_one_of_them_killed_end_with_the_same_bytes(whole: tuple[str
     assert results(spec) == whole[1]
 
 
-def test_ctrl_c_stops_and_resume_ends_with_the_same_bytes(whole: tuple[str, bytes], spec: Path) -> None:
+STOPS = {
+    "Ctrl-C": (os.killpg, signal.SIGINT, 130),  # as a terminal does: to everyone
+    "closed terminal": (os.killpg, signal.SIGHUP, 129),
+    "kill": (os.kill, signal.SIGTERM, 143),
+    "kill of all": (os.killpg, signal.SIGTERM, 143),
+}
+
+
+@pytest.mark.parametrize(("send", "number", "status"), STOPS.values(), ids=STOPS)
+def test_a_stopped_sweep_says_so_and_resumes_to_the_same_bytes(
+    whole: tuple[str, bytes], spec: Path, send: Callable[[int, int], None], number: int, status: int
+) -> None:
     process = start(spec, "--workers", "2")
     await_rows(spec, 3)  # the invalid ones: the six runs may take less time than it takes to look
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everyone
+    workers = workers_of(process)
+    send(process.pid, number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (status, "")
     assert err == f"stopped; the points so far are in {spec.parent / 'out'}: go on with --resume\n"
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert resumed(spec) == whole[1]
+
+
+def test_a_signal_that_was_ignored_stays_ignored(whole: tuple[str, bytes], spec: Path) -> None:
+    """nohup: the terminal is closed, and the sweep goes on."""
+    with_nohup = [
+        command.replace("import signal;", "import signal; signal.signal(1, signal.SIG_IGN);") for command in COMMAND
+    ]
+    process = start(spec, "--workers", "1", command=with_nohup)
+    await_rows(spec, 3)
+    os.killpg(process.pid, signal.SIGHUP)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, ""), out
+    assert results(spec) == whole[1]
 
 
 def test_ctrl_c_while_workers_begin_says_one_line(spec: Path) -> None:
@@ -172,12 +200,27 @@ def test_a_killed_sweep_leaves_no_workers_and_resumes(whole: tuple[str, bytes], 
 
 def test_results_are_not_overwritten(dsasim: Callable, spec: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.jsonl").write_text('{"point":0,"sweep_sha256":"x"}\n')
+    (tmp_path / "out" / "results.jsonl").write_bytes(signed({"point": 0, "sweep_sha256": "x"}))
     done = dsasim("sweep", str(spec), "--out", str(tmp_path / "out"))
     assert (done.status, done.out) == (2, "")
     assert "has results already: go on with --resume, or choose another --out" in done.err
     done = dsasim("sweep", str(spec), "--out", str(tmp_path / "out"), "--resume")
     assert (done.status, "is of another sweep" in done.err) == (2, True)
+
+
+def test_wrong_rows_are_named_on_stderr_and_run_again(dsasim: Callable, whole: tuple[str, bytes], spec: Path) -> None:
+    lines = whole[1].splitlines(keepends=True)
+    lines[0] = lines[0].replace(b'"status":"ok"', b'"status":"invalid"')
+    lines[5:] = [b"[" * 100_000 + b"\n", b'{"point": [1]}\n']
+    (spec.parent / "out").mkdir()
+    path = spec.parent / "out" / "results.jsonl"
+    path.write_bytes(b"".join(lines))
+    done = dsasim("sweep", str(spec), "--out", str(spec.parent / "out"), "--resume", "--workers", "1")
+    assert done.status == 0
+    assert done.err == "".join(
+        f"{path}:{number}: is not as a sweep wrote it: its point is made anew\n" for number in (1, 6, 7)
+    )
+    assert results(spec) == whole[1]
 
 
 BAD = {

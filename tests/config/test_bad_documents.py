@@ -25,11 +25,14 @@ DOCUMENTS = {
     "deep": ("[" * 100_000, "d.yaml:1: nested more than 8 deep"),
     "list as key": ("? [1, 2]\n: 3\n", "d.yaml:1: a key is a word"),
     "control character": ("name: x\na: \x01\n", "d.yaml:2: not a text file"),
-    "binary": (b"name: x\n\xff\xfe\x00", "d.yaml:2: not UTF-8 text"),
-    "UTF-16": ("name: x".encode("utf-16"), "d.yaml:1: not UTF-8 text"),
+    "binary": (b"name: x\n\xff\xfe\x00", "d.yaml:2: not a design: not UTF-8 text"),
+    "UTF-16": ("name: x".encode("utf-16"), "d.yaml:1: not a design: not UTF-8 text"),
     "numpy": (b"\x93NUMPY\x01\x00", "is a NumPy array, not a design; dsasim trace import-mask"),
     "trace": (b'\x10\x00\x00\x00\x00\x00\x00\x00{"q": {}}', "is a trace, not a design; a design comes first"),
-    "too large": (b"#" * (MAX_FILE_BYTES + 1), f"d.yaml: more than {MAX_FILE_BYTES} bytes: not a design"),
+    "too large": (
+        b"#" * (MAX_FILE_BYTES + 1),
+        f"d.yaml: {MAX_FILE_BYTES + 1:,} bytes, more than {MAX_FILE_BYTES:,}: not a design",
+    ),
 }
 
 
@@ -49,7 +52,7 @@ NAMES = {
     ),
     "unknown": ("zzz", "no design named 'zzz'; shipped are"),
     "empty": ("", "no design named ''"),
-    "missing file": ("nowhere/x.yaml", "nowhere/x.yaml: cannot be read: No such file or directory"),
+    "missing file": ("nowhere/x.yaml", "nowhere/x.yaml: cannot be read: no such file or directory"),
     "suffix": ("x.yaml", "x.yaml: cannot be read"),
     "NUL": ("x\0.yaml", "cannot be read"),
 }

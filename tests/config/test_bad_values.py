@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from dsasim.config.loader import load_arch
+from dsasim.errors import ConfigError
 
 AMBIGUOUS = "means different things to different YAML readers"
 
@@ -13,6 +14,8 @@ LINES = {
     "choice": ("technology_nm:", "technology_nm: 23", "technology_nm: 23 is not one of 65, 45, 32, 28,"),
     "choice of text": ("order:", "  order: random", 'scheduler.order: the text "random" is not one of in_order, reord'),
     "choice as fraction": ("  bits: 4", "  bits: 4.0", "predictor.bits: 4.0 is not one of 2, 4, 8, or null"),
+    "true misspelt": ("refresh:", "  refresh: tRue", 'dram.refresh: the text "tRue" is not true or false'),
+    "null misspelt": ("refresh:", "  refresh: nulL", 'dram.refresh: the text "nulL" is not true or false'),
     "false as 0": ("refresh:", "  refresh: 0", "dram.refresh: 0 is not true or false"),
     "negative": ("lanes:", "  lanes: -4", "pe_array.lanes: -4 is not a whole number from 1 to 1024"),
     "zero": ("  lanes:", "  lanes: 0", "pe_array.lanes: 0 is not a whole number from 1 to 1024"),
@@ -27,6 +30,8 @@ LINES = {
         '"4" is not a whole number from 1 to 1024; write the number without q',
     ),
     "bool as number": ("  lanes:", "  lanes: true", "pe_array.lanes: true is not a whole number from 1 to 1024"),
+    "true as density": ("  density:", "  density: true", "mask_generator.density: true is not a number above 0, at mo"),
+    "true as sigma": ("  sigma:", "  sigma: true", "predictor.sigma: true is not a number above 0, at most 1, or null"),
     "on": ("  lanes:", "  lanes: on", f"pe_array.lanes: `on` {AMBIGUOUS}"),
     "octal": ("  lanes:", "  lanes: 012", f"pe_array.lanes: `012` {AMBIGUOUS}"),
     "hex": ("  lanes:", "  lanes: 0x10", f"pe_array.lanes: `0x10` {AMBIGUOUS}"),
@@ -35,6 +40,11 @@ LINES = {
     "date": ("name:", "name: 2021-10-21", f"name: `2021-10-21` {AMBIGUOUS}"),
     "infinite": ("pe_overhead", "  pe_overhead_ratio: .inf", "cost.pe_overhead_ratio: `.inf` is not a finite number"),
     "above 1": ("  density:", "  density: 1.5", "mask_generator.density: 1.5 is not a number above 0, at most 1"),
+    "density true": (
+        "  density:",
+        "  density: true",
+        "mask_generator.density: true is not a number above 0, at most 1",
+    ),
     "density 0": ("  density:", "  density: 0", "mask_generator.density: 0 is not a number above 0, at most 1"),
     "places": ("clock_ghz:", "clock_ghz: 1.00001", "clock_ghz: 1.00001 is not a number from 0.01 to 10 with at most 4"),
     "null": ("  lanes:", "  lanes:", "pe_array.lanes: null is not a whole number"),
@@ -163,3 +173,40 @@ def test_a_rule_between_keys_names_the_flag_that_broke_it_whichever_key_it_set(
     text = default_text.replace("comparators: 16", "comparators: 12")
     (problem,) = problems(text, override)
     assert problem.startswith(f"--set {override}: {override.split('.', maxsplit=1)[0]}: ")
+
+
+def test_macs_of_a_row_and_of_the_whole_array_may_not_contradict_each_other() -> None:
+    """4 lanes of 4 rows: 512 MACs are 32 a row; given as 16 a row too, one of the two is wrong."""
+    only = ("pe_array.lanes=4", "scheduler.token_parallelism=4", "pe_array.total_macs=512")
+    assert load_arch("dsa-decoupled", (*only, "pe_array.macs_per_row=null")).pe_array.macs_per_row == 32
+    assert load_arch("dsa-decoupled", (*only, "pe_array.macs_per_row=32")).macs == 512
+    with pytest.raises(ConfigError, match="total_macs 512 contradicts lanes x token_parallelism x macs_per_row = 256"):
+        load_arch("dsa-decoupled", (*only, "pe_array.macs_per_row=16"))
+
+
+def test_lanes_that_share_out_heads_need_whole_tiles() -> None:
+    """3 lanes of 4 rows are 12: tiles of 24 rows are two of those, of 32 are not; 6 would be half of one."""
+    heads = ("pe_array.lane_split=heads", "pe_array.lanes=3")
+    assert load_arch("dsa-decoupled", (*heads, "scheduler.tile_rows=24")).scheduler.tile_rows == 24
+    for rows in (32, 4):
+        with pytest.raises(ConfigError, match=f"tile_rows {rows} to be a multiple of lanes x token_parallelism = 12"):
+            load_arch("dsa-decoupled", (*heads, f"scheduler.tile_rows={rows}"))
+
+
+def test_a_buffer_has_the_slots_that_it_names() -> None:
+    for slots, double in ((1, "false"), (2, "true"), (5, "true")):
+        named = (f"buffers.q.num_slots={slots}", f"buffers.q.double_buffered={double}")
+        assert load_arch("dsa-decoupled", named).buffers.q.slots == slots
+    for double, slots in (("false", 1), ("true", 2)):
+        unnamed = ("buffers.q.num_slots=null", f"buffers.q.double_buffered={double}")
+        assert load_arch("dsa-decoupled", unnamed).buffers.q.slots == slots
+
+
+@pytest.mark.parametrize("text", ["0.000000000000000000123", "1.23456789012345", "-0.00000000000000000001"])
+def test_zeros_in_front_are_no_digits_of_a_number(text: str) -> None:
+    arch = load_arch(
+        "dsa-decoupled",
+        ("predictor.method=oracle_threshold", "mask_generator.selection=threshold", f"mask_generator.threshold={text}"),
+    )
+    assert arch.mask_generator is not None
+    assert arch.mask_generator.threshold == float(text)

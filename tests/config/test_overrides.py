@@ -44,6 +44,11 @@ def test_an_optional_section_may_be_taken_away() -> None:
 
 
 BAD = {
+    "true is no share": (
+        "mask_generator.density=true",
+        "mask_generator.density: true is not a number above 0, at most 1",
+    ),
+    "six ranks": ("dram.ranks=6", "dram.ranks: 6 is not one of 1, 2, 4, 8"),
     "no equals": ("pe_array.lanes", "expected KEY=VALUE, such as --set mask_generator.density=0.05"),
     "typo": ("predictor.sigm=.5", "no such key predictor.sigm; did you mean predictor.sigma?"),
     "no section": ("density=.2", "no such key density; did you mean mask_generator.density?"),
@@ -53,6 +58,8 @@ BAD = {
     "empty key": ("=3", "no such key"),
     "list": ("pe_array.lanes=[4]", "the value must be one scalar, got a list"),
     "range": ("pe_array.lanes=0", "pe_array.lanes: 0 is not a whole number from 1 to 1024"),
+    "true for a number": ("mask_generator.density=true", "mask_generator.density: true is not a number above 0"),
+    "a bound of 0": ("pe_array.switch_cycles=-1", "switch_cycles: -1 is not a whole number from 0 to 4096"),
     "ambiguous": ("pe_array.lanes=012", "`012` means different things"),
     "syntax": ("name='x", "not valid YAML"),
     "rule": ("scheduler.tile_rows=63", "scheduler: tile_rows 63 is not a multiple of token_parallelism 4"),
@@ -67,3 +74,19 @@ def test_an_error_names_the_flag(override: str, message: str) -> None:
         load_arch("dsa-decoupled", [override])
     assert str(caught.value).startswith(f"--set {override}")
     assert message in str(caught.value)
+
+
+def test_problems_of_flags_are_listed_as_the_flags_were_given() -> None:
+    flags = ["softmax.exp_per_cycle=0", "pe_array.lanes=0", "dma.open_transfers=0"]
+    with pytest.raises(ConfigError) as caught:
+        load_arch("dsa-decoupled", flags)
+    assert [line.split(": ")[0] for line in str(caught.value).split("\n")] == [f"--set {flag}" for flag in flags]
+
+
+def test_a_broken_rule_names_the_flag_that_had_the_last_word() -> None:
+    """Both keys of the rule are set, the second so that it breaks."""
+    flags = ["scheduler.token_parallelism=4", "scheduler.tile_rows=30"]
+    for given in (flags, [flags[1], "scheduler.token_parallelism=8"]):
+        with pytest.raises(ConfigError) as caught:
+            load_arch("dsa-decoupled", given)
+        assert str(caught.value).startswith(f"--set {given[1]}: scheduler: tile_rows 30 is not a multiple")

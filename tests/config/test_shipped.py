@@ -41,6 +41,13 @@ def test_each_has_a_summary(name: str) -> None:
     assert len(next(arch.summary for arch in list_archs() if arch.name == name)) > 20
 
 
+def test_a_design_that_begins_without_a_comment_has_no_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, first in (("bare", "name: bare"), ("told", "# what it is")):
+        (tmp_path / f"{name}.yaml").write_text(f"{first}\nclock_ghz: 1\n")
+    monkeypatch.setattr("dsasim.config.loader._shipped_folder", lambda _: tmp_path)
+    assert [arch.summary for arch in list_archs()] == ["", "what it is"]
+
+
 @each_design
 def test_printed_yaml_reads_back_to_the_same_design(name: str, tmp_path: Path) -> None:
     path = tmp_path / "again.yaml"

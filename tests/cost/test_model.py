@@ -1,6 +1,7 @@
 """The whole estimate: what adds up, what grows, what is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from dsasim.config.schema import ArchConfig
 from dsasim.cost import estimate_cost
+from dsasim.cost.dram import dram_energy
 from dsasim.cost.model import CountedRun
 from dsasim.errors import InvariantError
 
@@ -56,6 +58,30 @@ def test_energy_by_hand(make_arch: MakeArch, make_run: MakeRun) -> None:
     assert energy["dram"] == pytest.approx(62129.92)
     assert energy["dram_background"] == pytest.approx(782400)
     assert energy["predictor"] == 0
+
+
+def test_every_rank_stands_by(make_arch: MakeArch, make_run: MakeRun) -> None:
+    """2000 cycles at 2 GHz are 1000 ns: 2 channels x ranks x 355.2 mW with all rows closed."""
+    for ranks in (1, 2, 4):
+        energy = estimate_cost(make_arch(**{"dram.ranks": ranks}), make_run(cycles=2000)).energy_pj
+        assert energy["dram_background"] == pytest.approx(2 * ranks * 355.2 * 1000)
+
+
+def test_open_rows_are_counted_in_half_cycles_where_the_controller_is(
+    make_arch: MakeArch, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HBM3's controller counts half cycles of its clock: 800 of them are 400 cycles of 625 ps, so 250 ns.
+
+    The table has one standby power for it, open or not; here it is 100 mW with a row open, and 40 mW without.
+    """
+    device = replace(dram_energy("HBM3"), standby_mw=100.0, precharged_mw=40.0)
+    monkeypatch.setattr("dsasim.cost.model.dram_energy", lambda _: device)
+    closed, opened = (
+        estimate_cost(make_arch(**{"dram.preset": "HBM3"}), make_run(cycles=2000, dram_open_edges=edges))
+        for edges in (0, 800)
+    )
+    more_pj = opened.energy_pj["dram_background"] - closed.energy_pj["dram_background"]
+    assert more_pj == pytest.approx(250 * (100 - 40))
 
 
 def test_leakage_by_hand(make_arch: MakeArch, make_run: MakeRun) -> None:

@@ -35,6 +35,14 @@ def test_predictor(make_arch: MakeArch) -> None:
     assert unit.energy_pj == pytest.approx({"macs_predictor": 0.3576, "adds_predictor": 0.225})
 
 
+def test_a_composable_array_pays_for_it_in_every_use(make_arch: MakeArch) -> None:
+    """Overheads of 3 and of 2 for being composed: a MAC of 4 bits 6 x 0.1192 pJ, an add 6 x 0.075; no own silicon."""
+    composed = {"pe_array.organisation": "coupled", "cost.composable_overhead_ratio": 2.0}
+    unit = predictor.silicon(make_arch(**composed))
+    assert unit.energy_pj == pytest.approx({"macs_predictor": 6 * 0.1192, "adds_predictor": 6 * 0.075})
+    assert (unit.area_mm2, unit.leakage_mw) == (0, 0)
+
+
 def test_wider_predictions_cost_more(make_arch: MakeArch) -> None:
     narrow, middle, wide = (predictor.silicon(make_arch(**{"predictor.bits": bits})) for bits in (2, 4, 8))
     assert narrow.area_mm2 < middle.area_mm2 < wide.area_mm2

@@ -66,7 +66,7 @@ REQUESTS = st.lists(
     st.tuples(
         st.sampled_from([False, False, True]),
         st.one_of(st.integers(0, 40), st.sampled_from([2048 * row + at for row in range(4) for at in range(3)])),
-        st.sampled_from([0, 0, 0, 50, 400]),
+        st.sampled_from([0, 0, 0, 50, 400, 2500]),
     ),
     max_size=120,
 )

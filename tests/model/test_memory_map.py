@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsasim.config.schema import ArchConfig
@@ -55,6 +55,7 @@ def test_tiles_of_all_heads_cover_the_tensor_once(
     assert sorted(covered) == list(range(4096, 4096 + region.num_bytes))
 
 
+@settings(deadline=None)  # the first call may compile
 @given(runs=st.lists(st.tuples(st.integers(0, 500), st.integers(1, 300)), max_size=6))
 def test_bursts_are_the_aligned_blocks_touched_in_order_without_immediate_repeats(runs: list[tuple[int, int]]) -> None:
     blocks = [byte // 64 for start, size in runs for byte in range(start, start + size)]

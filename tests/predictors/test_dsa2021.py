@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -112,14 +113,26 @@ def test_top_k_keeps_the_highest_predicted_scores(make_arch: MakeArch, make_laye
     assert (selection.row_cycles > 0).all()
 
 
-def test_threshold_compares_dequantised_scores_times_scale(make_arch: MakeArch, make_layer: MakeLayer) -> None:
-    layer = make_layer()
-    arch = make_arch("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
-    predictor, fitted = Dsa2021(arch, layer, NO_STATE), layer.predictor(Decimal("0.5"))
+def test_threshold_compares_dequantised_scores_times_scale(
+    make_arch: MakeArch, make_arrays: Callable[..., LayerArrays], make_layer: MakeLayer
+) -> None:
+    """Heads have scales of their own here, and thresholds lie between neighbouring scores."""
+    fitted = make_layer().predictor(Decimal("0.5"))
     assert fitted is not None
-    scales = fitted.scales[4]
-    real = all_scores(predictor, layer, 2) * float(scales["q"][2]) * float(scales["k"][1]) * layer.scale
-    assert np.array_equal(Predicted(predictor).select(2).keep.to_dense(), (real > 0.2) & layer.allowed())
+    own = {"q": np.float32([1, 2, 3, 4]), "k": np.float32([1, 3])}
+    scales = {name: values * own.get(name, np.float32(1)) for name, values in fitted.scales[4].items()}
+    layer = trace_in_memory("t", [make_arrays(predictors=(replace(fitted, scales={4: scales}),))]).layer(5)
+    threshold = ("predictor.sigma=0.5", "mask_generator.selection=threshold", "mask_generator.threshold=0.2")
+    for head, kv_head in ((0, 0), (1, 0), (2, 1), (3, 1)):
+        codes = all_scores(Dsa2021(make_arch(*threshold), layer, NO_STATE), layer, head)
+        real = codes * float(scales["q"][head]) * float(scales["k"][kv_head]) * layer.scale
+        found = np.unique(real[layer.allowed()])
+        for at in (len(found) // 2, len(found) * 3 // 4, len(found) - 2):
+            middle = (found[at] + found[at + 1]) / 2
+            predictor = Dsa2021(make_arch(*threshold, f"mask_generator.threshold={middle:.9f}"), layer, NO_STATE)
+            keep = Predicted(predictor).select(head).keep.to_dense()
+            assert keep.any()
+            assert np.array_equal(keep, (real > middle) & layer.allowed())
 
 
 def test_more_bits_find_more_of_the_exact_keys(make_arch: MakeArch, make_layer: MakeLayer) -> None:

@@ -7,12 +7,14 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors import Selection, load_predictor
+from dsasim.predictors.merge_unit import merge_work
 from dsasim.trace import positions
 from dsasim.trace.attention import LayerTrace
 
 METHODS = {
     "dsa2021": (),
     "dsa2021 by threshold": ("mask_generator.selection=threshold", "mask_generator.threshold=0.1"),
+    "dsa2021 by merging": ("mask_generator.top_k_unit=bitonic", "mask_generator.comparators=4"),
     "oracle_topk": (),
     "oracle_threshold": ("mask_generator.selection=threshold", "mask_generator.threshold=0.1"),
     "given": (),
@@ -51,3 +53,19 @@ def test_blocks_do_not_matter(
             assert np.array_equal(cut.row_cycles, one.row_cycles)
             assert np.array_equal(cut.comparisons, one.comparisons)
             assert cut.keep.num_keys == 24
+            assert np.array_equal(cut.entries_read, one.entries_read)
+            assert np.array_equal(cut.entries_written, one.entries_written)
+
+
+def test_a_head_s_work_is_that_of_all_its_rows(
+    make_arch: Callable[..., ArchConfig], make_layer: Callable[..., LayerTrace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the merge unit reads and writes for all rows, which are selected seven at a time."""
+    monkeypatch.setattr(positions, "BLOCK_POSITIONS", 7 * 24)
+    layer = padded_layer(make_layer)
+    arch = make_arch("predictor.sigma=0.5", *METHODS["dsa2021 by merging"])
+    selection = load_predictor(arch, layer).select(1)
+    work = merge_work(layer.allowed_counts, selection.keep.row_counts, 4)
+    assert not np.array_equal(work.entries_read, work.entries_written)
+    for name, values in work._asdict().items():
+        assert np.array_equal(getattr(selection, name), values), name

@@ -15,10 +15,12 @@ from dsasim.trace.store import trace_in_memory
 def make_layer() -> Callable[..., LayerTrace]:
     """Random layers with sharp attention; further fields of LayerArrays by name."""
 
-    def make(L_q: int = 20, L_k: int = 20, heads: int = 2, kv_heads: int = 1, **fields: Any) -> LayerTrace:
-        rng = np.random.default_rng(0)
+    def make(
+        L_q: int = 20, L_k: int = 20, heads: int = 2, kv_heads: int = 1, number: int = 7, **fields: Any
+    ) -> LayerTrace:
+        rng = np.random.default_rng(number - 7)
         arrays = LayerArrays(
-            number=7,
+            number=number,
             q=3 * rng.normal(size=(heads, L_q, 8)),
             k=rng.normal(size=(kv_heads, L_k, 8)),
             v=rng.normal(size=(kv_heads, L_k, 8)),
@@ -26,6 +28,6 @@ def make_layer() -> Callable[..., LayerTrace]:
             x_kv=None if L_q == L_k else rng.normal(size=(L_k, 6)),
             **({"causal": True, "scale": 8**-0.5} | fields),
         )
-        return trace_in_memory("small", [arrays], dtype="float32").layer(7)
+        return trace_in_memory("small", [arrays], dtype="float32").layer(number)
 
     return make

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from dsasim.errors import InvariantError, TraceError
 from dsasim.predictors import KeepMask
 from dsasim.quality import QualityMeter
 from dsasim.trace import positions
+from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.info import natural_density
+from dsasim.trace.memory import Memory
+from dsasim.trace.store import trace_in_memory
 
 MakeLayer = Callable[..., LayerTrace]
 
@@ -61,6 +65,7 @@ def padded(length: int) -> np.ndarray:
     [
         {},
         {"causal": False, "L_k": 31},
+        {"heads": 4, "kv_heads": 2},
         {"allowed": padded(20)},
         {"bias": np.random.default_rng(1).normal(size=(2, 20, 20)).astype(np.float32)},
     ],
@@ -86,6 +91,47 @@ def test_the_oracle_is_at_least_as_good_as_everything(make_layer: MakeLayer) -> 
         assert other.mask_recall_ratio < 1.0
         assert other.captured_mass_ratio <= quality.oracle.captured_mass_ratio
         assert other.output_rel_l2 >= quality.oracle.output_rel_l2
+
+
+def test_sink_and_window_stand_at_the_queries_own_positions(make_layer: MakeLayer) -> None:
+    """Rows 0 and 1 of 9 keys are positions 7 and 8: 3 keys a row are the first and the two nearest up to there."""
+    layer, meter = make_layer(L_q=2, L_k=9), QualityMeter()
+    ours, expected = np.zeros((2, 2, 9), np.bool_)
+    ours[:, 2:5] = True
+    expected[0, [0, 6, 7]] = expected[1, [0, 7, 8]] = True
+    for head in range(2):
+        meter.add(layer, head, KeepMask.from_dense(ours))
+    assert astuple(meter.result().sink_window) == pytest.approx(twin_figures(layer, [expected] * 2), rel=1e-5)
+
+
+def test_every_head_has_random_masks_of_its_own(make_layer: MakeLayer) -> None:
+    """Of two heads that are alike in all else, and of two layers."""
+    alike = np.ones((2, 1, 1)) * np.random.default_rng(5).normal(size=(1, 20, 8))
+    keep = KeepMask.from_dense(random_masks(make_layer(), 0.3)[0])
+    same = trace_in_memory("alike", [LayerArrays(n, alike, alike[:1], alike[:1], alike[0], True, 1.0) for n in (0, 1)])
+    found = []
+    for number, head in ((0, 0), (0, 1), (1, 0)):
+        meter = QualityMeter()
+        meter.add(same.layer(number), head, keep)
+        found.append(meter.result())
+    assert found[0].oracle == found[1].oracle == found[2].oracle
+    assert len({quality.random.captured_mass_ratio for quality in found}) == 3
+
+
+def test_what_is_remembered_is_of_this_head_and_this_mask(make_layer: MakeLayer) -> None:
+    """Two layers of two heads, each under two masks that keep as many keys in every row: one memory changes nothing."""
+    memory, layers = Memory(1 << 20), [make_layer(number=number) for number in (7, 8)]
+    one = random_masks(layers[0], 0.3)[0]
+    other = one.copy()
+    other[19] = np.roll(one[19], 1)
+    cases = list(product(layers, (0, 1), (one, other)))
+    assert one[19].sum() == other[19].sum() > 0
+    for _ in range(2):  # the second time all of it is remembered
+        for layer, head, keep in cases:
+            alone, remembered = QualityMeter(), QualityMeter()
+            alone.add(layer, head, KeepMask.from_dense(keep))
+            remembered.add(replace(layer, memory=memory), head, KeepMask.from_dense(keep))
+            assert alone.result() == remembered.result()
 
 
 def test_keeping_everything_changes_nothing(make_layer: MakeLayer) -> None:

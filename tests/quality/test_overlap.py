@@ -10,8 +10,8 @@ import pytest
 from dsasim.api import load_trace
 from dsasim.config.loader import load_arch
 from dsasim.errors import TraceError
-from dsasim.quality.overlap import compare_masks
-from dsasim.trace.arrays import MaskArrays
+from dsasim.quality.overlap import HeadOverlap, LayerOverlap, compare_masks
+from dsasim.trace.arrays import LayerArrays, MaskArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.store import trace_in_memory
 
@@ -57,6 +57,30 @@ def test_random_masks_overlap_as_chance_says() -> None:
     head = compare_masks(masks("a", np.tril(a), causal=True), masks("b", np.tril(b), causal=True), ARCH)[0].heads[0]
     assert head.iou_ratio == pytest.approx(head.chance_iou_ratio, abs=0.01)
     assert head.chance_iou_ratio == pytest.approx(0.2 / 1.8, abs=0.01)
+
+
+def test_an_input_that_is_padded_has_fewer_positions_to_keep() -> None:
+    """All 20 keys are allowed in A, the first 10 in B. At density 0.1 rows keep 2 and 1, a tenth of what each may.
+
+    By chance a row shares B's key with A's two of twenty: 0.1 keys, of 3 - 0.1.
+    """
+    q, k, v = np.random.default_rng(0).normal(size=(3, 1, 20, 8))
+    short = np.broadcast_to(np.arange(20) < 10, (20, 20))
+    a, b = (
+        trace_in_memory(name, [LayerArrays(0, q, k, v, q[0], causal=False, scale=1.0, allowed=allowed)])
+        for name, allowed in (("a", None), ("b", short))
+    )
+    head = compare_masks(a, b, ARCH)[0].heads[0]
+    assert (head.density_a, head.density_b) == (0.1, 0.1)
+    assert head.chance_iou_ratio == pytest.approx(0.1 / 2.9)
+    back = compare_masks(b, a, ARCH)[0].heads[0]
+    assert (back.density_a, back.density_b, back.chance_iou_ratio) == (0.1, 0.1, head.chance_iou_ratio)
+
+
+def test_a_layer_has_the_mean_of_its_heads() -> None:
+    layer = LayerOverlap(0, (HeadOverlap(0, 0.2, 0.1, 0.5, 0.25), HeadOverlap(1, 0.6, 0.3, 1.0, 0.75)))
+    names = ("iou_ratio", "chance_iou_ratio", "density_a", "density_b")
+    assert [layer.mean(name) for name in names] == pytest.approx([0.4, 0.2, 0.75, 0.5])
 
 
 def test_masks_that_keep_nothing_do_not_overlap() -> None:

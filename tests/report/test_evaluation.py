@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from xml.etree import ElementTree as ET
@@ -69,3 +70,21 @@ def test_one_point_can_be_drawn():
     result = evaluation()
     alone = Evaluation(**{**vars(result), "points": result.points[:2]})
     ET.fromstring(evaluation_svg(alone))
+
+
+def test_a_point_stands_where_it_kept_not_where_it_was_asked_to():
+    """Whatever was asked for, 0.2, 0.8 and 0.4 of the positions were kept: on a logarithmic axis 0.4 is the middle."""
+    result = evaluation()
+    kept = [
+        replace(point, density_ratio=ratio) for point, ratio in zip(result.points, (1.0, 0.2, 0.8, 0.4), strict=True)
+    ]
+    svg = ET.fromstring(evaluation_svg(replace(result, points=tuple(kept))))
+    left, right, middle = (float(c.attrib["cx"]) for c in svg.iter() if c.tag.endswith("circle"))
+    assert middle == pytest.approx((left + right) / 2, abs=0.1)
+
+
+def test_what_was_not_timed_has_no_cycles():
+    timed, untimed = (evaluation_json(evaluation(timed=timed))["points"] for timed in (True, False))
+    assert [point["cycles"] for point in timed] == [None, 3000, 5000, 2000]
+    assert [point["speedup_vs_dense"] for point in timed] == [None, 2.5, 2.5, 2.5]
+    assert {(point["cycles"], point["speedup_vs_dense"]) for point in untimed} == {(None, None)}

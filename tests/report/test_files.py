@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dsasim.errors import ConfigError
-from dsasim.report.files import PAGE, check_writable, write_text
+from dsasim.inputs.printable import printable
+from dsasim.report.files import PAGE, check_writable, open_output, write_text
 
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -31,6 +32,22 @@ def test_a_device_is_written_in_place() -> None:
     check_writable(os.devnull, "--json")
     write_text(os.devnull, "--json", "x")
     assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "µ" * 127])
+def test_a_name_may_be_as_long_as_names_are(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    check_writable(str(path), "--json")
+    write_text(str(path), "--json", "x")
+    with open_output(str(path), "--timeline") as file:
+        file.write(b"y")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [(name, b"y")]
+
+
+def test_an_error_of_the_work_is_not_the_file_s(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a bug"), open_output(str(tmp_path / "t"), "--timeline"):
+        raise ValueError("a bug")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +90,7 @@ BAD = {
     "long": ("x" * 300, "file name too long"),
     "below a file": ("file/r.json", "not a directory"),
     "loop": ("loop", "cannot be written"),
+    "NUL": ("a\0b", "null byte"),
 }
 
 
@@ -85,8 +103,13 @@ def test_a_bad_path_is_found_before_the_work(
     Path("loop").symlink_to("loop")
     with pytest.raises(ConfigError) as caught:
         check_writable(path, "--json")
-    assert str(caught.value).startswith(f"--json {path}: cannot be written: ")
+    assert str(caught.value).startswith(f"--json {printable(path)}: cannot be written: ")
     assert message in str(caught.value)
+    with pytest.raises(ConfigError, match=r"--json .*: cannot be written: "):
+        write_text(path, "--json", "x")
+    with pytest.raises(ConfigError, match=r"--timeline .*: cannot be written: "), open_output(path, "--timeline"):
+        pytest.fail("no file to write to")
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "loop"}
 
 
 @not_root

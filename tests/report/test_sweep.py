@@ -51,6 +51,17 @@ def test_long_fronts_are_cut_and_wide_ones_fit() -> None:
     assert max(map(len, text.split("\n"))) <= 100
 
 
+def test_each_trace_has_its_own_points_and_front() -> None:
+    """Points 0, 2, 4 are on the first trace and 1, 3 on the second; on each no point beats another but the last."""
+    found = result(("energy_pj", "cycles"), 5)
+    second = SimpleNamespace(meta=SimpleNamespace(name="u", kind="real"))
+    found.spec.traces = (*found.spec.traces, second)
+    found.seen[4] = Seen("ok", (9e6, 9e6), "")
+    text = printed(found)
+    assert "Pareto front on t: 2 of 3 points" in text
+    assert "Pareto front on u: 2 of 2 points" in text
+
+
 def test_reasons_are_counted() -> None:
     found = result(("energy_pj", "cycles"), 4)
     found.seen |= {1: Seen("invalid", None, "why"), 2: Seen("invalid", None, "why"), 3: Seen("failed", None, "crash")}

@@ -50,14 +50,14 @@ def test_what_other_processes_computed_gives_the_same(tmp_path: Path) -> None:
 
 def test_masks_and_figures_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
-    for where, name in ((Dsa2021, "select"), (measure, "_computed"), (Dsa2021, "__init__")):
+    for where, name in ((Dsa2021, "scorer"), (measure, "_computed")):
         original = getattr(where, name)
         spied = lambda *args, name=name, original=original: computed.append(name) or original(*args)  # noqa: E731
         monkeypatch.setattr(where, name, spied)
     for _ in range(2):
         trace = load_trace("minilm-l128").remembering(Memory(1 << 24, _cache(tmp_path)))
         simulate(load_arch("dsa-decoupled"), trace, layers=[2], heads=[0], baselines=False)
-    assert sorted(computed) == ["__init__", "_computed", "select"]
+    assert sorted(computed) == ["_computed", "scorer"]
 
 
 def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,8 @@ def _cache(folder: Path) -> DiskCache:
 
 def test_a_mask_is_made_once_for_all_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    select = Dsa2021.select
-    monkeypatch.setattr(Dsa2021, "select", lambda self, head: made.append(head) or select(self, head))
+    scorer = Dsa2021.scorer
+    monkeypatch.setattr(Dsa2021, "scorer", lambda self, head: made.append(head) or scorer(self, head))
     trace = load_trace("minilm-l128").remembering(Memory(1 << 24))
     for overrides in ((), ("pe_array.lanes=2",), ("predictor.array_rows=16",), ("mask_generator.density=0.2",)):
         simulate(load_arch("dsa-decoupled", overrides), trace, layers=[2], heads=[0, 1], baselines=False)

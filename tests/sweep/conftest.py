@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,8 @@ def sweep(tmp_path: Path) -> Callable[..., SweepResult]:
     """Run a spec with a task into a folder under tmp_path."""
 
     def run(
-        spec: SweepSpec, simulation: Simulation, folder: str = "out", workers: int = 2, *, resume: bool = False
+        spec: SweepSpec, simulation: Simulation, folder: str = "out", workers: int = 2, **options: Any
     ) -> SweepResult:
-        return run_sweep(spec, tmp_path / folder, LocalWorkers(workers, "fork"), resume=resume, simulation=simulation)
+        return run_sweep(spec, tmp_path / folder, LocalWorkers(workers, "fork"), simulation=simulation, **options)
 
     return run

@@ -27,5 +27,10 @@ def test_limits_at_the_limit(symbol: str, words: str) -> None:
     assert limit.broken({"cycles": 5}) == (words and f"constraint cycles {symbol} 5: {words}")
 
 
+@pytest.mark.parametrize("text", ["captured_mass_ratio > 0.5", "output_rel_l2 < 5", "speedup_vs_dense >= 0"])
+def test_a_limit_on_what_a_run_does_not_have_is_broken(text: str) -> None:
+    assert parse_constraint(text).broken({"quality": None, "baseline": None}) == f"constraint {text}: it is None"
+
+
 def test_numbers_may_have_exponents() -> None:
     assert parse_constraint("energy_pj<1.5e6").limit == 1.5e6

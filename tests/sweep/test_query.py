@@ -40,3 +40,11 @@ def test_bad_questions_end_with_2(folder: str, dsasim: Callable, tmp_path: Path)
     assert '"cycles"' in done.err  # the column that was meant
     done = dsasim("sweep", "s.yaml", "--out", str(tmp_path / "none"), "--query", "SELECT 1")
     assert (done.status, "run the sweep first" in done.err) == (2, True)
+
+
+def test_only_proven_rows_answer(folder: str, dsasim: Callable) -> None:
+    path = Path(folder) / "results.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"cycles":500', b'"cycles":1'))
+    done = dsasim("sweep", "s.yaml", "--out", folder, "--query", "SELECT 1")
+    assert (done.status, done.out) == (2, "")
+    assert f"{path}:4: is not a row as a sweep wrote it: its digest is that of another text" in done.err

@@ -1,5 +1,8 @@
 """Sweeps of made-up results: order, repeats, resume, and workers that die."""
 
+import json
+import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,9 +10,10 @@ from pathlib import Path
 import pytest
 import sweep_tasks as tasks
 
-from dsasim.errors import ConfigError
+from dsasim.errors import ConfigError, DsasimError
 from dsasim.sweep import load_sweep, strategy
 from dsasim.sweep.pool import JobRunner, LocalWorkers
+from dsasim.sweep.proof import signed
 from dsasim.sweep.store import RESULTS
 
 
@@ -70,12 +74,117 @@ def test_resumed_from_any_rows_ends_with_the_same_bytes(
     assert (result.num_runs, bytes_of(tmp_path / "out")) == (4 - kept, whole)
 
 
+def resign(line: bytes, **changes: object) -> bytes:
+    """A row with other values and a digest that holds."""
+    return signed(json.loads(line) | changes)
+
+
+FORGED = {
+    "another trace": lambda line: resign(line, trace=json.loads(line)["trace"] | {"name": "other"}),
+    "other axes": lambda line: resign(line, axes={"pe_array.lanes": 3}),
+    "another kind of number": lambda line: resign(line, axes={"pe_array.lanes": 2.0}),
+    "another turn": lambda line: resign(line, evaluation=7),
+    "another objective": lambda line: resign(line, objectives={"cycles": 1}),
+    "an objective that is text": lambda line: resign(line, objectives={"cycles": "1", "area_mm2": 2.0}),
+    "no objectives": lambda line: resign(line, objectives=None),
+    "no such status": lambda line: resign(line, status="fine"),
+    "a status that is a list": lambda line: resign(line, status=[]),
+    "a reason that is a number": lambda line: resign(line, reason=1),
+    "another point's number": lambda line: resign(line, point=3),
+    "edited": lambda line: line.replace(b'"cycles":500', b'"cycles":1'),
+    "cut": lambda line: line[: len(line) // 2] + b"\n",
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_a_row_that_is_not_its_point_s_is_named_and_made_anew(
+    spec: Callable, sweep: Callable, tmp_path: Path, forge: Callable[[bytes], bytes]
+) -> None:
+    sweep(spec(), tasks.quick, workers=1)
+    whole = bytes_of(tmp_path / "out")
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "out" / RESULTS).write_bytes(b"".join((lines[0], forge(lines[1]), lines[2])))
+    named: list[str] = []
+    result = sweep(spec(), tasks.quick, workers=1, resume=True, doubt=named.append)
+    assert (result.num_runs, len(named)) == (2, 1)
+    assert str(tmp_path / "out" / RESULTS) in named[0]
+    assert bytes_of(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("change", ["cut", "edited", "emptied", "deleted"])
+def test_a_file_that_changes_while_the_sweep_runs_ends_whole(
+    spec: Callable, sweep: Callable, tmp_path: Path, change: str
+) -> None:
+    """What is lost when the last point ends is run again; equal points among the lost have one run."""
+    repeated = spec(axes="{pe_array.lanes: [1, 2, 4, 2]}")
+    sweep(repeated, tasks.quick, "undisturbed")
+    path = tmp_path / "out" / RESULTS
+    changes = {
+        "cut": lambda: os.truncate(path, path.stat().st_size // 2),
+        "edited": lambda: path.write_bytes(path.read_bytes().replace(b'"cycles":500', b'"cycles":1')),
+        "emptied": lambda: path.write_bytes(b""),
+        "deleted": path.unlink,
+    }
+    named: list[str] = []
+    result = sweep(
+        repeated,
+        tasks.quick,
+        workers=1,
+        doubt=named.append,
+        progress=lambda done, total: changes[change]() if done == 3 else None,
+    )
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "undisturbed")
+    assert bool(named) == (result.num_runs > 3) == (change != "deleted")
+
+
+def test_a_file_that_never_stops_changing_is_given_up(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "out" / RESULTS
+    with pytest.raises(DsasimError, match="rows change as fast as they are written"):
+        sweep(spec(), tasks.quick, workers=1, progress=lambda done, total: path.write_bytes(b""))
+
+
+def test_a_folder_deleted_while_the_sweep_runs_is_said_so(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
+    """At once, and not when all has been run."""
+    ran: list[int] = []
+
+    def look(done: int, total: int) -> None:
+        ran.append(done)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    with pytest.raises(DsasimError, match="out: was deleted while the sweep ran, and its rows with it"):
+        sweep(spec(), tasks.quick, workers=1, progress=look)
+    assert ran == [1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_log_that_is_a_pipe_is_not_waited_for(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "run.log")
+    assert sweep(spec(), tasks.quick, workers=1).num_runs == 4
+
+
 def test_equal_points_run_once_and_each_has_its_row(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
     result = sweep(spec(axes="{pe_array.lanes: [2, 4, 2]}"), tasks.quick, workers=1)
     assert result.num_runs == 2
     rows = load_sweep(tmp_path / "out")
     assert [row["point"] for row in rows] == [0, 1, 2]
-    assert rows[2] | {"point": 0, "evaluation": 0} == rows[0]
+    assert rows[2] | {name: rows[0][name] for name in ("point", "evaluation", "row_sha256")} == rows[0]
+    assert [row["evaluation"] for row in rows] == [0, 1, 2]
+
+
+def test_a_selection_of_heads_or_layers_is_a_run_of_its_own(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
+    chosen = ("layers: 2, heads: 0", "layers: 2, heads: 1", "layers: 1, heads: 1", "layers: 2, heads: 0")
+    traces = f"[{', '.join(f'{{trace: minilm-l128, {words}}}' for words in chosen)}]"
+    result = sweep(spec(traces=traces, axes="{pe_array.lanes: [2]}"), tasks.selected, workers=1)
+    assert result.num_runs == 3
+    assert [row["selected"] for row in load_sweep(tmp_path / "out")] == [[[2], [0]], [[2], [1]], [[1], [1]], [[2], [0]]]
+
+
+def test_each_trace_has_a_front_of_its_own(spec: Callable, sweep: Callable) -> None:
+    """On head 1 every point takes longer than the same on head 0: on one front it would be beaten."""
+    traces = "[{trace: minilm-l128, layers: 2, heads: 0}, {trace: minilm-l128, layers: 2, heads: 1}]"
+    result = sweep(spec(traces=traces, axes="{pe_array.lanes: [1, 2]}"), tasks.slower_heads, workers=1)
+    assert (result.front(0), result.front(1)) == ([2, 0], [3, 1])
 
 
 def test_refused_points_have_rows_too(spec: Callable, sweep: Callable, tmp_path: Path) -> None:

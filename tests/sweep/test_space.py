@@ -60,3 +60,10 @@ def test_a_trace_of_masks_makes_designs_equal_that_differ_in_prediction(spec: Ca
     masks, real = (Space(spec(traces=trace, axes=axes)) for trace in ("m.safetensors", "minilm-l128"))
     assert masks.point(0).key == masks.point(1).key
     assert real.point(0).key != real.point(1).key
+
+
+def test_what_of_a_trace_is_run_is_part_of_a_point_s_key(spec: Callable) -> None:
+    chosen = ("layers: 2", "layers: 1", "layers: 2, heads: 0", "layers: 2, heads: [0, 1]")
+    traces = f"[{', '.join(f'{{trace: minilm-l128, {words}}}' for words in chosen)}]"
+    space = Space(spec(traces=traces, axes="{pe_array.lanes: 2}"))
+    assert len({space.point(number).key for number in range(4)}) == 4

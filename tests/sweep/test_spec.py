@@ -9,7 +9,9 @@ import pytest
 
 from dsasim.errors import ConfigError
 from dsasim.sweep.spec import load_sweep_spec
+from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.masks import import_mask
+from dsasim.trace.store import write_trace
 
 LANES = ("pe_array", "lanes")
 
@@ -57,11 +59,36 @@ def test_files_are_looked_for_beside_the_spec(tmp_path: Path, root: Path, monkey
     assert load_sweep_spec(path).base.values["name"] == "dsa-edge"
 
 
-def test_the_fingerprint_is_of_what_decides_the_results(spec: Callable) -> None:
-    changes = ({"axes": "{pe_array.lanes: [1, 2]}"}, {"base": "dsa-coupled"}, {"objectives": "[cycles]"})
+def test_the_fingerprint_is_of_what_decides_the_results(spec: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [
+        {"axes": "{pe_array.lanes: [1, 2]}"},
+        {"axes": "{pe_array.lanes: [2, 1]}"},
+        {"base": "dsa-coupled"},
+        {"objectives": "[cycles]"},
+        {"objectives": "{cycles: max, area_mm2: min}"},
+        {"constraints": "[cycles < 5]"},
+        {"constraints": "[cycles < 6]"},
+        *({"traces": f"{{trace: minilm-l128{which}}}"} for which in ("", ", layers: 2", ", heads: 0", ", heads: 2")),
+        {"traces": "{trace: minilm-l128, layers: 3, heads: 0}"},
+        {"traces": "{trace: minilm-l128, layers: 2, heads: [0, 1]}"},
+        {"traces": "smollm2-l512"},
+        *({"strategy": f"{{method: {how}}}"} for how in ("random, points: 2", "random, points: 3", "nsga2, points: 2")),
+        {"strategy": "{method: random, points: 2, seed: 1}"},
+    ]
     prints = {spec(**change).sha256 for change in ({}, *changes)}
-    assert len(prints) == 4
+    assert len(prints) == 1 + len(changes)
     assert spec().sha256 in prints
+    monkeypatch.setattr("dsasim.__version__", "another")
+    assert spec().sha256 not in prints
+
+
+def test_a_head_must_be_in_every_layer_that_is_run(spec: Callable, tmp_path: Path) -> None:
+    """Layers of 2 and 4 heads: head 3 is in one of them alone."""
+    layers = [MaskArrays(n, np.full((heads, 8, 1), 255, np.uint8), 8, 8, heads, False) for n, heads in ((0, 2), (1, 4))]
+    write_trace(tmp_path / "m.safetensors", layers, kind="mask", model="none", provenance={})
+    assert spec(traces="{trace: m.safetensors, layers: 1, heads: 3}").traces[0].heads == (3,)
+    with pytest.raises(ConfigError, match="m has no head 3; heads are 0 to 1"):
+        spec(traces="{trace: m.safetensors, heads: 3}")
 
 
 BAD = {
@@ -81,6 +108,8 @@ BAD = {
         {"axes": "{pe_array.lanes: [1, 4096]}"},
         "axes.pe_array.lanes: 4096 is not a whole number from 1 to 1024",
     ),
+    "true": ({"axes": "{mask_generator.density: [0.1, true]}"}, "density: true is not a number above 0, at most 1"),
+    "ranks": ({"axes": "{dram.ranks: [1, 6]}"}, "axes.dram.ranks: 6 is not one of 1, 2, 4, 8"),
     "text": ({"axes": '{pe_array.lanes: ["4"]}'}, "write the number without quotes"),
     "choice": ({"axes": "{scheduler.order: [inorder]}"}, "is not one of in_order, reordered"),
     "section": ({"axes": "{buffers.k: [1]}"}, "1 is not a section"),

@@ -7,6 +7,7 @@ import pytest
 
 from dsasim.errors import TraceError
 from dsasim.trace.find import find_trace, shipped_traces
+from dsasim.trace.store import open_trace
 
 
 def test_shipped_names_are_found_from_any_folder(tmp_path, monkeypatch):
@@ -21,8 +22,10 @@ def test_a_suffix_or_a_separator_makes_it_a_file(tmp_path, monkeypatch):
     assert find_trace(f".{os.sep}minilm-l128").read_bytes() == b""
     assert find_trace("minilm-l128").suffix == ".safetensors"
     for absent in ("minilm-l128.safetensors", tmp_path / "absent"):
-        with pytest.raises(TraceError, match="^" + re.escape(f"{absent}: no such file") + "$"):
-            find_trace(absent)
+        with pytest.raises(
+            TraceError, match="^" + re.escape(f"{absent}: cannot be read: no such file or directory") + "$"
+        ):
+            open_trace(find_trace(absent))
 
 
 @pytest.mark.parametrize(
@@ -41,5 +44,5 @@ def test_a_design_where_a_trace_belongs_is_said_so():
 
 def test_a_pipe_is_not_a_trace(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
-    with pytest.raises(TraceError, match="not a regular file"):
-        find_trace(tmp_path / "pipe.safetensors")
+    with pytest.raises(TraceError, match=r"is a pipe or a device, not a trace$"):
+        open_trace(find_trace(tmp_path / "pipe.safetensors"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsasim.errors import TraceError
-from dsasim.trace.info import MASSES, trace_info
+from dsasim.trace.info import MASSES, trace_info, trace_mask_density
 from dsasim.trace.masks import import_mask
 from dsasim.trace.store import open_trace, trace_in_memory
 
@@ -59,6 +59,7 @@ def test_a_trace_s_density_is_the_mean_of_its_layers(make_layer):
     for mass in MASSES:
         assert info.natural_density[mass] == pytest.approx(np.mean([of.natural_density[mass] for of in info.layers]))
     assert info.mask_density is None
+    assert trace_mask_density(trace_in_memory("one", [make_layer()])) == 0
 
 
 def test_a_mask_s_density_is_its_kept_share_of_allowed_positions(tmp_path):
@@ -69,6 +70,7 @@ def test_a_mask_s_density_is_its_kept_share_of_allowed_positions(tmp_path):
     info = trace_info(open_trace(tmp_path / "m.safetensors"))
     assert [layer.mask_density for layer in info.layers] == [1.0, 6 / 10]
     assert info.mask_density == pytest.approx(0.8)
+    assert trace_mask_density(open_trace(tmp_path / "m.safetensors")) == pytest.approx(0.8)
     assert info.natural_density is None
     assert info.layers[0].natural_density is None
 

@@ -1,7 +1,9 @@
 """Request traces: what is read, in parts wherever they are cut, and what is refused and where."""
 
+import contextlib
 import gzip
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -12,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsasim.errors import TraceError
+from dsasim.inputs import stream
+from dsasim.kernels import dram_csv as kernel
 from dsasim.trace import requests
 from dsasim.trace.requests import read_requests
 
@@ -67,6 +71,99 @@ def test_a_pipe(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     writer.start()
     assert len(read(pipe)) == 20_000
     writer.join()
+
+
+def test_a_process_substitution_whose_writer_has_left(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"R,64,0\n")
+    os.close(writing)
+    assert read(Path(f"/dev/fd/{reading}")) == [("R", 64, 0)]
+    os.close(reading)
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WAIT_SECONDS", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TraceError, match=r"pipe: nothing came through this pipe for 0\.05 s"):
+        read(tmp_path / "pipe")
+
+
+def test_a_pipe_whose_writer_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WAIT_SECONDS", 0.05)
+    reading, writing = os.pipe()
+    os.write(writing, b"R,64,0\n" * 100)
+    with pytest.raises(TraceError, match="nothing came through this pipe"):
+        read(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
+def test_a_device_is_refused(device: str) -> None:
+    with pytest.raises(TraceError, match=f"{device}: is a pipe or a device, not a request trace"):
+        read(Path(device))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"is a (folder|directory)"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\0.csv", "n" * 5000, "loop"])
+def test_a_name_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(TraceError, match="cannot be read: "):
+        read(tmp_path / name)
+
+
+def test_a_name_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"\\x1b\[31m\.csv: cannot be read") as caught:
+        read(tmp_path / "\x1b[31m.csv")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_no_more_text_is_read_than_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Two million bytes of empty lines pack into two thousand."""
+    path = written(tmp_path, "\n" * 2_000_000 + "R,0,0\n", name)
+    monkeypatch.setattr(requests, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(requests, "PART_BYTES", 100_000)
+    with pytest.raises(TraceError, match=r"more than 1,000,000(: not| bytes of text: not) a request trace"):
+        read(path)
+
+
+def test_a_packed_trace_takes_no_more_memory_than_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PART_BYTES", 1 << 16)
+    path = written(tmp_path, "R,64,0\n" * 3_000_000, "t.csv.gz")
+    kernel.parse_requests(
+        np.frombuffer(b"R,0,0\n", np.uint8), 0, 64, *(np.empty(1, t) for t in (np.int64, np.uint8, np.int64))
+    )
+    tracemalloc.start()
+    count = sum(len(part.bursts) for part in read_requests(path, 64))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (count, peak_bytes < 3_000_000) == (3_000_000, True)
+
+
+def test_a_pipe_without_end_is_read_up_to_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gzip member of nothing, again and again: there is never any text to count."""
+    monkeypatch.setattr(requests, "MAX_BYTES", 200_000)
+    reading, writing = os.pipe()
+    nothing = gzip.compress(b"") * 2000
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                os.write(writing, nothing)
+
+    writer = Thread(target=write)
+    writer.start()
+    pipe = Path(f"/dev/fd/{reading}")
+    with pytest.raises(TraceError, match=r"more than 200,000 bytes: not a request trace"):
+        read(pipe)
+    os.close(reading)
+    writer.join()
+    os.close(writing)
 
 
 REQUESTS = st.lists(st.tuples(st.sampled_from("RW"), st.integers(0, 10**10), st.integers(0, 10**12)), max_size=40)

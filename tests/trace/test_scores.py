@@ -45,7 +45,7 @@ def test_overflowing_scores_are_refused() -> None:
     huge = np.full((1, 2, 4), 1e20, np.float32)
     layer = LayerArrays(3, huge, huge, huge, huge[0], causal=False, scale=1.0)
     trace = trace_in_memory("huge", [layer], kind="synthetic", dtype="float32").layer(3)
-    with pytest.raises(TraceError, match=r"layer 3 head 0 of the trace: scores .* overflow float32"):
+    with pytest.raises(TraceError, match=r": layer 3 head 0: scores .* overflow float32"):
         exact_scorer(trace, 0)(next(trace.row_blocks()))
     with pytest.raises(TraceError, match="overflow float32"):  # and no warning of NumPy
         natural_density(trace)

@@ -83,6 +83,13 @@ def test_blocks_keep_about_the_density(density: str, share: float, tmp_path: Pat
     assert not np.array_equal(keep[0], keep[1]) or share == 1
 
 
+@pytest.mark.parametrize("pattern", ["random", "global_random", "block", "top_k"])
+def test_every_head_of_every_layer_is_a_draw_of_its_own(pattern: str, tmp_path: Path) -> None:
+    options = {"num_heads": 3, "num_kv_heads": 3, "num_layers": 2, "block": 4, "num_global": 2}
+    keep = masks(made(tmp_path, spec(pattern, "0.3", 32, 32, **options)))
+    assert len({keep[layer, head].tobytes() for layer in range(2) for head in range(3)}) == 6
+
+
 def test_global_keys_are_kept_by_every_row_and_the_others_spread(tmp_path: Path) -> None:
     keep = masks(made(tmp_path, spec("global_random", "0.25", 200, 200, num_global=10)))[0, 0]
     assert keep[:, :10].all()

@@ -284,6 +284,20 @@ def test_the_oracle_orders_exact_scores_with_ties_to_the_lowest_key() -> None:
     assert OracleTopK("0.4")(Scores(None, None, exact, every)).flatten().tolist() == [True, False, False, True, False]
 
 
+def test_runs_under_other_masks_are_refused() -> None:
+    """As many tokens, but padded, or padded elsewhere; the same padding twice is one mask."""
+    model = Own()
+
+    def run(tokens):
+        model.mask = None if tokens is None else (torch.arange(12) < tokens).expand(1, 1, 12, 12)
+        return model(torch.randn(1, 12, 16))
+
+    for first, second in ((None, 7), (7, None), (7, 8)):
+        with pytest.raises(TraceError, match="runs differ in length or mask"):
+            attach(model, [lambda n=first: run(n), lambda n=second: run(n)], sigma="0.5", bits=4)
+    attach(model, [lambda: run(7), lambda: run(7)], sigma="0.5", bits=4)
+
+
 def test_what_cannot_be_done_is_said() -> None:
     model = Two()
     with pytest.raises(ConfigError, match="bits: 3; expected one of 2, 4, 8"):

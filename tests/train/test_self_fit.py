@@ -12,7 +12,7 @@ import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.errors import TraceError
-from dsasim.methods.dsa2021 import Dsa2021
+from dsasim.predictors import load_predictor
 from dsasim.trace.store import open_trace
 from dsasim.trace.stream import StreamedTensor, write_stream
 from dsasim.trace.synthetic import Synthetic, write_synthetic
@@ -108,7 +108,7 @@ def test_decode_and_cross_attention_are_fitted(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "t.safetensors", wanted, with_qkv=True)
     fit_trace(tmp_path / "t.safetensors", tmp_path / "f.safetensors", [QUARTER], rotary_base=1e4)
     layer = open_trace(tmp_path / "f.safetensors").layer(0)
-    assert Dsa2021(load_arch("dsa-decoupled"), layer).select(3).keep.row_counts.tolist() == [6, 6, 6, 6, 6]
+    assert load_predictor(load_arch("dsa-decoupled"), layer).select(3).keep.row_counts.tolist() == [6, 6, 6, 6, 6]
 
 
 def test_no_array_of_all_positions_is_made(tmp_path: Path) -> None:

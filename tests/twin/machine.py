@@ -4,7 +4,7 @@ Time t is the boundary before cycle t: all completions at t, then all starts, th
 jobs in order; a job starts when the one before it has ended, its operands are ready and its output has a slot.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -52,10 +52,8 @@ class Job:
         """Started and not ended."""
         return self.started is not None and self.ended is None
 
-    @property
-    def is_transfer(self) -> bool:
-        """Whether a DMA engine does it."""
-        return self.unit.startswith("dma_")
+    def __post_init__(self) -> None:
+        self.is_transfer = self.unit.startswith("dma_")
 
     def waits_for(self, layer: int) -> str | None:
         """The first reason why it cannot start (design rule "Who owns a cycle"), or None."""
@@ -81,22 +79,33 @@ class Unit:
     waiting: deque[Job] = field(default_factory=deque)
     begun: list[Job] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
-    books: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    books: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """Cycles by their owner in each part."""
+    idle: tuple[str, ...] = ()
+    """Who owns the cycles until something begins or ends, if nothing runs."""
 
-    def book(self, cycle: int, layer: int) -> None:
+    def book(self, cycle: int) -> None:
         """Give cycle `cycle` its owner, in every part."""
-        owners = self._owners(cycle, layer)
-        for part, owner in zip(self.parts, owners, strict=True):
-            self.books[part][owner] += 1
+        if not self.running:
+            self.books[self.idle] += 1
+            return
+        job = self.running[0]
+        assert job.started is not None
+        self.books[("busy",) if job.is_transfer else job.cycles[cycle - job.started]] += 1
 
-    def _owners(self, cycle: int, layer: int) -> tuple[str, ...]:
-        if self.running:
-            job = self.running[0]
-            assert job.started is not None
-            return ("busy",) if job.is_transfer else job.cycles[cycle - job.started]
-        reason = self.waiting[0].waits_for(layer) if self.waiting else "drained"
-        assert reason is not None
-        return (reason,) * len(self.parts)
+    def look(self, layer: int) -> None:
+        """Why it waits, if nothing runs."""
+        if not self.running:
+            reason = self.waiting[0].waits_for(layer) if self.waiting else "drained"
+            assert reason is not None
+            self.idle = (reason,) * len(self.parts)
+
+    def books_of(self, part: str) -> Counter[str]:
+        """Cycles of a part by owner."""
+        at, owned = self.parts.index(part), Counter[str]()
+        for owners, cycles in self.books.items():
+            owned[owners[at]] += cycles
+        return owned
 
 
 class Machine:
@@ -109,7 +118,9 @@ class Machine:
         engines = [Unit(f"dma_{stream}", [f"dma_{stream}"], open_transfers) for stream in STREAMS]
         self.units = {unit.name: unit for unit in [*front, array, *engines]}
         self.jobs: list[Job] = []
-        self.posted: list[Job] = []
+        self.open: set[Job] = set()
+        """Transfers that the memory has and whose end has not come."""
+        self.last_transfer = 0
         self.dram_owners: list[str] = []
         self.layer = 0
 
@@ -122,15 +133,19 @@ class Machine:
     def run(self) -> int:
         """All jobs; returns the total cycles."""
         left = Counter(job.layer for job in self.jobs)
-        cycle = 0
+        cycle, stirred = 0, True
         while True:
-            for job in self._complete(cycle):
+            ended = self._complete(cycle)
+            for job in ended:
                 left[job.layer] -= 1
             while self.layer in left and left[self.layer] == 0:
                 self.layer += 1
             if self.layer not in left:
                 return cycle
-            self._start(cycle)
+            if ended or stirred:  # nothing can start, or wait for something else, before something begins or ends
+                stirred = self._start(cycle) or bool(ended)
+                for unit in self.units.values():
+                    unit.look(self.layer)
             self.memory.advance(cycle)
             self._transfers_known(cycle)
             self._book(cycle)
@@ -142,15 +157,20 @@ class Machine:
         for job in over:
             self.units[job.unit].running.remove(job)
             job.ended = cycle
+            if job in self.open:
+                self.open.remove(job)
+                self.last_transfer = cycle
             for slots in job.frees:
                 slots.free += 1
             job.at_end()
         return over
 
-    def _start(self, cycle: int) -> None:
-        """All starts at this time; a DMA engine may start several transfers."""
+    def _start(self, cycle: int) -> bool:
+        """All starts at this time, and whether there were any; a DMA engine may start several transfers."""
+        any_start = False
         for unit in self.units.values():
             while unit.waiting and self._may_start(unit):
+                any_start = True
                 job = unit.waiting.popleft()
                 unit.begun.append(job)
                 unit.running.append(job)
@@ -162,6 +182,7 @@ class Machine:
                     self._post(job, cycle)
                 else:
                     job.ends_at = cycle + len(job.cycles)
+        return any_start
 
     def _may_start(self, unit: Unit) -> bool:
         """Transfer i of an engine starts when transfer i - open_transfers has ended and all before it have started."""
@@ -178,7 +199,7 @@ class Machine:
         """Hand a transfer to the memory; one of nothing takes one cycle and moves nothing."""
         bursts = job.bursts()
         if bursts:
-            self.posted.append(job)
+            self.open.add(job)
             stream = STREAMS.index(job.unit.removeprefix("dma_"))
             self.memory.post(job, stream, bursts, is_write=job.is_write)
         else:
@@ -196,17 +217,17 @@ class Machine:
             waits = {unit.name: unit.waiting[0].waits_for(self.layer) for unit in self.units.values() if unit.waiting}
             raise AssertionError(f"deadlock of the twin at cycle {cycle}: {waits}")
         for unit in self.units.values():
-            unit.book(cycle, self.layer)
+            unit.book(cycle)
         self.dram_owners.append(self._dram_owner(cycle))
 
     def _dram_owner(self, cycle: int) -> str:
         """Busy if a data bus moves in it; else dram if a transfer is open; else operand."""
         if cycle in self.memory.busy_cycles:
             return "busy"
-        return "dram" if any(job.ended is None for job in self.posted) else "operand"
+        return "dram" if self.open else "operand"
 
     def books(self) -> dict[str, Counter[str]]:
         """Cycles by owner of every part of every unit; after its last transfer the memory is drained."""
-        last = max(job.ended for job in self.posted if job.ended is not None)
+        last = self.last_transfer
         dram = Counter(self.dram_owners[:last]) + Counter({"drained": len(self.dram_owners) - last})
-        return {part: unit.books[part] for unit in self.units.values() for part in unit.parts} | {"dram": dram}
+        return {part: unit.books_of(part) for unit in self.units.values() for part in unit.parts} | {"dram": dram}

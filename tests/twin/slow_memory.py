@@ -48,7 +48,7 @@ class SlowMemory:
 
     def advance(self, cycle: int) -> None:
         """All edges in core cycle `cycle`."""
-        while self.next_edge * self.ratio < cycle + 1:
+        while self.next_edge * self.ratio.numerator < (cycle + 1) * self.ratio.denominator:
             moved = len(self.dram.on_bus)
             self.dram.tick(self.next_edge)
             self.next_edge += 1

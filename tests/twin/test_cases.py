@@ -6,13 +6,16 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dsasim.config.schema import ArchConfig
+from dsasim.config.schema import ArchConfig, Named
 from twin.cases import METHODS, random_case
 
-TIMELESS = ("name", "technology_nm", "cost")
+TIMELESS = ("design", "name", "technology_nm", "cost")
 """Keys of names, energy and area."""
 NOT_OF_THAT_BUFFER = [f"buffers.{name}.residency" for name in ("q", "predictor", "mask", "score", "output")]
 """Only K and V may be pools."""
+
+NOT_IN_TWIN = {"oracle_topk", "oracle_threshold"}
+"""The twin draws them both as `oracle`."""
 
 
 def keys_of(section: Any, prefix: str = "") -> dict[str, Any]:
@@ -22,12 +25,15 @@ def keys_of(section: Any, prefix: str = "") -> dict[str, Any]:
         inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)]
         models = [t for t in inner if issubclass(t, BaseModel)]
         path = prefix + name
-        found |= keys_of(models[0], path + ".") if models else {path: field.annotation}
+        named = next((one for one in field.metadata if isinstance(one, Named)), None)
+        found |= keys_of(models[0], path + ".") if models else {path: named or field.annotation}
     return {path: holds for path, holds in found.items() if not path.startswith(TIMELESS)}
 
 
 def choices_of(holds: Any) -> set[Any]:
     """The values of a choice."""
+    if isinstance(holds, Named):
+        return set(holds.choices) - NOT_IN_TWIN
     if get_origin(holds) is None and holds is not bool:
         return set()
     if holds is bool:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dsasim.errors import ConfigError
 from dsasim.methods.dsa2021 import Dsa2021
+from dsasim.predictors.state import NO_STATE
 from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import exact_scorer
 from twin.cases import arch_of, random_case, selection_of, trace_of
@@ -25,7 +26,7 @@ def test_scores_equal_the_twins(rng: Random) -> None:
         layer = trace.layer(number)
         whole = RowBlock(0, layer.L_q, layer.L_k)
         try:
-            predictor = Dsa2021(arch, layer)
+            predictor = Dsa2021(arch, layer, NO_STATE)
         except ConfigError:
             continue
         twin = Predicted(arch, layer)

@@ -58,8 +58,8 @@ def test_one_bad_row_fails_unless_heads_alone_are_gated() -> None:
 
 @pytest.mark.parametrize(
     ("value", "reference", "off"),
-    [(0.0101, 0.0, 1), (0.0099, 0.0, 0), (10.2, 10.0, 1), (10.09, 10.0, 0), (0.105, 0.1, 0)],
-    ids=["abs above", "abs below", "both above", "rel below", "abs below, rel above"],
+    [(0.0101, 0.0, 1), (0.0099, 0.0, 0), (10.2, 10.0, 1), (10.09, 10.0, 0), (0.105, 0.1, 0), (1.015, 1.0, 1)],
+    ids=["abs above", "abs below", "both above", "rel below", "abs below, rel above", "above the larger, not the sum"],
 )
 def test_one_value_off_by_both_fails_a_16_bit_gate_only(value: float, reference: float, off: int) -> None:
     """Beside values of 100, none of these moves the rel. L2 beyond 1e-2."""
@@ -80,3 +80,29 @@ def test_zeros_for_zeros_are_exact_and_anything_else_is_not() -> None:
     zeros = np.zeros((2, 2))
     assert HeadError.of(0, 0, zeros, zeros).rel_l2 == 0
     assert HeadError.of(0, 0, zeros + 1e-30, zeros).rel_l2 == math.inf
+
+
+def test_the_figures_of_a_check_are_those_of_its_worst_head() -> None:
+    """One head is exact, one is off by 10 % in one of two equal values, and the third by 1 %."""
+    reference = np.full((1, 2), 5.0)
+    found = [reference, np.array([[5.5, 5.0]]), np.array([[5.05, 5.0]])]
+    check = compared("x", "x", [HeadError.of(2, head, of, reference) for head, of in enumerate(found)], 0.01)
+    worst = HeadError.of(2, 1, found[1], reference)
+    assert {name: check.figures[name] for name in ("max_abs", "max_rel", "rmse", "rel_l1", "rel_l2", "cosine")} == {
+        "max_abs": pytest.approx(0.5),
+        "max_rel": pytest.approx(0.1),
+        "rmse": pytest.approx(0.5 / math.sqrt(2)),
+        "rel_l1": pytest.approx(0.05),
+        "rel_l2": pytest.approx(0.1 / math.sqrt(2)),
+        "cosine": pytest.approx((5.5 + 5) / math.sqrt((5.5**2 + 25) * 2)),
+    }
+    assert check.detail.startswith(f"layer 2 head 1 row 0: rel. L2 {worst.rel_l2:.3g}, gate 0.01")
+
+
+def test_a_relative_error_is_over_the_value_itself_if_it_is_not_near_zero() -> None:
+    """0.02 of 0.1 is a fifth, beside values of 10 too; of 0.001 it counts over a thousandth of 10."""
+    reference = np.array([[10.0, 0.1, 0.001]])
+    for column, expected in ((1, 0.2), (2, 2.0)):
+        found = reference.copy()
+        found[0, column] += 0.02
+        assert HeadError.of(0, 0, found, reference).max_rel == pytest.approx(expected)

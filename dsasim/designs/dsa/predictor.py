@@ -1,6 +1,6 @@
 """Predictor unit: approximate scores of a query tile on a low-precision array, and the projections they need.
 
-Jobs of a layer, in order: the method's operations a layer (XP of `dsa2021`) for each tile of X; then for each kv head
+Jobs of a layer, in order: the method's operations a layer (such as XP) for each tile of X; then for each kv head
 those a kv head (K~ = XP W~k), and for each tile of its query heads those a tile (Q~ = XP W~q, S~ = Q~ K~^T up to the
 last key any row of the tile may attend to). Each product is
 output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on the PE

@@ -5,19 +5,20 @@ from typing import Any
 
 from dsasim.report.figures import OTHER_MASKS, QUALITY, head_sum
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
+from dsasim.report.html.label import hover, label, lines
 from dsasim.report.html.parts import Table
 from dsasim.report.style import number
 
-THIS_DESIGN = "this design"
+THIS_DESIGN = label("this design")
 MASK_COLOURS = {THIS_DESIGN: BLUE, "oracle": ORANGE, "random": PURPLE, "sink + window": GREY}
 
 
 def baseline_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw the cycles of the dense machines and of the design."""
     baseline = result["baseline"]
-    cycles = {"dense,<br>same MACs": baseline["dense_cycles"]}
+    cycles = {lines("dense,", "same MACs"): baseline["dense_cycles"]}
     if baseline["iso_area"] is not None:
-        cycles["dense,<br>same area"] = baseline["iso_area"]["cycles"]
+        cycles[lines("dense,", "same area")] = baseline["iso_area"]["cycles"]
     cycles[THIS_DESIGN] = result["cycles"]
     trace = {
         "type": "bar",
@@ -25,7 +26,7 @@ def baseline_cycles(result: Mapping[str, Any]) -> Figure:
         "y": list(cycles),
         "x": list(cycles.values()),
         "marker": {"color": [BLUE if name == THIS_DESIGN else GREY for name in cycles]},
-        "hovertemplate": "%{y}: %{x:,} cycles<extra></extra>",
+        "hovertemplate": hover("%{y}: %{x:,} cycles"),
     }
     names = names_axis("machine", autorange="reversed")
     return figure([trace], 110 + 36 * len(cycles), xaxis=axis("time", "cycles", rangemode="tozero"), yaxis=names)
@@ -52,7 +53,7 @@ def quality_figure(quality: Mapping[str, Any]) -> Figure:
             "x": list(QUALITY),
             "y": [of[measure] for measure in QUALITY.values()],
             "marker": {"color": MASK_COLOURS[words]},
-            "hovertemplate": f"%{{x}}, {words}: %{{y:.3f}}<extra></extra>",
+            "hovertemplate": hover("%{x}, $words: %{y:.3f}", words=words),
         }
         for words, of in masks.items()
     ]
@@ -73,7 +74,7 @@ def layer_cycles(result: Mapping[str, Any]) -> Figure:
             "y": layers,
             "x": cycles,
             "marker": {"color": PALETTE[at % len(PALETTE)]},
-            "hovertemplate": f"layer %{{y}}, {name}: %{{x:,}} cycles<extra></extra>",
+            "hovertemplate": hover("layer %{y}, $name: %{x:,} cycles", name=name),
         }
         for at, (name, cycles) in enumerate(parts.items())
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from dsasim.report.figures import components, cost_share
 from dsasim.report.html.figure import GREY, PALETTE, Figure, axis, figure, names_axis
+from dsasim.report.html.label import hover
 from dsasim.report.html.parts import Table
 from dsasim.report.style import energy_text, percent, where_known
 
@@ -64,7 +65,9 @@ def _stacked(costs: Mapping[str, float], size: float, quantity: str, unit: str) 
             "textangle": 0,
             "marker": {"color": GREY if group == "leakage" else PALETTE[at % len(PALETTE)]},
             "showlegend": False,
-            "hovertemplate": f"{name}: %{{x:.4g}} {unit}, {_share(name, costs)} of all<extra></extra>",
+            "hovertemplate": hover(
+                "$name: %{x:.4g} $unit, $share of all", name=name, unit=unit, share=_share(name, costs)
+            ),
         }
         for group, members in groups.items()
         for at, name in enumerate(members)

@@ -1,6 +1,7 @@
 """Figures as plain Plotly JSON (https://plotly.com/javascript/reference): no import of plotly, and tests validate them.
 
 Colours of text, grid and background are the page's (`templates`), so a figure serves the light and the dark theme.
+Texts are plain strings, drawn as they are written; what is in Plotly's own markup says so (`label.Markup`).
 """
 
 import math

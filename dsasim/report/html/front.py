@@ -1,13 +1,13 @@
 """The points of a sweep, two objectives at a time, those on the Pareto front set apart; each shows its YAML."""
 
 from collections.abc import Sequence
-from html import escape
 from itertools import pairwise
 from typing import Any
 
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schemas import design_from
 from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
+from dsasim.report.html.label import Markup, hover, lines
 from dsasim.report.html.parts import Folded, Table
 from dsasim.report.html.points import Axis, Group, Row, overrides_line, overrides_yaml
 from dsasim.report.html.quantities import quantity
@@ -96,13 +96,16 @@ def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, 
         "y": [row["objectives"][y.name] / quantity(y.name).size for row in rows],
         "text": [_hover(row, group) for row in rows],
         "marker": marker,
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": hover("%{text}"),
     }
 
 
 def _hover(row: Row, group: Group) -> str:
-    """Write a point's number, all its objectives, and its YAML, in the little HTML that Plotly knows."""
+    """Write a point's number, all its objectives, and its YAML, one below the other."""
+    if (text := group.texts.get(row["point"])) is not None:
+        return text
     values = [(quantity(metric.name), value) for metric, value in zip(group.metrics, group.values(row), strict=True)]
-    lines = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
-    yaml = [line.replace(" ", " ") for line in overrides_yaml(row).split("\n")]
-    return "<br>".join([f"<b>point {row['point']}</b>", *map(escape, (*lines, *yaml))])
+    measured = [f"{each.words}: {number(value / each.size)} {each.unit}" for each, value in values]
+    text = lines(Markup(f"<b>point {row['point']:d}</b>"), *measured, *overrides_yaml(row).split("\n"))
+    group.texts[row["point"]] = text
+    return text

@@ -5,6 +5,7 @@ from typing import Any
 
 from dsasim.report.figures import reuse
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
+from dsasim.report.html.label import hover
 
 Head = Mapping[str, Any]
 MEASURES: Mapping[str, tuple[str, str, Callable[[Head], float | None]]] = {
@@ -30,7 +31,7 @@ def head_map(result: Mapping[str, Any], measure: str) -> Figure:
         "ygap": 1,
         "colorscale": SEQUENTIAL,
         "colorbar": colour_bar(words, unit),
-        "hovertemplate": f"layer %{{y}} head %{{x}}<br>{words}: %{{z:,.4g}} {unit}<extra></extra>",
+        "hovertemplate": hover("layer %{y} head %{x}<br>$words: %{z:,.4g} $unit", words=words, unit=unit),
     }
     return figure(
         [trace],

@@ -12,6 +12,7 @@ from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
 from dsasim.predictors.base import Mask
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
+from dsasim.report.html.label import hover
 from dsasim.sim.engine import design_of
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.find import find_trace
@@ -82,7 +83,7 @@ def mask_figure(shown: MaskPicture) -> Figure:
         "colorscale": SEQUENTIAL,
         "hoverongaps": False,
         "colorbar": colour_bar("kept", "% of allowed positions"),
-        "hovertemplate": "queries around %{y:.0f}, keys around %{x:.0f}: %{z:.1f} % kept<extra></extra>",
+        "hovertemplate": hover("queries around %{y:.0f}, keys around %{x:.0f}: %{z:.1f} % kept"),
     }
     return figure(
         [trace],

@@ -6,12 +6,12 @@ The same sections give the same bytes, with the same version of plotly: no dates
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 
 from dsasim.errors import ConfigError
 from dsasim.report.html.figure import templates
 from dsasim.report.html.parts import Section
+from dsasim.report.markup import inert
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """What the browser lets the page load: nothing (https://www.w3.org/TR/CSP3). Pictures are those it exports."""
@@ -28,7 +28,7 @@ class Page:
         """The whole file; ConfigError without the extra `report`."""
         here = files("dsasim.report.html")
         style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-        title = escape(self.title)
+        title = inert(self.title)
         return "\n".join(
             [
                 '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',

@@ -1,15 +1,16 @@
 """What a page is made of: sections of words, cards, charts, tables and folded texts, each of which writes its HTML.
 
-All text is escaped here and nowhere else.
+All text comes in by `inert`, that of figures by `shown`.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Protocol
 
 from dsasim.report.html.figure import Figure
+from dsasim.report.html.label import shown
+from dsasim.report.markup import inert, inert_lines
 
 
 class Part(Protocol):
@@ -30,8 +31,8 @@ class Card:
     def html(self) -> str:
         """A box."""
         return (
-            f'<div class="card"><span class="name">{escape(self.name)}</span>'
-            f"<b>{escape(self.value)}</b><span>{escape(self.words)}</span></div>"
+            f'<div class="card"><span class="name">{inert(self.name)}</span>'
+            f"<b>{inert(self.value)}</b><span>{inert(self.words)}</span></div>"
         )
 
 
@@ -56,8 +57,8 @@ class Notes:
     def html(self) -> str:
         """A list, or a box a warning."""
         if self.warning:
-            return "".join(f'<div class="warning">{escape(line)}</div>' for line in self.lines)
-        return f'<ul class="notes">{"".join(f"<li>{escape(line)}</li>" for line in self.lines)}</ul>'
+            return "".join(f'<div class="warning">{inert(line)}</div>' for line in self.lines)
+        return f'<ul class="notes">{"".join(f"<li>{inert(line)}</li>" for line in self.lines)}</ul>'
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ class Chart:
 
     def html(self) -> str:
         """A place for the figure, and its data beside it."""
-        data = json.dumps(self.figure, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
+        data = json.dumps(shown(self.figure), separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
             "<", "\\u003c"
         )
         return (
-            f'<div class="chart" id="{self.key}" style="min-height:{self.figure["layout"]["height"]}px"'
+            f'<div class="chart" id="{inert(self.key)}" style="min-height:{self.figure["layout"]["height"]}px"'
             f"{' hidden' if self.hidden else ''}></div>"
-            f'<script type="application/json" id="{self.key}-figure">{data}</script>'
+            f'<script type="application/json" id="{inert(self.key)}-figure">{data}</script>'
         )
 
 
@@ -90,11 +91,11 @@ class Choice:
 
     def html(self) -> str:
         """A list to choose from, above the places of all charts."""
-        options = "".join(f'<option value="{chart.key}">{escape(chart.label)}</option>' for chart in self.charts)
+        options = "".join(f'<option value="{inert(chart.key)}">{inert(chart.label)}</option>' for chart in self.charts)
         places = [
             Chart(chart.key, chart.figure, chart.label, hidden=at > 0).html() for at, chart in enumerate(self.charts)
         ]
-        return f'<label>{escape(self.title)} <select autocomplete="off">{options}</select></label>{"".join(places)}'
+        return f'<label>{inert(self.title)} <select autocomplete="off">{options}</select></label>{"".join(places)}'
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Table:
     def html(self) -> str:
         """A table that scrolls sideways where it must; texts of several lines keep them."""
         kinds = [' class="text"' if column in self.text else "" for column in self.columns]
-        head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, self.columns, strict=True))
+        head = "".join(f"<th{kind}>{inert(name)}</th>" for kind, name in zip(kinds, self.columns, strict=True))
         body = "".join(
             f"<tr>{''.join(f'<td{kind}>{_cell(cell)}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>"
             for row in self.rows
@@ -125,7 +126,7 @@ class Folded:
 
     def html(self) -> str:
         """Details that open on a click."""
-        return f"<details><summary>{escape(self.title)}</summary><pre>{escape(self.text)}</pre></details>"
+        return f"<details><summary>{inert(self.title)}</summary><pre>{inert_lines(self.text)}</pre></details>"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Heading:
 
     def html(self) -> str:
         """A small heading."""
-        return f"<h3>{escape(self.title)}</h3>"
+        return f"<h3>{inert(self.title)}</h3>"
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,11 @@ class Section:
 
     def html(self) -> str:
         """A section."""
-        words = f"<p>{escape(self.words)}</p>" if self.words else ""
-        return f"<section><h2>{escape(self.title)}</h2>{words}{''.join(part.html() for part in self.parts)}</section>"
+        words = f"<p>{inert(self.words)}</p>" if self.words else ""
+        return f"<section><h2>{inert(self.title)}</h2>{words}{''.join(part.html() for part in self.parts)}</section>"
 
 
 def _cell(cell: str | Folded) -> str:
     if isinstance(cell, Folded):
         return cell.html()
-    return f"<pre>{escape(cell)}</pre>" if "\n" in cell else escape(cell)
+    return f"<pre>{inert_lines(cell)}</pre>" if "\n" in cell else inert(cell)

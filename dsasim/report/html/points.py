@@ -9,6 +9,7 @@ import yaml
 
 from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
+from dsasim.report.html.label import Markup, lines
 from dsasim.report.style import short_keys
 from dsasim.sweep.metrics import Metric, find_metric
 from dsasim.sweep.pareto import pareto_front
@@ -30,9 +31,9 @@ class Axis:
         return ", ".join(self.keys)
 
     @property
-    def title(self) -> str:
+    def title(self) -> Markup:
         """The keys, one a line; their last words hold the unit."""
-        return "<br>".join(self.keys)
+        return lines(*self.keys)
 
     def label(self, row: Row) -> str:
         """Return the value that a point has."""
@@ -54,6 +55,21 @@ class Group:
         by_point = {row["point"]: row for row in self.rows}
         return [by_point[number] for number in pareto_front(points, [metric.sense for metric in self.metrics])]
 
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """What was written of a point for one figure, kept for the others."""
+        return {}
+
+    @cached_property
+    def _labels(self) -> dict[Axis, list[str]]:
+        return {}
+
+    def labels(self, axis: Axis) -> list[str]:
+        """Return the value of an axis that each row has; all objectives ask for it."""
+        if axis not in self._labels:
+            self._labels[axis] = [axis.label(row) for row in self.rows]
+        return self._labels[axis]
+
     def values(self, row: Row) -> list[float]:
         """Return the objectives of a point."""
         return [row["objectives"][metric.name] for metric in self.metrics]
@@ -68,7 +84,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     for row in rows:
         objectives = row.get("objectives")
         if objectives and all(value is not None for value in objectives.values()):
-            found.setdefault((row["trace"]["name"], _selection(row)), []).append(row)
+            found.setdefault((row["trace"]["name"], row["selection"]), []).append(row)
     if not found:
         raise ConfigError("no point of the sweep has all its objectives")
     names = [trace for trace, _ in found]
@@ -132,9 +148,3 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _selection(row: Row) -> str:
-    layers = [layer["layer"] for layer in row["layers"]]
-    heads = sum(len(layer["heads"]) for layer in row["layers"])
-    return f"layers {', '.join(map(str, layers))}, {heads} heads"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.report.html.figure import BLUE, GREY, VERMILION, Figure, axis, figure
+from dsasim.report.html.label import hover
 from dsasim.report.html.points import Group
 from dsasim.report.html.quantities import quantity
 from dsasim.sweep.hypervolume import hypervolume
@@ -55,7 +56,7 @@ def _hypervolume(group: Group) -> Figure:
         "x": counts,
         "y": [round(100 * share, 3) for share in shares],
         "line": {"color": BLUE, "width": 2, "shape": "hv"},
-        "hovertemplate": "%{x} points: %{y:.2f} %<extra></extra>",
+        "hovertemplate": hover("%{x} points: %{y:.2f} %"),
     }
     return figure([line], 330, xaxis=axis(*X, rangemode="tozero"), yaxis=axis("hypervolume", "% of the last"))
 
@@ -75,7 +76,7 @@ def _best(group: Group, metric: Metric) -> Figure:
         "x": counts,
         "y": values,
         "marker": {"color": GREY, "size": 6, "opacity": 0.7},
-        "hovertemplate": f"point %{{x}}: %{{y:,.4g}} {shown.unit}<extra></extra>",
+        "hovertemplate": hover("point %{x}: %{y:,.4g} $unit", unit=shown.unit),
     }
     line = {
         "type": "scatter",
@@ -84,6 +85,6 @@ def _best(group: Group, metric: Metric) -> Figure:
         "x": [count for count, _ in kept],
         "y": best,
         "line": {"color": VERMILION, "width": 2, "shape": "hv"},
-        "hovertemplate": f"after %{{x}} points: %{{y:,.4g}} {shown.unit}<extra></extra>",
+        "hovertemplate": hover("after %{x} points: %{y:,.4g} $unit", unit=shown.unit),
     }
     return figure([points, line], 330, xaxis=axis(*X, rangemode="tozero"), yaxis=axis(shown.words, shown.unit))

@@ -7,6 +7,7 @@ from dsasim.config.schemas import design_from
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.report.figures import head_sum, kept_positions
 from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, figure, log_axis
+from dsasim.report.html.label import hover
 from dsasim.sim.engine import design_of
 from dsasim.sim.over_time import OverTime
 
@@ -32,7 +33,7 @@ def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
         "x": [low, ridge, high],
         "y": [low * peak_bytes, peak_macs, peak_macs],
         "line": {"color": GREY, "width": 2},
-        "hovertemplate": "at %{x:.3g} MACs/byte at most %{y:.4g} MACs/cycle<extra></extra>",
+        "hovertemplate": hover("at %{x:.3g} MACs/byte at most %{y:.4g} MACs/cycle"),
     }
     data = [roof, *(_points(kind, points) for kind, points in reversed(kinds.items()) if points)]
     return figure(
@@ -96,5 +97,5 @@ def _points(kind: str, points: list[Point]) -> dict[str, Any]:
         "y": list(rates),
         "text": list(names),
         "marker": look[kind],
-        "hovertemplate": "%{text}<br>%{x:.3g} MACs/byte, %{y:.4g} MACs/cycle<extra></extra>",
+        "hovertemplate": hover("%{text}<br>%{x:.3g} MACs/byte, %{y:.4g} MACs/cycle"),
     }

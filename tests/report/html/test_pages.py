@@ -102,12 +102,14 @@ def test_text_is_escaped() -> None:
 
 
 BAD_RUNS = {
-    "not JSON": ("{", "is not the result of a run"),
-    "a list": ("[1, 2]", "is not the result of a run"),
-    "empty": ("", "is not the result of a run"),
-    "another JSON": ('{"a": 1}', "is not the result of a run"),
+    "not JSON": ("{", "not the result of a run"),
+    "a list": ("[1, 2]", "not the result of a run"),
+    "empty": ("", "not the result of a run"),
+    "another JSON": ('{"a": 1}', "not the result of a run"),
     "a later schema": ('{"schema_version": 99}', "schema_version 99 is not one that this dsasim reads (1)"),
-    "deep": ("[" * 100_000, "is not the result of a run"),
+    "deep": ("[" * 100_000, "not the result of a run"),
+    "nested 975 times": (f'{{"a": {"[" * 975}{"]" * 975}}}', "more than 64 brackets within each other"),
+    "NaN": ('{"cycles": NaN}', "NaN is no number in JSON"),
 }
 
 
@@ -119,6 +121,48 @@ def test_what_is_not_a_result_is_refused(tmp_path: Path, text: str, message: str
         read_input(str(path))
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+WRONG = {
+    "a number in quotes": (
+        ("units", "pe_array", "stall_cycles", "operand"),
+        "8",
+        "units.pe_array.stall_cycles.operand",
+    ),
+    "a truth for a number": (("cycles",), True, "cycles"),
+    "a fraction of a cycle": (("layers", 0, "cycles"), 1.5, "layers.0.cycles"),
+    "no notes": (("notes",), None, "notes"),
+    "notes of another kind": (("notes",), [1], "notes.0"),
+    "a design that cannot be": (("arch", "pe_array", "lanes"), 0, "arch: pe_array.lanes"),
+    "a unit without instances": (("units", "dma", "instances"), 0, "units.dma: instances must be at least 1"),
+    "a source of another kind": (("cost_sources", "dram"), [1], "cost_sources.dram"),
+    "more units than there are": (("units", "dma", "instances"), 10**18, "units.dma.instances: 1e+18 is beyond what a"),
+    "a density near nothing": (("layers", 0, "heads", 0, "density"), 5e-324, "layers.0.heads.0.density: 4.94e-324 is"),
+    "a law of another kind": (("invariants", "layers_sum_to_total"), 1, "invariants.layers_sum_to_total"),
+}
+
+
+@pytest.mark.parametrize(("place", "value", "message"), WRONG.values(), ids=WRONG)
+def test_a_value_of_another_kind_is_named(
+    tmp_path: Path, seen: Any, place: tuple[str | int, ...], value: object, message: str
+) -> None:
+    result = copy.deepcopy(seen.result)
+    *sections, name = place
+    at = result
+    for section in sections:
+        at = at[section]
+    at[name] = value
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_input(str(path))
+
+
+def test_a_key_of_half_a_character_is_refused(tmp_path: Path, seen: Any) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(seen.result | {"\ud800": 1}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="half a surrogate pair"):
+        read_input(str(path))
 
 
 @pytest.mark.parametrize("key", ["arch", "units", "layers", "energy_pj", "counters", "baseline"])
@@ -160,26 +204,54 @@ def test_a_result_reads_back(tmp_path: Path, seen: Any) -> None:
 
 
 def test_sweeps_read_back_but_for_a_torn_line(tmp_path: Path, rows: Any) -> None:
+    """Axes, objectives and what is said of a point are held; the design is read again when asked for."""
     path = tmp_path / "results.jsonl"
-    lines = [json.dumps(row) + "\n" for row in rows.grid()]
-    path.write_text("".join(lines) + lines[0][:50], encoding="utf-8")
-    assert read_input(str(tmp_path)) == read_input(str(path)) == rows.grid()
+    whole = rows.written(rows.grid())
+    path.write_bytes(whole + whole[:50])
+    found = read_input(str(tmp_path))
+    assert found == read_input(str(path))
+    for row, written in zip(found, rows.grid(), strict=True):
+        assert row == {key: written[key] for key in row}
+        assert {"point", "status", "axes", "trace", "reason"} <= row.keys()
+        if "objectives" in written:
+            assert row["arch"] == written["arch"]
+    assert sweep_page(found).html() == sweep_page(rows.grid()).html()
+
+
+def test_rows_that_change_while_a_page_is_made_are_found_out(tmp_path: Path, rows: Any) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(rows.written(rows.grid()))
+    found = read_input(str(path))
+    path.write_bytes(path.read_bytes().replace(b"reordered", b"in__order"))
+    with pytest.raises(ConfigError, match="jsonl:6: has changed while it was read"):
+        found[5]["arch"]
 
 
 def test_sweeps_that_cannot_be_drawn(tmp_path: Path, rows: Any) -> None:
     path = tmp_path / "results.jsonl"
     refused = rows.refused(0, {"a": 1}, "failed", "its process died twice")
+    first, second = (refused | {"point": at, "sweep_sha256": "ab"[at]} for at in range(2))
+    whole = rows.written([refused])
     for text, message in (
-        ("", "holds no points"),
-        ("\n", "is not a row of a sweep"),
-        ('{"point": 1}\n', "status"),
-        ("".join(json.dumps(refused | {"sweep_sha256": name}) + "\n" for name in "ab"), "several sweeps"),
-        (json.dumps(refused | {"schema_version": 2}) + "\n", "schema_version 2"),
-        (json.dumps(refused) + "\n", "none of its 1 points ran; the first reason: its process died twice"),
+        (b"", "holds no points"),
+        (b"\n", "1: is not a row of a sweep"),
+        (b'{"point":1,"a":2}\n', "1: is not a row of a sweep: it has no digest"),
+        (whole.replace(b"twice", b"once"), "1: is not a row as a sweep wrote it: its digest is that of another text"),
+        (b"[" * 100_000 + b"\n", "1: is not a row of a sweep"),
+        (rows.written([{"point": [1]}]), "1: is not a row of a sweep: it begins with no point's number"),
+        (rows.written([{"point": 1, "reason": ""}]), "axes"),
+        (whole + whole, "2: point 0 has a row already"),
+        (rows.written([first, second]), "2: its rows are of several sweeps"),
+        (rows.written([refused | {"schema_version": 2}]), "schema_version 2"),
+        (rows.written([refused | {"axes": {"a": 1, "a.b": 2}}]), "a and a part of it both have a value"),
+        (rows.written([refused | {"axes": {"a": [1]}}]), "axes.a"),
+        (rows.written([refused | {"status": "ok"}]), "status"),
+        (rows.written([refused]), "none of its 1 points ran; the first reason: its process died twice"),
     ):
-        path.write_text(text, encoding="utf-8")
-        with pytest.raises(ConfigError, match=re.escape(message)):
+        path.write_bytes(text)
+        with pytest.raises(ConfigError, match=re.escape(message)) as caught:
             read_input(str(tmp_path))
+        assert str(caught.value).startswith(str(path))
     path.unlink()
     with pytest.raises(ConfigError, match="no such file"):
         read_input(str(tmp_path))
@@ -187,7 +259,7 @@ def test_sweeps_that_cannot_be_drawn(tmp_path: Path, rows: Any) -> None:
 
 def test_rows_of_several_kinds_are_refused(tmp_path: Path, rows: Any) -> None:
     points = [rows.ran(0, {"a": 1}, {"cycles": 1.0}), rows.ran(1, {"a": 2}, {"area_mm2": 1.0})]
-    (tmp_path / "results.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points), encoding="utf-8")
+    (tmp_path / "results.jsonl").write_bytes(rows.written(points))
     with pytest.raises(ConfigError, match="differ in their objectives"):
         read_input(str(tmp_path))
 

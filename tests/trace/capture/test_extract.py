@@ -64,6 +64,23 @@ def test_the_same_run_gives_the_same_bytes(user_module, dsasim, tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
+def test_what_is_stored_may_be_wider(user_module, dsasim, tmp_path):
+    arguments = ("trace", "extract", f"{user_module}:encoder", "--out", "t.safetensors", "--layers", "0", "--dtype")
+    stored = {}
+    for dtype in ("float16", "float32"):
+        assert dsasim(*arguments, dtype).status == 0
+        stored[dtype] = open_trace(tmp_path / "t.safetensors").layer(0).q(0)
+    assert not np.array_equal(stored["float16"], stored["float32"])
+    np.testing.assert_array_equal(stored["float16"], stored["float32"].astype(np.float16))
+
+
+def test_tensors_have_the_type_asked_for(user_module, dsasim, tmp_path):
+    for flags, dtype in (((), "float16"), (("--dtype", "float16"), "float16"), (("--dtype", "float32"), "float32")):
+        assert dsasim("trace", "extract", f"{user_module}:encoder", "--out", "t.safetensors", *flags).status == 0
+        for layer in open_trace(tmp_path / "t.safetensors"):
+            assert {layer.source.read(f"layer.{layer.number}.{name}").dtype.name for name in "qkv"} == {dtype}
+
+
 def test_a_later_forward_pass(user_module, dsasim, tmp_path):
     for step in ("0", "1"):
         out = f"{step}.safetensors"
@@ -113,6 +130,12 @@ def test_a_model_folder(dsasim, tmp_path):
     assert [layer.L_q for layer in trace] == [20, 20]
     assert trace.layer(0).d_ff == 64
     assert "pydoc_data.topics" in trace.meta.provenance["input"]
+    text = tmp_path / "own.txt"
+    text.write_text("a the a the a the a the")
+    ended = dsasim("trace", "extract", str(folder), "--out", str(out), "--tokens", "8", "--text", str(text))
+    assert ended.status == 0, ended.err
+    assert open_trace(out).layer(0).L_q == 8
+    assert "own.txt" in open_trace(out).meta.provenance["input"]
 
 
 def test_a_folder_of_a_model_for_images(dsasim, tmp_path):

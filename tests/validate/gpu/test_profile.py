@@ -13,7 +13,7 @@ from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.energy import Energy
 from dsasim.validate.gpu.kernels import DENSE, Kernel, UnavailableError, prediction_roofline_us
 from dsasim.validate.gpu.profile import Grid, measure_profile, resumed
-from dsasim.validate.gpu.samples import Sample, samples_csv
+from dsasim.validate.gpu.samples import Sample, samples_csv, samples_of
 from dsasim.validate.gpu.sensors import Reading
 from dsasim.validate.gpu.timing import Timing, Trial
 
@@ -116,6 +116,55 @@ def test_energy_is_measured_where_the_grid_says(monkeypatch):
     dense = {(name, 128, False, 1.0) for name in DENSE if any(row.kernel == name for row in rows)}
     assert having == dense | {("prediction", 128, False, 0.25)}
     assert {row.energy_above_idle_uj for row in rows if row.energy_uj} == {10.0}
+
+
+def test_a_row_is_of_what_its_kernel_computes_and_its_energy_is_told_apart():
+    """Of 3 blocks a row a tenth is one: a third of the positions, where other kernels compute what was asked."""
+    case = Case(384, 2, 16, 0.1, "cpu", torch.float32)
+    energy = Energy(board_uj=15.0, above_idle_uj=10.0, basis="power")
+    blocks, keys = (profiles.measured_row(name, case, timing(), energy) for name in ("flex_blocks", "vectors_1x4"))
+    assert (blocks.density, blocks.asked_density) == (pytest.approx(1 / 3), 0.1)
+    assert (keys.density, keys.asked_density) == (0.1, 0.1)
+    assert (keys.energy_uj, keys.energy_above_idle_uj, keys.energy_basis) == (15.0, 10.0, "power")
+    assert (keys.L, keys.num_heads, keys.d_head, keys.causal) == (384, 2, 16, False)
+    without = profiles.measured_row("vectors_1x4", case, timing())
+    assert (without.energy_uj, without.energy_above_idle_uj, without.energy_basis) == (None, None, None)
+
+
+def test_clocks_of_a_row_are_medians_of_what_the_sensors_said():
+    row = profiles.measured_row("sdpa_math", Case(64, 2, 16, 1.0, "cpu", torch.float32), timing(1980, 1950, 1965))
+    assert (row.sm_mhz, row.memory_mhz, row.temperature_c, row.power_mw) == (1965, 2619, 45, 300_000)
+    assert row.drift_ratio == pytest.approx(30 / 1980)
+
+
+def test_a_profile_that_lacks_shapes_gets_those_and_no_others():
+    """Other lengths, head sizes and densities; dense kernels do not depend on the density."""
+    known = measure_profile("cpu", grid=GRID).profile
+    per_shape = len(known.rows) // 4
+    for grid, new in (
+        (Grid((64, 128), (16, 32), (0.5,), 2, 1, 2), 4 * per_shape),
+        (Grid((64, 256), (16,), (0.5,), 2, 1, 2), 2 * per_shape),
+        (Grid((64,), (16,), (0.5, 0.25), 2, 1, 2), 2),  # the prediction, causal or not
+        (Grid((64,), (16,), (0.5,), 2, 1, 2), 0),
+    ):
+        grown = measure_profile("cpu", grid=grid, known=known)
+        assert len(grown.profile.rows) - len(known.rows) == new
+        assert grown.profile.rows[: len(known.rows)] == known.rows
+
+
+def test_samples_are_numbered_within_their_trials():
+    case = Case(64, 2, 16, 0.5, "cpu", torch.float32)
+    readings = (Reading(1980, 2619, 45, 1), Reading(1950, 2619, 45, 1))
+    found = samples_of("sdpa_math", case, Timing((Trial((1.0, 2.0, 3.0)), Trial((4.0, 5.0), readings))))
+    assert [(each.trial, each.sample, each.us) for each in found] == [
+        *((0, 0, 1.0), (0, 1, 2.0), (0, 2, 3.0)),
+        *((1, 0, 4.0), (1, 1, 5.0)),
+    ]
+    assert [(each.sm_mhz_low, each.sm_mhz_high) for each in found] == [(None, None)] * 3 + [(1950, 1980)] * 2
+    assert samples_csv(found).splitlines()[3:5] == [
+        "sdpa_math,64,2,16,False,0.5,0,2,3.0,,",
+        "sdpa_math,64,2,16,False,0.5,1,0,4.0,1950,1980",
+    ]
 
 
 def test_a_kernel_that_computes_something_else_is_not_timed():

@@ -64,6 +64,8 @@ def test_break_even_worked_example():
     assert break_even(ratios) == 512
     assert break_even(ratios[:3]) is None
     assert break_even([]) is None
+    assert break_even([(64, 1.0)]) is None  # as fast is no gain
+    assert break_even([(64, 1.5), (128, 1.0), (256, 1.5)]) == 256
 
 
 def test_break_even_counts_the_prediction_density_by_density():
@@ -128,6 +130,49 @@ def test_a_length_that_the_design_cannot_hold_is_left_out_not_the_end(monkeypatc
     )
     neither = trend.check_trend(arch, "cpu", lengths=(4096,)).check
     assert (neither.status, "buffers.mask.bytes" in neither.detail) == ("skipped", True)
+
+
+def test_a_point_has_the_fastest_dense_kernel_and_its_own_prediction(monkeypatch):
+    """Two dense kernels of 9 and 7 us; predictions of 1 and 2 us; 6 heads are three times the two simulated."""
+    h100 = next(gpu for gpu in load_gpus() if gpu.name == "H100")
+
+    def timed_kernels(L, device):
+        dense, sparse = (Case(L, 6, 64, density, device, torch.float32) for density in (1.0, 0.5))
+        times = [("sdpa_math", dense, 9.0), ("sdpa_flash", dense, 7.0)]
+        times += [("flex_blocks", dense, 6.0), ("prediction", dense, 1.0)]
+        times += [("flex_blocks", sparse, 3.0), ("prediction", sparse, 2.0)]
+        return [trend.Timed(name, case, Timing((Trial((us,)),))) for name, case, us in times]
+
+    monkeypatch.setattr(trend, "timed_kernels", timed_kernels)
+    monkeypatch.setattr(trend, "roofline_gpu", lambda *_: h100)
+    arch = load_arch("dsa-edge", ["clock_ghz=2"])
+    device, _, accelerator = trend.check_trend(arch, "cpu", lengths=(256,)).check.tables[:3]
+    rows = [dict(zip(device.columns, row, strict=True)) for row in device.rows]
+    assert [(row["dense"], row["sparse"], row["prediction"], row["sum"]) for row in rows] == [
+        (7, 6, 1, 7),
+        (7, 3, 2, 5),
+    ]
+    assert [row["dense / sum"] for row in rows] == pytest.approx([7 / 7, 7 / 5])
+    every = simulated(arch, np.ones((2, 2, 2), dtype=np.bool_), 256).machine
+    moved = every.counters["dram_read_bytes"] + every.counters["dram_write_bytes"]
+    row = dict(zip(accelerator.columns, accelerator.rows[0], strict=True))
+    assert (row["cycles"], row["us"]) == (3 * every.cycles, round(3 * every.cycles / 2000))
+    assert row["DRAM MB"] == pytest.approx(3e-6 * moved)
+    assert row["raw"] == pytest.approx(6 / (3 * every.cycles / 2000))
+
+
+def test_one_wrong_order_is_enough_to_fail():
+    """The roofline's order is right, the accelerator's is not, and the other way round."""
+    good = [scaled(density) for density in (1.0, 0.5, 0.25, 0.125)]
+    cycles = [replace(point, cycles=good[-1 - at].cycles) for at, point in enumerate(good)]
+    roofline = [replace(p, sparse_roofline_us=good[-1 - at].sparse_roofline_us) for at, p in enumerate(good)]
+    for points, name in ((cycles, "spearman_measured_accelerator"), (roofline, "spearman_measured_roofline")):
+        check = judged(points)
+        assert check.status == "failed"
+        assert {rank: value < 0 for rank, value in check.figures.items() if rank.startswith("spearman")} == {
+            "spearman_measured_accelerator": name == "spearman_measured_accelerator",
+            "spearman_measured_roofline": name == "spearman_measured_roofline",
+        }
 
 
 def test_the_default_design_holds_every_length_of_the_trend():

@@ -1,0 +1,68 @@
+"""The rows of a sweep for whoever reads them: each one proven, or the line that is not is named."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from operator import attrgetter
+from pathlib import Path
+from typing import NoReturn
+
+from dsasim.inputs.source import Source
+from dsasim.sweep.proof import KEY, MAX_LINE_BYTES, RawLine, digest_of, point_of, read_lines
+from dsasim.sweep.store import RESULTS, Row, results_source
+
+
+def load_sweep(folder: str | Path) -> list[Row]:
+    """Return all rows of a sweep's folder, as far as they are there, without a torn last line.
+
+    ConfigError if there are none, or where another line is not a row as it was written.
+    """
+    source = results_source(Path(folder) / RESULTS)
+    return [source.parsed(text_of(line, source), line.number) for line in proven_lines(source)]
+
+
+def read_again(source: Source, line: RawLine) -> RawLine:
+    """A line that was found before, whose text was not kept; the source's error if it is no longer there."""
+    with source.open() as file:
+        file.seek(line.begin)
+        text = file.read(line.end - line.begin)
+    if digest_of(text) is None:
+        source.refuse("has changed while it was read", line.number)
+    return line._replace(text=text)
+
+
+def proven_lines(source: Source) -> Iterator[RawLine]:
+    """The lines of a results file, all proven and of one point each, without a torn last one.
+
+    The source's error at any other.
+    """
+    points: set[int] = set()
+    try:
+        with source.open() as file:
+            for line in takewhile(attrgetter("whole"), read_lines(file)):
+                point = point_of(line.text)
+                if point is None or digest_of(line.text) is None:
+                    _refuse(line, source)
+                if point in points:
+                    source.refuse(f"point {point} has a row already", line.number)
+                points.add(point)
+                yield line
+    except OSError as error:
+        source.refuse(f"cannot be read: {(error.strerror or str(error)).lower()}")
+
+
+def _refuse(line: RawLine, source: Source) -> NoReturn:
+    if line.end - line.begin > MAX_LINE_BYTES:
+        source.refuse(f"is not a row of a sweep: longer than {MAX_LINE_BYTES:,} bytes", line.number)
+    if point_of(line.text) is None:
+        source.refuse("is not a row of a sweep: it begins with no point's number", line.number)
+    if KEY.encode() in line.text:
+        source.refuse("is not a row as a sweep wrote it: its digest is that of another text", line.number)
+    source.refuse("is not a row of a sweep: it has no digest, as rows of dsasim before 0.2 have none", line.number)
+
+
+def text_of(line: RawLine, source: Source) -> str:
+    """The text of a line; the source's error if it is none."""
+    try:
+        return line.text.decode()
+    except UnicodeDecodeError:
+        source.refuse("is not a row of a sweep: it is not UTF-8 text", line.number)
