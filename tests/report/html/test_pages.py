@@ -130,6 +130,7 @@ WRONG = {
         "units.pe_array.stall_cycles.operand",
     ),
     "a truth for a number": (("cycles",), True, "cycles"),
+    "cycles that its units did not have": (("cycles",), 1, "busy and stall cycles in a run of 1"),
     "a fraction of a cycle": (("layers", 0, "cycles"), 1.5, "layers.0.cycles"),
     "no notes": (("notes",), None, "notes"),
     "notes of another kind": (("notes",), [1], "notes.0"),
