@@ -35,6 +35,7 @@ from commands_done import (
     title,
     writes,
 )
+from gpu_profiles import dense_row, profile_of
 from ten_runs import layer
 
 from dsasim.cli import app
@@ -285,20 +286,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def profile(device: str) -> dict[str, Any]:
     """A device that was measured on one kernel."""
-    measured = {"kernel": "sdpa_flash", "L": 512, "num_heads": 2, "d_head": 64, "causal": True, "density": 1.0}
-    return {
-        "profile_version": 1,
-        "device": device,
-        "dtype": "float16",
-        "parallel_units": 16,
-        "matmul_tflops": 1.0,
-        "copy_gbps": 1000.0,
-        "launch_us": 5.0,
-        "versions": {},
-        "clocks": {},
-        "unavailable": {},
-        "rows": [measured | {"median_us": 2000.0, "p20_us": 1990.0, "p80_us": 2010.0}],
-    }
+    return profile_of(dense_row(), device=device)
 
 
 class Threads(LocalWorkers):
