@@ -19,6 +19,8 @@ class Prices:
 
     def __init__(self, design: dict[str, Any]) -> None:
         self.design, self.node, self.leakage_mw = design, design["technology_nm"], Energies()
+        self.predicts = design["predictor"]["method"] == "dsa2021"
+        """Whether masks are made by hardware, and are not free."""
 
     def energies(self, counters: dict[str, int], cycles: int) -> Energies:
         """Energy in pJ by component."""
@@ -44,6 +46,10 @@ class Prices:
 
     def use(self, name: str, bits: int) -> tuple[float, float]:
         """PJ a use and mW of leakage of one operator at the design's node."""
+        return self._operator(name, bits)[:2]
+
+    def _operator(self, name: str, bits: int) -> tuple[float, float, float]:
+        """Those, and um2."""
         rows = [row for row in table("operations.yaml")["operations"] if row["name"] == name and row["bits"] >= bits]
         row = min(rows, key=lambda row: row["bits"])
         nodes = table("node_scaling.yaml")["nodes"]
@@ -51,7 +57,8 @@ class Prices:
         def scaled(key: str, ratio: str) -> float:
             return row[key]["value"] * nodes[self.node][ratio] / nodes[row[key]["node_nm"]][ratio]
 
-        return scaled("energy_pj", "energy_ratio"), scaled("leakage_nw", "area_ratio") * 1e-6
+        leakage_mw = scaled("leakage_nw", "area_ratio") * 1e-6
+        return scaled("energy_pj", "energy_ratio"), leakage_mw, scaled("area_um2", "area_ratio")
 
     def _array(self, counters: dict[str, int]) -> Energies:
         """A MAC is a multiplier and an accumulator; a PE so many times that."""
@@ -64,7 +71,7 @@ class Prices:
         done = sum(counters[f"macs_{name}"] for name in ("sddmm", "spmm", "dense"))
         self.leakage_mw["pe_array"] = macs * overhead * (multiply[1] + add[1])
         found = {"pe_array": done * overhead * (multiply[0] + add[0]), "predictor": 0.0}
-        if predictor["bits"] is not None:
+        if self.predicts:
             multiply, add = self.use("multiply", predictor["bits"]), self.use("add", 24)
             own = 0 if array["organisation"] == "coupled" else predictor["array_rows"] * predictor["array_columns"]
             self.leakage_mw["predictor"] = own * overhead * (multiply[1] + add[1])
@@ -80,12 +87,13 @@ class Prices:
         bit = self.use("register", 1)
         if design["predictor"]["method"] == "dense":
             return found
-        bits = 2 * design["predictor"]["bits"] + 8
-        compare, eliminate = self.use("compare", bits), self.use("zero_eliminator_lane", 12)
-        shares = [bits / 12 * part for part in eliminate]
-        found["mask_generator"] = counters["mask_comparisons"] * (2 * compare[0] + bits * bit[0] + shares[0])
-        lanes = generator["num_selectors"] * generator["comparators"]
-        self.leakage_mw["mask_generator"] = lanes * (2 * compare[1] + bits * bit[1] + 2 * shares[1])
+        if self.predicts:
+            bits = 2 * design["predictor"]["bits"] + 8
+            compare, eliminate = self.use("compare", bits), self.use("zero_eliminator_lane", 12)
+            shares = [bits / 12 * part for part in eliminate]
+            found["mask_generator"] = counters["mask_comparisons"] * (2 * compare[0] + bits * bit[0] + shares[0])
+            lanes = generator["num_selectors"] * generator["comparators"]
+            self.leakage_mw["mask_generator"] = lanes * (2 * compare[1] + bits * bit[1] + 2 * shares[1])
         plan = design["scheduler"]
         rows, queues = plan["token_parallelism"], 2 ** plan["token_parallelism"] - 1
         count, encoders = self.use("popcount", 64), -(-queues // 16)
@@ -114,7 +122,7 @@ class Prices:
     def _buffer(self, name: str, counters: dict[str, int]) -> float:
         """Whole accesses of a port's width; leakage times the design's ratio."""
         buffer, method = self.design["buffers"][name], self.design["predictor"]["method"]
-        if buffer is None or (method == "dense" and name in ("predictor", "mask")):
+        if buffer is None or (name == "predictor" and not self.predicts) or (name == "mask" and method == "dense"):
             return 0.0
         read, write, leakage = self._memory(buffer)
         self.leakage_mw[f"buffer_{name}"] = leakage * self.design["cost"]["leakage_ratio"]
@@ -122,7 +130,10 @@ class Prices:
         return (reads * read + writes * write) / buffer["port_bytes"]
 
     def _memory(self, buffer: dict[str, Any]) -> tuple[float, ...]:
-        """CACTI's point, or straight between its neighbours in the logarithms; from 32 nm where 28 is wanted."""
+        """CACTI's point, or straight between its neighbours in the logarithms; from 32 nm where 28 is wanted.
+
+        Below its smallest point that one's accesses, and its leakage or that of registers if these are smaller.
+        """
         known = min((22, 32, 45, 65), key=lambda node: abs(node - self.node))
         nodes = table("node_scaling.yaml")["nodes"]
         energy, area = (nodes[self.node][key] / nodes[known][key] for key in ("energy_ratio", "area_ratio"))
@@ -130,11 +141,18 @@ class Prices:
         rows = {}
         for row in csv.DictReader((TABLES / "cacti_sram.csv").read_text().splitlines()):
             if (row["tech_nm"], row["device"], row["block_bytes"], row["banks"]) == wanted:
-                rows[int(row["size_bytes"])] = [float(row[key]) for key in ("read_pj", "write_pj", "leakage_mw")]
+                rows[int(row["size_bytes"])] = [
+                    float(row[key]) for key in ("read_pj", "write_pj", "leakage_mw", "area_mm2")
+                ]
+        if buffer["bytes"] < min(rows):
+            read, write, leakage, macro = rows[min(rows)]
+            _, register_mw, register_um2 = (8 * buffer["bytes"] * part for part in self._operator("register", 1))
+            smaller = register_um2 * 1e-6 < macro * area
+            return read * energy, write * energy, register_mw if smaller else leakage * area
         low = max(size for size in rows if size <= buffer["bytes"])
         high = min(size for size in rows if size >= buffer["bytes"])
         share = math.log2(buffer["bytes"] / low) / math.log2(high / low) if high > low else 0.0
-        read, write, leakage = (a ** (1 - share) * b**share for a, b in zip(rows[low], rows[high], strict=True))
+        read, write, leakage, _ = (a ** (1 - share) * b**share for a, b in zip(rows[low], rows[high], strict=True))
         return read * energy, write * energy, leakage * area
 
 
