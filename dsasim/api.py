@@ -26,7 +26,7 @@ from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import run_machine, run_notes
 from dsasim.sim.limits import check_work
-from dsasim.sim.result import LayerReport, MachineResult
+from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, TraceMeta
 from dsasim.trace.find import find_trace
@@ -89,7 +89,7 @@ class RunResult:
             "units": {name: asdict(unit) for name, unit in machine.units.items()},
             "counters": dict(machine.counters),
             "dram_channels": [dict(channel) for channel in machine.dram_channels],
-            "layers": [_layer_json(layer) for layer in machine.layers],
+            "layers": [layer.to_json() for layer in machine.layers],
             "energy_pj": self.cost.energy_pj,
             "area_mm2": self.cost.area_mm2,
             "cost_sources": self.cost.sources,
@@ -108,14 +108,6 @@ class RunResult:
         if self.part is not None:
             remarks["part"] = asdict(self.part)
         return remarks
-
-
-def _layer_json(layer: LayerReport) -> dict[str, Any]:
-    """A layer's allowed positions are nnz / density of a head that keeps a key; they stand where none does."""
-    values = asdict(layer)
-    if any(head.nnz for head in layer.heads):
-        del values["allowed"]
-    return values
 
 
 def _quality_json(quality: Quality) -> dict[str, Any]:

@@ -15,6 +15,7 @@ tile, or over heads where no head has a group for each lane, and K and V are who
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from dsasim.baseline.gpu import GpuBaseline, gpu_baselines
 from dsasim.baseline.gpu_profile import compared_gpus
@@ -34,7 +35,8 @@ SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "
 SOFTMAX_RATES = ("exp_per_cycle", "div_per_cycle")
 """Rates of the softmax unit that must follow the lanes, or it would hold a wider machine back."""
 
-DATAFLOWS = ("token_parallel", "systolic")
+Dataflow = Literal["token_parallel", "systolic"]
+DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
 DENSE_RUNS = 2 * len(DATAFLOWS)
 """Most runs that a baseline takes: every dataflow, with the design's lanes and with those of its area."""
 
@@ -45,7 +47,7 @@ class IsoArea:
 
     lanes: int
     cycles: int
-    dataflow: str
+    dataflow: Dataflow
     speedup_ratio: float
 
 
@@ -56,7 +58,7 @@ class Baseline:
     dense_cycles: int
     dense_attention_cycles: int
     """Those of attention alone: all of them, but in a run with dense products around it."""
-    dense_mapping: str
+    dense_mapping: Dataflow
     speedup_vs_dense: float
     energy_vs_dense_ratio: float
     iso_area: IsoArea | None
@@ -106,7 +108,7 @@ def fastest_dense(
     selection: Mapping[int, Sequence[int]],
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
-) -> tuple[str, MachineResult]:
+) -> tuple[Dataflow, MachineResult]:
     """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
     following = iter(stages)
     split = lane_split(arch, trace, selection)
@@ -180,8 +182,8 @@ def iso_area_obstacle(arch: MachineConfig, cost: Cost) -> str:
 
 def _lanes_paid(arch: ArchConfig, cost: Cost) -> int:
     """Whole lanes that the area of the sparse-only parts pays for."""
-    lane_mm2 = (cost.area_mm2["pe_array"] + cost.area_mm2["softmax"]) / arch.pe_array.lanes
-    return int(sum(cost.area_mm2[name] for name in SPARSE_ONLY) / lane_mm2)
+    lane_mm2 = (cost.area_mm2.get("pe_array", 0.0) + cost.area_mm2.get("softmax", 0.0)) / arch.pe_array.lanes
+    return int(sum(cost.area_mm2.get(name, 0.0) for name in SPARSE_ONLY) / lane_mm2) if lane_mm2 else 0
 
 
 def _iso_area(

@@ -15,6 +15,7 @@ ratio does the same with memory bandwidth.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.baseline.peak import Peak, peak_of
@@ -70,7 +71,7 @@ class GpuBaseline:
 
     gpu: str
     kernel: str
-    basis: str
+    basis: Literal["roofline", "measured"]
     assumed: bool
     same_shape: bool
     time_ns: float

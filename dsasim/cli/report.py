@@ -23,18 +23,20 @@ def report(
     from dsasim.report.files import PAGE, check_writable, write_text
     from dsasim.report.html.inputs import read_input
     from dsasim.report.html.page import check_plotly
+    from dsasim.report.say import say
 
     check_plotly()
     check_writable(out, "--out", PAGE)
     if mask_heads is not None and trace is None:
         raise ConfigError("--mask-heads: masks are in the trace: name it with --trace")
-    found = read_input(source)
+    missing: list[str] = []
+    found = read_input(source, missing.append)
     if isinstance(found, list):
         from dsasim.report.html.sweep import sweep_page
 
         if trace is not None:
             raise ConfigError("--trace: masks are shown of a run, and this is a sweep")
-        page = sweep_page(found)
+        page = sweep_page(found, missing)
     else:
         from dsasim.report.html.masks import mask_pictures
         from dsasim.report.html.run import run_page
@@ -42,3 +44,5 @@ def report(
         masks = [] if trace is None else mask_pictures(found, trace, mask_heads)
         page = run_page(found, masks=masks)
     write_text(out, "--out", page.html())
+    for line in missing:
+        say(f"dsasim: warning: {line}", err=True)

@@ -22,9 +22,9 @@ class _Doubts:
         """Print one line, which stands for all others after MAX_DOUBTS."""
         self._count += 1
         if self._count <= MAX_DOUBTS:
-            typer.echo(text, err=True)
+            say(text, err=True)
         elif self._count == MAX_DOUBTS + 1:
-            typer.echo("further rows are not what they should be, and are made anew", err=True)
+            say("further rows are not what they should be, and are made anew", err=True)
 
 
 def sweep(

@@ -1,6 +1,5 @@
 """A packaged text model with its own task: predicting the next token, or embedding a text."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,13 @@ import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from dsasim.errors import TraceError
+from dsasim.inputs.source import Source
 from dsasim.trace.capture.sources import load_text_model, model_folder, read_input
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 """Ends of the class names of models that predict the next token."""
+MAX_CONFIG_BYTES = 1 << 24
+"""Of a model's config.json: it is a few kilobytes, or a megabyte where it names a hundred thousand classes."""
 ROWS = 256
 """Rows of logits that are in memory at a time: a vocabulary is wide."""
 
@@ -84,8 +86,9 @@ def _with_head(transformers: Any, folder: Path, options: Mapping[str, Any]) -> A
     if "gguf_file" in options:
         return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
     config = folder / "config.json"
-    classes = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
-    causal = any(str(name).endswith(CAUSAL) for name in classes or ())
+    about = Source(config, "a model's config", MAX_CONFIG_BYTES, TraceError).json() if config.is_file() else {}
+    classes = about.get("architectures")
+    causal = isinstance(classes, list) and any(str(name).endswith(CAUSAL) for name in classes)
     kind = transformers.AutoModelForCausalLM if causal else transformers.AutoModel
     return kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
 

@@ -12,14 +12,13 @@ Worked example (DDR4-2400R, nREFI = 9364, two ranks, one read long ago): up to e
 84276 and 93640 issued.
 """
 
-from numba import njit
-
 from dsasim.kernels.dram_channel import tick
 from dsasim.kernels.dram_commands import NEXT_TRY, OPEN, REFRESH_AT, REFRESH_DUE, REFRESHED, REFRESHES
 from dsasim.kernels.dram_timing import IN_RANK, RANKS, REF, REFI, STACKS, Ints
+from dsasim.kernels.jit import njit
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _is_steady(fixed: Ints, latencies: Ints, units: Ints, channel: Ints, c: int) -> bool:
     """Whether all of a quiet channel's intervals from its next refreshes on are alike."""
     if channel[c, NEXT_TRY] != channel[c, REFRESH_AT] or channel[c, REFRESH_DUE] > 0 or channel[c, OPEN] > 0:
@@ -33,7 +32,7 @@ def _is_steady(fixed: Ints, latencies: Ints, units: Ints, channel: Ints, c: int)
     return True
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _skip(fixed: Ints, channel: Ints, counters: Ints, log: Ints, c: int, intervals: int) -> None:
     """Count the refreshes of so many intervals."""
     refreshes = intervals * fixed[RANKS]
@@ -45,7 +44,7 @@ def _skip(fixed: Ints, channel: Ints, counters: Ints, log: Ints, c: int, interva
         log[0, 0] += refreshes
 
 
-@njit(cache=True)
+@njit()
 def pass_quiet(
     fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
     counters: Ints, log: Ints, edge: int,
@@ -63,7 +62,7 @@ def pass_quiet(
             tick(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at)
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def log_is_full(log: Ints) -> bool:
     """Whether no further command would be written down."""
     return bool(len(log) == 0 or log[0, 0] + 1 >= len(log))

@@ -1,7 +1,6 @@
 """Transfers of adjacent bytes, as runs of aligned bursts; a burst that the run before has just moved is left out."""
 
 import numpy as np
-from numba import njit
 
 from dsasim.kernels.dram import (
     LEFT_IN_RUN,
@@ -12,9 +11,10 @@ from dsasim.kernels.dram import (
     WRITES_DATA,
     Ints,
 )
+from dsasim.kernels.jit import njit
 
 
-@njit(cache=True, forceinline=True)
+@njit(forceinline=True)
 def _run(starts: Ints, sizes: Ints, at: int, access_bytes: int) -> tuple[int, int]:
     """First burst and number of bursts of run `at`."""
     first = starts[at] // access_bytes
@@ -24,7 +24,7 @@ def _run(starts: Ints, sizes: Ints, at: int, access_bytes: int) -> tuple[int, in
     return first, end - first
 
 
-@njit(cache=True)
+@njit()
 def burst_runs(starts: Ints, sizes: Ints, access_bytes: int) -> Ints:
     """First burst and number of bursts [runs, 2] of each run of `sizes` [runs] >= 1 bytes from `starts` [runs]."""
     runs = np.empty((len(starts), 2), np.int64)
@@ -33,7 +33,7 @@ def burst_runs(starts: Ints, sizes: Ints, access_bytes: int) -> Ints:
     return runs
 
 
-@njit(cache=True)
+@njit()
 def num_bursts(starts: Ints, sizes: Ints, access_bytes: int) -> int:
     """Bursts of all runs."""
     bursts = 0
@@ -42,7 +42,7 @@ def num_bursts(starts: Ints, sizes: Ints, access_bytes: int) -> int:
     return bursts
 
 
-@njit(cache=True)
+@njit()
 def enqueue(
     transfers: Ints, runs: Ints, streams: Ints, stream: int, write: int, starts: Ints, sizes: Ints, access_bytes: int
 ) -> int:

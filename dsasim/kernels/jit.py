@@ -34,7 +34,7 @@ def njit(*, forceinline: bool = False) -> Callable[[Kernel], Kernel]:
         before = NUMBA.CACHE_DIR  # for kernels that are not ours
         NUMBA.CACHE_DIR = str(CACHE or "")
         try:
-            kernel: Any = numba.njit(cache=CACHE is not None, forceinline=forceinline)(function)
+            kernel: Any = numba.njit(cache=CACHE is not None, forceinline=forceinline)(function)  # noqa: TID251
         finally:
             NUMBA.CACHE_DIR = before
         return cast("Kernel", kernel)

@@ -46,7 +46,7 @@ def allowed_positions(layer: Result) -> int | None:
 
     All heads of a layer have as many. None in results of dsasim 0.1 of a layer of which no head keeps a key.
     """
-    kept = next((head for head in layer["heads"] if head["nnz"]), None)
+    kept = next((head for head in layer["heads"] if head["nnz"] and head["density"]), None)
     return layer.get("allowed") if kept is None else round(kept["nnz"] / kept["density"])
 
 
@@ -87,11 +87,14 @@ def attention_speedup(result: Result) -> float | None:
     return share(result["baseline"]["dense_attention_cycles"], attention_cycles(result))
 
 
-def attention_shares(result: Result) -> tuple[float, float]:
-    """Attention's part of this run's cycles, and of those of the dense machine."""
-    baseline = result["baseline"]
-    ours = attention_cycles(result) / result["cycles"]
-    return ours, baseline["dense_attention_cycles"] / baseline["dense_cycles"]
+def attention_share(result: Result) -> float:
+    """Attention's part of this run's cycles."""
+    return attention_cycles(result) / float(result["cycles"])
+
+
+def dense_attention_share(result: Result) -> float | None:
+    """Attention's part of the cycles of the dense machine."""
+    return share(result["baseline"]["dense_attention_cycles"], result["baseline"]["dense_cycles"])
 
 
 def owned_cycles(unit: Result, owner: str) -> int:

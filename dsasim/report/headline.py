@@ -8,8 +8,9 @@ from dsasim.report.figures import (
     OTHER_MASKS,
     QUALITY,
     Result,
-    attention_shares,
+    attention_share,
     attention_speedup,
+    dense_attention_share,
     density,
 )
 from dsasim.report.style import energy_text, percent, time_text, times
@@ -78,11 +79,10 @@ def _equal_area(result: Result, bound: str) -> Iterator[Line]:
 
 def _attention(result: Result, bound: str) -> Iterator[Line]:
     """Amdahl's law: what attention alone gains, and how little of the time it is."""
-    speedup = attention_speedup(result)
-    if speedup is not None:
-        ours, dense = attention_shares(result)
-        words = f"for attention alone, {percent(ours)} of this run's cycles, {percent(dense)} of dense's"
-        yield Line("", bound + times(speedup), words)
+    speedup, dense = attention_speedup(result), dense_attention_share(result)
+    if speedup is not None and dense is not None:
+        of_ours = f"{percent(attention_share(result))} of this run's cycles"
+        yield Line("", bound + times(speedup), f"for attention alone, {of_ours}, {percent(dense)} of dense's")
 
 
 def _quality(quality: Result) -> Iterator[Line]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
-from dsasim.inputs.printable import printable
 from dsasim.report.figures import Result
 from dsasim.report.headline import headline
+from dsasim.report.markup import inert
 from dsasim.report.style import MAX_COLUMNS, new_console
 from dsasim.report.text import print_summary
 from dsasim.report.title import run_title
@@ -33,12 +32,8 @@ def summary_html(result: RunResult) -> str:
 
 
 def _pieces(result: Result) -> Iterator[str]:
-    yield f"<p><b>{_text(run_title(result))}</b></p>"
+    yield f"<p><b>{inert(run_title(result))}</b></p>"
     for note in result.get("notes", ()):
-        yield f"<p><em>{_text(note)}</em></p>"
-    rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in headline(result))
+        yield f"<p><em>{inert(note)}</em></p>"
+    rows = ("".join(f"<td>{inert(cell)}</td>" for cell in row) for row in headline(result))
     yield f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-
-
-def _text(words: str) -> str:
-    return escape(printable(words))

@@ -103,7 +103,7 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
         if len({values[at] for values in axis.values}) > 1
     ]
     objectives = result.spec.objectives
-    units = [_shown(metric.name) for metric in objectives]
+    units = [column_title(metric.name) for metric in objectives]
     titles = [f"{words} {ARROWS[metric.sense]}" for metric, (words, _) in zip(objectives, units, strict=True)]
     # spaces, so that long names wrap between their words
     heads = ["point", *(title.replace("_", " ") for title in (*short_keys(varying), *titles))]
@@ -119,7 +119,7 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
     return table
 
 
-def _shown(metric: str) -> tuple[str, float]:
+def column_title(metric: str) -> tuple[str, float]:
     """The title of a metric's column, and how many of the metric's units one of the printed units is."""
     if metric not in IN_UNIT:
         return metric.removeprefix("counters."), 1

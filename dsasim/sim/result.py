@@ -1,7 +1,8 @@
 """What a run of the machine yields: cycles, who was busy, who waited for what, and what was counted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
 """Every idle cycle of a unit has exactly one of these owners (`model.unit`)."""
@@ -50,6 +51,13 @@ class LayerReport:
     heads: tuple[HeadReport, ...]
     dense_cycles: Mapping[str, int] = field(default_factory=dict)
     allowed: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The layer as JSON-ready values; `allowed` only where no head keeps a key: else it is its nnz / density."""
+        values = asdict(self)
+        if self.allowed is None or any(head.nnz for head in self.heads):
+            del values["allowed"]
+        return values
 
     @property
     def attention_cycles(self) -> int:

@@ -1,14 +1,14 @@
 """The rows of a sweep for whoever reads them: each one proven, or the line that is not is named."""
 
 from collections.abc import Iterator
-from itertools import takewhile
-from operator import attrgetter
 from pathlib import Path
 from typing import NoReturn
 
 from dsasim.inputs.source import Source
 from dsasim.sweep.proof import KEY, MAX_LINE_BYTES, RawLine, digest_of, point_of, read_lines
-from dsasim.sweep.store import RESULTS, Row, results_source
+from dsasim.sweep.store import RESULTS, Doubt, Row, results_source
+
+FINISH = "the sweep is under way, or is to be finished with --resume"
 
 
 def load_sweep(folder: str | Path) -> list[Row]:
@@ -30,15 +30,18 @@ def read_again(source: Source, line: RawLine) -> RawLine:
     return line._replace(text=text)
 
 
-def proven_lines(source: Source) -> Iterator[RawLine]:
-    """The lines of a results file, all proven and of one point each, without a torn last one.
+def proven_lines(source: Source, doubt: Doubt = lambda _: None) -> Iterator[RawLine]:
+    """The lines of a results file, all proven and of one point each; the source's error at any other.
 
-    The source's error at any other.
+    A last one that breaks off is left out, and `doubt` is told.
     """
     points: set[int] = set()
     try:
         with source.open() as file:
-            for line in takewhile(attrgetter("whole"), read_lines(file)):
+            for line in read_lines(file):
+                if not line.whole:
+                    doubt(f"{source.path}:{line.number}: breaks off: {FINISH}")
+                    return
                 point = point_of(line.text)
                 if point is None or digest_of(line.text) is None:
                     _refuse(line, source)
@@ -57,7 +60,9 @@ def _refuse(line: RawLine, source: Source) -> NoReturn:
         source.refuse("is not a row of a sweep: it begins with no point's number", line.number)
     if KEY.encode() in line.text:
         source.refuse("is not a row as a sweep wrote it: its digest is that of another text", line.number)
-    source.refuse("is not a row of a sweep: it has no digest, as rows of dsasim before 0.2 have none", line.number)
+    if not line.text.endswith(b"}\n"):
+        source.refuse("is not a row as a sweep wrote it: its end is missing", line.number)
+    source.refuse("is not a row of a sweep: it has no digest, as rows of earlier versions have none", line.number)
 
 
 def text_of(line: RawLine, source: Source) -> str:

@@ -4,7 +4,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dsasim.errors import ConfigError
 from dsasim.sweep.load import proven_lines
@@ -33,7 +33,7 @@ def query_sweep(folder: Path, sql: str) -> Answer:
     with suppress(OSError):  # to open it says why
         if not path.exists():
             raise ConfigError(f"{path}: no such file; run the sweep first")
-    deque(proven_lines(results_source(path)), maxlen=0)  # duckdb would take any JSON
+    deque(proven_lines(results_source(path), _refuse), maxlen=0)  # duckdb would take any JSON, a last line's too
     with duckdb.connect() as connection:
         try:
             # all rows are looked at: the first ones may all be invalid, and lack what the others have
@@ -47,3 +47,7 @@ def query_sweep(folder: Path, sql: str) -> Answer:
             # what and perhaps what was meant, then an empty line, the query and a mark: a line is one problem to us
             words = " ".join(str(error).partition("\n\n")[0].split())
             raise ConfigError(f"--query: {words}") from None
+
+
+def _refuse(torn: str) -> NoReturn:
+    raise ConfigError(torn)

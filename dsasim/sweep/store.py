@@ -142,7 +142,7 @@ class ResultStore:
     def _find_rows(self, sweep_sha256: str) -> None:
         """Learn where each point's row is, and where the last whole line ends."""
         name = f'"sweep_sha256":"{sweep_sha256}"'.encode()
-        wrong: list[int] = []
+        wrong: list[str] = []
         ours = False
         with results_source(self._path).open() as file:
             for line in takewhile(attrgetter("whole"), read_lines(file)):
@@ -152,13 +152,16 @@ class ResultStore:
                 if digest is not None and name not in line.text:
                     self._refuse_sweep()
                 if digest is None or number is None:
-                    wrong.append(line.number)
+                    which = "its point" if number is None else f"point {number}"
+                    wrong.append(f"{line.number}: is not as a sweep wrote it: {which} is made anew")
+                elif number in self._places:
+                    wrong.append(f"{line.number}: point {number} has a row already: this one is left out")
                 else:
-                    self._places.setdefault(number, _Place(line.begin, len(line.text), digest))
+                    self._places[number] = _Place(line.begin, len(line.text), digest)
         if wrong and not ours:
             self._refuse_sweep()
-        for at in wrong:
-            self._doubt(f"{self._path}:{at}: is not as a sweep wrote it: its point is made anew")
+        for what in wrong:
+            self._doubt(f"{self._path}:{what}")
 
     def _refuse_sweep(self) -> NoReturn:
         raise ConfigError(f"{self._path} is of another sweep, or of another dsasim: choose another --out")

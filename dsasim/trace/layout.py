@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from dsasim.errors import TraceError
-from dsasim.inputs.printable import unprintable
 from dsasim.trace.attention import AttentionTrace, Kind, LayerTrace, PredictorEntry, TraceMeta
 from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta
 from dsasim.trace.tensors import TensorStore
@@ -17,8 +16,6 @@ FLOATS = (np.dtype("<f2"), np.dtype("<f4"))
 
 def assemble(name: str, meta: FileMeta, tensors: TensorStore) -> AttentionTrace:
     """The trace; TraceError names a tensor that is missing, unknown, or of another shape or type than expected."""
-    if found := unprintable(name):
-        raise TraceError(f"{tensors.label}: a trace is called by its file, whose name holds '{found}': rename the file")
     known: set[str] = set()
     for layer in meta.layers:
         known |= set(_check_layer(layer, tensors, masks_only=_masks_only(meta.kind, layer, tensors)))

@@ -79,6 +79,7 @@ def trace_in_memory(
     dtype: Dtype = "float16",
 ) -> AttentionTrace:
     """The trace that `write_trace` followed by `open_trace` gives, without a file."""
+    trace_name(Path(name))
     tensors, metadata = _encode(name, layers, kind, model, provenance or {}, dtype)
     return assemble(name, check_metadata(name, metadata), tensors)
 

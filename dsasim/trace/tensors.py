@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.inputs.printable import printable, unprintable
+from dsasim.inputs.printable import printable
 from dsasim.inputs.source import Source
 from dsasim.inputs.strict_json import parse_json
 
@@ -196,8 +196,6 @@ def _metadata(source: Source, found: object) -> Mapping[str, str]:
 
 def _slot(source: Source, name: str, entry: object, size: int, data_start: int) -> Slot:
     """The place of one tensor, once type, shape and offsets agree with each other and with the file's size."""
-    if unprintable(name):
-        source.refuse(f"a tensor is called {printable(name)}, which cannot be printed")
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **others} if not others:
             pass

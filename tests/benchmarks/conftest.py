@@ -9,7 +9,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """A line a benchmark: amounts per CPU second, from its median round; of DRAM traces one table, ready to paste."""
     session = getattr(config, "_benchmarksession", None)
     found = list(session.benchmarks) if session is not None else []
-    replays = [bench for bench in found if "requests_per_second" in bench.extra_info]
+    replays = [bench for bench in found if {"trace", "use"} <= set(bench.params or ())]
     lines = [
         f"{bench.name:40} {amount / 1e6:10.2f} M {what.removesuffix('_per_second').replace('_', ' ')}"
         for bench in found

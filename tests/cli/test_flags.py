@@ -35,6 +35,7 @@ from commands_done import (
     title,
     writes,
 )
+from gpu_profiles import dense_row, profile_of
 from ten_runs import layer
 
 from dsasim.cli import app
@@ -123,8 +124,10 @@ FLAGS: dict[str, list[Flag]] = {
         Flag((*COMPARE[:3], "--layers", "3"), ("--trace", "u.safetensors"), lambda done: title(done).split()[0], "u")
     ],
     "compare --set": [Flag(COMPARE, ("--set", "clock_ghz=0.5"), row("time  "))],
-    "compare --layers": [Flag(COMPARE, ("--layers", "3"), lambda done: "layers 3; 3 heads" in title(done), True)],
-    "compare --heads": [Flag(COMPARE, ("--heads", "1"), lambda done: "layers 0, 3; 2 heads" in title(done), True)],
+    "compare --layers": [
+        Flag(COMPARE, ("--layers", "3"), lambda done: "1 of 2 layers: 3; 3 of 6 heads" in title(done), True)
+    ],
+    "compare --heads": [Flag(COMPARE, ("--heads", "1"), lambda done: "layers 0, 3; 2 of 6 heads" in title(done), True)],
     "compare --json": [Flag(COMPARE, ("--json", "j.json"), says('"runs"', "j.json"), True)],
     "sweep --out": [Flag(SWEEP, ("--out", "there"), says('"point":1', "there/results.jsonl"), True)],
     "sweep --workers": [Flag((*SWEEP, "--workers", "1"), ("--workers", "3"), says("3 started", "workers"), True)],
@@ -154,7 +157,10 @@ FLAGS: dict[str, list[Flag]] = {
     "dram --no-refresh": [Flag(DRAM, ("--no-refresh",), of("commands", "ref"), 0)],
     "dram --json": [Flag(DRAM[:-2], ("--json", "j.json"), says('"latency_histogram"', "j.json"), True)],
     "dram --show": [Flag(DRAM, ("--show", "HBM3"), says("HBM3: "), True)],
-    "arch show --set": [Flag(("arch", "show", "dsa-edge"), ("--set", "pe_array.lanes=16"), says("lanes: 16\n"), True)],
+    "arch show --set": [
+        Flag(("arch", "show", "dsa-edge"), ("--set", "pe_array.lanes=16"), says("lanes: 16  # --set"), True)
+    ],
+    "arch show --resolved": [Flag(("arch", "show", "dsa-edge"), ("--resolved",), says("# "), False)],
     "arch check --set": [
         Flag(
             ("arch", "check", "dsa-edge"),
@@ -280,20 +286,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def profile(device: str) -> dict[str, Any]:
     """A device that was measured on one kernel."""
-    measured = {"kernel": "sdpa_flash", "L": 512, "num_heads": 2, "d_head": 64, "causal": True, "density": 1.0}
-    return {
-        "profile_version": 1,
-        "device": device,
-        "dtype": "float16",
-        "parallel_units": 16,
-        "matmul_tflops": 1.0,
-        "copy_gbps": 1000.0,
-        "launch_us": 5.0,
-        "versions": {},
-        "clocks": {},
-        "unavailable": {},
-        "rows": [measured | {"median_us": 2000.0, "p20_us": 1990.0, "p80_us": 2010.0}],
-    }
+    return profile_of(dense_row(), device=device)
 
 
 class Threads(LocalWorkers):

@@ -6,6 +6,7 @@ from pathlib import Path
 from shutil import which
 
 import pytest
+from gpu_profiles import dense_row, profile_of
 
 SMALL = ("--layers", "13", "--heads", "0")
 
@@ -23,20 +24,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
     """A device of 16 units that took 2 ms for 2 dense heads of 512 tokens."""
-    row = {"kernel": "sdpa_flash", "L": 512, "num_heads": 2, "d_head": 64, "causal": True, "density": 1.0}
-    made = {
-        "profile_version": 1,
-        "device": "NVIDIA H100 80GB HBM3",
-        "dtype": "float16",
-        "parallel_units": 16,
-        "matmul_tflops": 1.0,
-        "copy_gbps": 1000.0,
-        "launch_us": 5.0,
-        "versions": {},
-        "clocks": {},
-        "unavailable": {},
-        "rows": [row | {"median_us": 2000.0, "p20_us": 1990.0, "p80_us": 2010.0}],
-    }
+    made = profile_of(dense_row())
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(made))
     return path

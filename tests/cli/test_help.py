@@ -22,6 +22,7 @@ def cpu_seconds(*arguments: str) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
+@pytest.mark.benchmark
 def test_help_is_quick() -> None:
     assert min(cpu_seconds("--help") for _ in range(3)) < 0.3
 

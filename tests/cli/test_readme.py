@@ -56,7 +56,8 @@ def test_every_snippet_runs_in_its_order(
 def test_the_gate_finds_the_test_command() -> None:
     """`.ci/run` runs the one line of the first block under `## Test`."""
     block = README.split("\n## Test\n")[1].split("```sh\n")[1].split("\n```")[0]
-    assert block == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+    made = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]'"
+    assert block == f"{made} && .venv/bin/pytest -n auto --dist worksteal"
 
 
 def test_the_result_shown_is_the_result_printed(dsasim: Callable[..., Any]) -> None:

@@ -62,6 +62,17 @@ def test_a_sweep(dsasim: Callable, tmp_path: Path) -> None:
     assert dsasim("sweep", str(spec), "--out", str(tmp_path / "s"), "--workers", "1").status == 0
     assert dsasim("report", str(tmp_path / "s"), "--out", str(tmp_path / "s.html")).err == ""
     assert "Sweep of dsa-decoupled on smollm2-l512" in (tmp_path / "s.html").read_text(encoding="utf-8")
+    path = tmp_path / "s" / "results.jsonl"
+    first, _, last = path.read_bytes().splitlines(keepends=True)
+    warned = {
+        first + last: f"{path}: has 2 rows, of at least 3: the sweep is under way, or is to be finished with --resume",
+        first + last[:-1]: f"{path}:2: breaks off: the sweep is under way, or is to be finished with --resume",
+    }
+    for text, words in warned.items():
+        path.write_bytes(text)
+        done = dsasim("report", str(tmp_path / "s"), "--out", str(tmp_path / "s.html"))
+        assert (done.status, done.err) == (0, f"dsasim: warning: {words}\n")
+        assert f'<div class="warning">{words}' in (tmp_path / "s.html").read_text(encoding="utf-8")
 
 
 BAD = {

@@ -218,7 +218,8 @@ def test_wrong_rows_are_named_on_stderr_and_run_again(dsasim: Callable, whole: t
     done = dsasim("sweep", str(spec), "--out", str(spec.parent / "out"), "--resume", "--workers", "1")
     assert done.status == 0
     assert done.err == "".join(
-        f"{path}:{number}: is not as a sweep wrote it: its point is made anew\n" for number in (1, 6, 7)
+        f"{path}:{number}: is not as a sweep wrote it: {which} is made anew\n"
+        for number, which in ((1, "point 0"), (6, "its point"), (7, "its point"))
     )
     assert results(spec) == whole[1]
 

@@ -198,6 +198,7 @@ def test_assumed_numbers_are_called_so_in_the_result(make_arch: MakeArch) -> Non
     assert "assumed" not in sources["dram_background"]
 
 
+@pytest.mark.benchmark
 def test_an_estimate_is_fast_once_tables_are_loaded(make_arch: MakeArch, make_run: MakeRun) -> None:
     arch, run = make_arch(), make_run(cycles=1)
     estimate_cost(arch, run)

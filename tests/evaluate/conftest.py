@@ -17,7 +17,7 @@ class Captured:
     path: Path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Captured:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")

@@ -12,6 +12,7 @@ pytest.importorskip("transformers")
 
 from dsasim import load_arch
 from dsasim.api import simulate
+from dsasim.errors import TraceError
 from dsasim.evaluate import run as evaluation
 from dsasim.evaluate import task as tasks
 from dsasim.evaluate.cycles import cycles_of
@@ -59,6 +60,16 @@ def test_cycles_are_those_of_the_method_s_masks(method, llama):
     else:
         expected = simulate(arch, trace, [2])
     assert cycles_of(arch, trace, (2,), method) == (expected.machine.cycles, expected.baseline.speedup_vs_dense)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [("{", "not JSON"), ("[]", "not a JSON object"), ('{"architectures": NaN}', "NaN"), ("[" * 100_000, "64 brackets")],
+)
+def test_a_config_comes_through_the_door(tmp_path, config, message):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(TraceError, match=rf"config.json: not a model's config: .*{message}"):
+        tasks._with_head(None, tmp_path, {})
 
 
 def test_windows_are_the_end_of_the_text_with_what_the_tokenizer_adds(monkeypatch):

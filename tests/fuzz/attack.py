@@ -33,6 +33,8 @@ class Reader:
     names: str = ""
     lines: bool = False
     """Whether a message may list several problems, one a line."""
+    repairs: bool = False
+    """Whether it makes good what is broken, and refuses nothing."""
     spread: Callable[[bytes], bytes | None] = lambda part: part
 
 

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from gpu_profiles import profile_of
+
 from dsasim.baseline.gpu import AttentionShape, attention_ns
 from dsasim.baseline.gpu_profile import measured_gpu, read_profile
 from dsasim.report.html.inputs import read_input
@@ -32,7 +34,7 @@ def result_readers(folder: Path, command: Command) -> tuple[Reader, ...]:
         Reader("result", "r.json", (result,), _drawn, text=True),
         Reader("rows", "r.jsonl", (rows,), _rows_of_report, text=True),
         Reader("rows of a folder", RESULTS, (rows,), _rows_of_folder, text=True),
-        Reader("store", "mutant.jsonl", (rows,), _resumed, text=True, names=RESULTS),
+        Reader("store", "mutant.jsonl", (rows,), _resumed, text=True, names=RESULTS, repairs=True),
         Reader("GPU profile", "g.json", (_profile(),), _profiled, text=True),
     )
 
@@ -88,20 +90,7 @@ def _profile() -> bytes:
         for kernel, us in (("sdpa_flash", 1.05), ("sdpa_cudnn", 1.5), ("sdpa_math", 3.0))
         for L in (256, 1024)
     ]
-    profile = {
-        "profile_version": 1,
-        "device": "NVIDIA H100 80GB HBM3",
-        "dtype": "float16",
-        "parallel_units": 16,
-        "matmul_tflops": 1.0,
-        "copy_gbps": 1000.0,
-        "launch_us": 5.0,
-        "versions": {"torch": "2.11.0"},
-        "clocks": {"sm_mhz": 1980},
-        "unavailable": {},
-        "rows": rows,
-    }
-    return json.dumps(profile, indent=1).encode()
+    return json.dumps(profile_of(*rows), indent=1).encode()
 
 
 def _profiled(path: Path, _seed: bytes) -> None:

@@ -27,7 +27,7 @@ def plainly(text: str) -> Any:
         return float(digits)
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        if any(count > 1 for count in Counter(key for key, _ in found).values()):
+        if any(count > 1 or not key.isprintable() for key, count in Counter(key for key, _ in found).items()):
             raise ValueError
         return dict(found)
 
@@ -74,6 +74,10 @@ EDGES = {
     "beyond it with zeros": "[1e0000000309]",
     "beyond it in a text": '["1e309", "9e999"]',
     "key twice": '{"a": {"b": 1, "b": 1}}',
+    "a key with an escape": '{"\\u001b[31m": 1}',
+    "a key with a mark of direction": '{"\u202e": 1}',
+    "a key that is a line of its own": '{\n"a": 1,\n"b\u2028": 2}',
+    "values that cannot be printed": '{"a": "\u202e"}',
     "half a pair": '["\\ud800"]',
     "a pair": '["\\ud83d\\ude00"]',
     "an escaped backslash and u": '["\\\\ud800"]',

@@ -109,3 +109,9 @@ def test_kernels_of_others_stay_where_they_are(monkeypatch: pytest.MonkeyPatch, 
     kernel = jit.njit()(lambda values: values[0] + 1)
     assert Path(kernel.stats.cache_path).parent == tmp_path
     assert jit.NUMBA.CACHE_DIR == "of others"
+
+
+def test_every_kernel_is_kept_by_these_rules() -> None:
+    """Numba's own `njit` would keep its code elsewhere, and refuse to be imported where it cannot."""
+    for path in jit.KERNELS.glob("*.py"):
+        assert path.name == "jit.py" or "from numba import njit" not in path.read_text(encoding="utf-8"), path

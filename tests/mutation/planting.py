@@ -61,7 +61,11 @@ class Checkout:
                 shutil.copytree(source, target, dirs_exist_ok=True)
             else:
                 shutil.copy2(source, target)
-        environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "1",  # two bugs of one size planted within a second would share a .pyc
+            "NUMBA_CACHE_DIR": str(folder / "numba"),
+        }
         command = [sys.executable, str(Path(__file__).with_name("server.py")), str(folder)]
         self._server = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

@@ -5,6 +5,7 @@ without any bug.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,9 @@ LEAST_KILLED = 0.9
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A copy of the checkout in which all tests named pass."""
-    copy = Checkout(ROOT, tmp_path_factory.mktemp("checkout"))
-    assert copy.run(sorted({test for bug in BUGS for test in bug.tests})) == PASSED, copy.output
-    yield copy
-    copy.close()
+    with closing(Checkout(ROOT, tmp_path_factory.mktemp("checkout"))) as copy:
+        assert copy.run(sorted({test for bug in BUGS for test in bug.tests})) == PASSED, copy.output
+        yield copy
 
 
 def test_every_bug_can_be_planted() -> None:

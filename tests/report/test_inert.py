@@ -57,14 +57,14 @@ PACKAGE = Path(files.__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def run() -> Any:
-    """One head that ran, then called by a hostile name, on a hostile trace, with a hostile note."""
+    """One head that ran, with a hostile trace, unit, component and note; its design is read again, and cannot be."""
     over_time = OverTime()
     result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13], [0], probe=over_time)
     meta = replace(result.trace, name=HOSTILE, model=HOSTILE)
     machine = replace(result.machine, units={**result.machine.units, HOSTILE: result.machine.units["softmax"]})
     cost = replace(result.cost, energy_pj={**result.cost.energy_pj, HOSTILE: 1e9})
     return SimpleNamespace(
-        result=replace(result, arch=called(result.arch), trace=meta, machine=machine, cost=cost, notes=(HOSTILE,)),
+        result=replace(result, trace=meta, machine=machine, cost=cost, notes=(HOSTILE,)),
         values=json.loads(json.dumps(result.to_json())),
         over_time=over_time,
         trace=result.trace,
@@ -240,6 +240,8 @@ def poisoned_run(values: dict[str, Any]) -> dict[str, Any]:
     made["invariants"][HOSTILE] = False
     made["layers"][0]["dense_cycles"] = {HOSTILE: 10}
     made["notes"] = [HOSTILE]
+    for dense in (made["baseline"], made["baseline"]["iso_area"]):  # readers know these words
+        dense |= {name: "systolic" for name in ("dense_mapping", "dataflow") if name in dense}
     return made | {"arch": values["arch"]}
 
 
@@ -273,7 +275,12 @@ def test_pages_of_sweeps(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for point in range(4):
         head = {"point": point, "status": "ok", "axes": {f"{HOSTILE}.a": f"{HOSTILE}{point % 2}", "b": point // 2}}
         found = {"objectives": {"cycles": 10.0 + point, "area_mm2": 20.0 - point}, "evaluation": point}
-        rows.append(poisoned_run(run.values) | head | found | {"strategy": HOSTILE, "reason": None})
+        rows.append(
+            poisoned_run(run.values)
+            | head
+            | found
+            | {"strategy": HOSTILE, "reason": None, "design": HOSTILE, "selection": HOSTILE}
+        )
     rows.append(rows[0] | {"point": 4, "status": "failed", "reason": HOSTILE, "objectives": None})
     page = sweep_page(rows)
     check_page(page.html(), times=15)

@@ -1,13 +1,12 @@
-"""Every figure of ten unlike runs: terminal, page, comparison and sweep row say what tensors and document do."""
+"""Every figure of ten unlike runs: terminal, page and comparison say what the tensors and the document do."""
 
+import copy
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -18,15 +17,11 @@ from dsasim.baseline.dense import dense_arch, lane_split
 from dsasim.baseline.gpu_profile import compared_gpus
 from dsasim.cost.model import estimate_cost
 from dsasim.report.compare import print_comparison
+from dsasim.report.html.inputs import read_input
 from dsasim.report.html.run import run_page
-from dsasim.report.html.sweep import sweep_page
 from dsasim.report.style import STALL_WORDS
-from dsasim.report.sweep import print_sweep
 from dsasim.report.text import print_result
 from dsasim.sim.engine import run_machine
-from dsasim.sweep.metrics import METRICS
-from dsasim.sweep.row import Form
-from dsasim.sweep.runner import SweepResult
 
 EXACT = {"rel": 1e-9}
 CARDS = {"at equal area": "speed-up at equal area"}
@@ -51,7 +46,11 @@ def text_of(name: str) -> str:
 
 @cache
 def page_of(name: str) -> Shown:
-    return Shown(run_page(run(name).document, run(name).over_time))
+    """The page of a run: its result goes through a file, as `dsasim report` reads it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "run.json"
+        path.write_text(json.dumps(run(name).document), encoding="utf-8")
+        return Shown(run_page(read_input(str(path)), run(name).over_time))
 
 
 @cache
@@ -345,62 +344,24 @@ def test_every_gpu_s_time_and_ratios_stand_in_their_columns(one: Run) -> None:
 def test_the_title_says_what_was_run(one: Run) -> None:
     document = one.document
     layers = ", ".join(str(layer["layer"]) for layer in document["layers"])
-    heads = sum(len(layer["heads"]) for layer in document["layers"])
-    title = text_of(one.name).split("\n")[0]
-    assert f"layers {layers}; {heads} heads)" in title
-    assert f"Layers {layers}; {heads} heads; scope {one.case.scope}" in page_of(one.name).html
+    words = f"layers {layers}; {sum(len(layer['heads']) for layer in document['layers'])} heads"
+    words += "" if one.case.scope == "attention" else f"; scope {one.case.scope}"
+    title = " ".join(text_of(one.name).split("\ncycles ")[0].split())
+    assert title.startswith(one.result.arch.name)
+    assert f"{words})" in title
+    assert words in page_of(one.name).html.replace("Layers", "layers")
 
 
-def row_of(one: Run) -> dict[str, Any]:
-    """The row of a sweep in which the run is a point, all metrics its objectives that it has."""
-    metrics = tuple(metric for metric in METRICS.values() if metric.value(one.document) is not None)
-    form = Form("0" * 64, "grid", metrics, ())
-    head = {"point": 0, "axes": {"pe_array.lanes": 1}, "schema_version": 1, "sweep_sha256": "0" * 64}
-    return json.loads(form.with_result(head | {"trace": one.document["trace"]}, one.document).text)
-
-
-def expected_metrics(one: Run) -> Iterator[tuple[str, float]]:
-    document, baseline = one.document, one.document["baseline"]
-    time_ns = document["cycles"] / document["arch"]["clock_ghz"]
-    energy = math.fsum(cost for name, cost in document["energy_pj"].items() if name != "total")
-    area = math.fsum(cost for name, cost in document["area_mm2"].items() if name != "total")
-    yield from {"cycles": document["cycles"], "time_ns": time_ns, "energy_pj": energy, "area_mm2": area}.items()
-    yield "edp", energy * time_ns
-    yield "speedup_vs_dense", baseline["dense_cycles"] / document["cycles"]
-    yield "energy_vs_dense_ratio", baseline["energy_vs_dense_ratio"]
-    macs = sum(document["counters"][name] for name in ("macs_sddmm", "macs_spmm", "macs_dense"))
-    yield "utilisation_ratio", macs / (one.result.arch.macs * document["cycles"])
-    if one.case.layers:
-        yield from expected_quality(one.case.layers, one.keep).items()
-
-
-def test_a_sweep_s_row_page_and_table_have_the_run_s_figures(one: Run) -> None:
-    expected = dict(expected_metrics(one))
-    row = row_of(one)
-    assert row["objectives"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert {name: row[name] for name in one.document} == one.document
-    page = Shown(sweep_page([row]))
-    (front,) = [each for each in page.tables if "point" in each[0]]
-    units = {"energy µJ": ("energy_pj", 1e6), "time µs": ("time_ns", 1e3), "energy x time µJ·µs": ("edp", 1e9)}
-    units |= {"time cycles": ("cycles", 1), "area mm²": ("area_mm2", 1), "MACs used ratio": ("utilisation_ratio", 1)}
-    for title, (name, size) in units.items():
-        assert math.isclose(value(front[0][title]), expected[name] / size, rel_tol=6e-4)
-    table = swept(row, ("energy_pj", "time_ns", "edp", "area_mm2", "cycles"))
-    titles = ("energy µJ ↓", "time µs ↓", "energy x time µJ·µs ↓", "area mm² ↓", "cycles ↓")
-    for title, name in zip(titles, ("energy_pj", "time_ns", "edp", "area_mm2", "cycles"), strict=True):
-        size = next((size for metric, size in units.values() if metric == name), 1)
-        assert math.isclose(value(table[title]), expected[name] / size, rel_tol=6e-4)
-
-
-def swept(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
-    """What `dsasim sweep` prints of a row, by column."""
-    form = Form("0" * 64, "grid", tuple(METRICS[name] for name in names), ())
-    meta = SimpleNamespace(name=row["trace"]["name"], kind="real")
-    spec = SimpleNamespace(name="s", axes=(), objectives=form.objectives, traces=(SimpleNamespace(meta=meta),))
-    space = SimpleNamespace(num_points=1, point=lambda _: SimpleNamespace(axes={}))
-    found = SweepResult(spec, space, {0: form.seen(dict(row))}, 1, 1.0)  # type: ignore[arg-type]
-    (rows,) = ruled(printed(lambda console: print_sweep(found, Path("out"), console)))
-    return rows[0]
+def test_a_figure_that_a_file_does_not_tell_is_left_out() -> None:
+    """Results come from files: nothing is divided by a zero that a run never writes."""
+    masks, layered, bare = (copy.deepcopy(run(name).document) for name in ("masks only", "scope layer", "gqa"))
+    for head in masks["layers"][0]["heads"]:
+        head["density"] = 0.0
+    layered["baseline"]["dense_cycles"] = 0
+    bare["area_mm2"] = {"total": 0.0}
+    assert "density" not in Shown(run_page(masks)).cards
+    assert "speed-up of attention" not in Shown(run_page(layered)).cards
+    assert "speed-up at equal area" not in Shown(run_page(bare)).cards
 
 
 def test_ten_runs_are_unlike() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_each_ratio_of_a_gpu_stands_under_its_own_name() -> None:
     """A GPU of 2 ms, half of it launches: 3 times ours as it is, 50 times for its peak, 7 for its bandwidth."""
     entry = GpuBaseline("H100", "fused", "roofline", False, True, 2e6, 1e6, 3.0, 50.0, 7.0, "here")
     out = io.StringIO()
-    new_console(out).print(_gpu_table([entry]))
+    new_console(out).print(_gpu_table([asdict(entry)]))
     rows = rows_of(out.getvalue())
     assert dict(zip(rows["GPU"], rows["H100"], strict=True)) == {
         "kernel": "fused",

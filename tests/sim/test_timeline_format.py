@@ -12,7 +12,7 @@ from trace_events import problems
 RUNS = {
     "decoupled": ("dsa-decoupled", "smollm2-l512", "--layers", "13", "--heads", "0,1"),
     "coupled": ("dsa-coupled", "minilm-l128", "--layers", "0,2", "--heads", "0"),
-    "dense products": ("dsa-edge", "minilm-l128", "--layers", "2", "--scope", "layer"),
+    "dense products": ("dsa-decoupled", "minilm-l128", "--layers", "2", "--scope", "layer"),
     "window": ("dsa-edge", "minilm-l128", "--layers", "2", "--timeline-window", "1000:9000"),
 }
 

@@ -1,5 +1,6 @@
 """The front against its definition."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,16 @@ def test_worked_example() -> None:
 
 def test_equal_points_are_all_kept() -> None:
     assert pareto_front({3: (1, 1), 1: (1, 1), 2: (1, 2)}, ("min", "min")) == [1, 3]
+
+
+def test_points_of_many_blocks() -> None:
+    """Each block has points that only those of blocks before it beat, and equal ones across blocks."""
+    costs = np.random.default_rng(0).integers(0, 60, (1500, 3))
+    points = dict(enumerate(costs.tolist()))
+    beaten = ((costs[:, None] >= costs).all(axis=2) & (costs[:, None] > costs).any(axis=2)).any(axis=1)
+    found = pareto_front(points, ("min", "min", "min"))
+    assert sorted(found) == np.flatnonzero(~beaten).tolist()
+    assert found == sorted(found, key=lambda number: (*points[number], number))
 
 
 @given(st.dictionaries(st.integers(0, 50), st.tuples(*[st.integers(0, 4)] * 3)))

@@ -42,6 +42,16 @@ def test_bad_questions_end_with_2(folder: str, dsasim: Callable, tmp_path: Path)
     assert (done.status, "run the sweep first" in done.err) == (2, True)
 
 
+def test_a_last_row_that_breaks_off_does_not_answer(folder: str, dsasim: Callable) -> None:
+    """Even where what is left of it is JSON."""
+    path = Path(folder) / "results.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"cycles":500', b'"cycles":1').removesuffix(b"\n"))
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[4:]))
+    done = dsasim("sweep", "s.yaml", "--out", folder, "--query", "SELECT 1")
+    assert (done.status, done.out) == (2, "")
+    assert "breaks off: the sweep is under way, or is to be finished with --resume" in done.err
+
+
 def test_only_proven_rows_answer(folder: str, dsasim: Callable) -> None:
     path = Path(folder) / "results.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"cycles":500', b'"cycles":1'))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,9 @@ def test_a_broken_line_elsewhere_is_named_and_not_kept(tmp_path: Path, line: byt
         load_sweep(tmp_path)
     named: list[str] = []
     store = ResultStore(tmp_path, "a", resume=True, doubt=named.append)
-    assert named == [f"{path}:2: is not as a sweep wrote it: its point is made anew"]
+    which = re.match(rb'\{"point":([0-9]+),', line)
+    named_as = f"point {int(which[1])}" if which else "its point"
+    assert named == [f"{path}:2: is not as a sweep wrote it: {named_as} is made anew"]
     assert (1 in store, 2 in store, len(store)) == (True, True, 2)
     append(store, row(3))
     assert store.finish([1, 2, 3]) == []
@@ -102,7 +105,9 @@ def test_a_point_with_two_rows_is_refused_by_readers_and_has_one_after_resuming(
     path.write_bytes(2 * path.read_bytes())
     with pytest.raises(ConfigError, match=f"{RESULTS}:2: point 1 has a row already"):
         load_sweep(tmp_path)
-    assert ResultStore(tmp_path, "a", resume=True).finish([1]) == []
+    named: list[str] = []
+    assert ResultStore(tmp_path, "a", resume=True, doubt=named.append).finish([1]) == []
+    assert named == [f"{path}:2: point 1 has a row already: this one is left out"]
     assert numbers(tmp_path) == [1]
 
 
@@ -202,7 +207,7 @@ def test_rows_of_before_digests_are_refused(tmp_path: Path) -> None:
     (tmp_path / RESULTS).write_text('{"point":1,"sweep_sha256":"before"}\n')
     with pytest.raises(ConfigError, match="is of another sweep, or of another dsasim"):
         ResultStore(tmp_path, "a", resume=True)
-    with pytest.raises(ConfigError, match="1: is not a row of a sweep: it has no digest, as rows of dsasim before"):
+    with pytest.raises(ConfigError, match="1: is not a row of a sweep: it has no digest, as rows of earlier versions"):
         load_sweep(tmp_path)
 
 

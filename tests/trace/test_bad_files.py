@@ -313,10 +313,9 @@ def test_text_that_a_terminal_would_obey_or_cannot_print(text, make_layer, broke
 
     expected = f"model holds the character {re.sub('[ab]', '', text)[0]!a}, which cannot be printed"
     assert refused(broken(change)) == f"metadata: {expected}"
+    expected = r"(provenance\S* holds the character '\S+', which|JSON cannot hold: the key '\S+') cannot be printed$"
     for provenance in ({"a": {"b": [text]}}, {"a": {text: 1}}):
-        with pytest.raises(
-            TraceError, match=r"metadata: provenance\S* holds the character '\S+', which cannot be printed$"
-        ):
+        with pytest.raises(TraceError, match=f"metadata.* {expected}"):
             write_trace(tmp_path / "t.safetensors", [make_layer()], kind="real", model="", provenance=provenance)
 
 
@@ -325,7 +324,7 @@ def test_half_a_character_is_neither_read_nor_written(make_layer, broken, tmp_pa
         metadata["model"] = "\ud800"
 
     assert refused(broken(change)) == "metadata is not JSON: half a surrogate pair, which is no character"
-    for facts in ({"model": "\ud800", "provenance": {}}, {"model": "", "provenance": {"\ud800": 1}}):
+    for facts in ({"model": "\ud800", "provenance": {}}, {"model": "", "provenance": {"a": "\ud800"}}):
         with pytest.raises(TraceError, match=r"^t: metadata that JSON cannot hold: half a surrogate pair"):
             write_trace(tmp_path / "t.safetensors", [make_layer()], kind="real", **facts)
 

@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dsasim.trace.store import trace_in_memory
-from dsasim.validate.mask_quality import row_balance
+from dsasim.validate.mask_quality import check_mask_quality, row_balance
 from dsasim.validate.run import validate
+from dsasim.validate.subject import Subject
 
 
 def test_row_balance_by_hand() -> None:
@@ -41,6 +42,32 @@ def test_figures_by_hand(make_arch: Callable, make_arrays: Callable) -> None:
     # dense: (1 + 4 + 9 + 16) / 10 = 3; ours: (2 * 2 + 4 * 4) / 6 = 10 / 3
     assert figures["ours_error"] == pytest.approx(1 / 9, abs=1e-6)
     assert figures["ours_cosine"] == pytest.approx(1)
+
+
+def test_rows_that_keep_unlike_numbers_of_keys(make_arch: Callable, make_arrays: Callable) -> None:
+    """Two rows of four keys with weights 1/10 .. 4/10, of which 4 of 8 are kept: the exact top keeps keys 2 and 3.
+
+    Row 0 keeps key 3: half of these and nothing else; row 1 keeps keys 0, 1 and 2: half of these, and two others.
+    """
+    arrays = replace(
+        make_arrays(heads=1, kv_heads=1, L_q=2, L_k=4, d_head=1, causal=False),
+        q=np.ones((1, 2, 1)),
+        k=np.log(np.arange(1, 5)).reshape(1, 4, 1),
+        v=np.arange(1.0, 5).reshape(1, 4, 1),
+        scale=1.0,
+        keep=np.array([[[False, False, False, True], [True, True, True, False]]]),
+        out=None,
+        out_rows=None,
+    )
+    trace = trace_in_memory("t", [arrays], dtype="float32")
+    check, _ = check_mask_quality(Subject(make_arch("predictor.method=given"), trace, {5: (0,)}))
+    figures = {name: check.figures[f"ours_{name}"] for name in ("recall", "precision", "iou", "mass")}
+    assert figures == pytest.approx(
+        {"recall": 0.5, "precision": (1 + 1 / 3) / 2, "iou": (1 / 2 + 1 / 4) / 2, "mass": 0.5}, abs=1e-6
+    )
+    assert check.figures["ours_mass_p1"] == pytest.approx(0.4 + 0.01 * 0.2, abs=1e-6)  # between .4 and .6
+    assert check.figures["ours_mass_min"] == pytest.approx(0.4, abs=1e-6)
+    assert check.figures["ours_balance"] == pytest.approx((1 + 3) / (2 * 3))
 
 
 def test_the_bounds_are_bounds(make_arch: Callable, make_arrays: Callable) -> None:

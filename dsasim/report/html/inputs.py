@@ -13,7 +13,7 @@ from dsasim.inputs.source import Source
 from dsasim.report.figures import products_unit
 from dsasim.report.html.schema import MAX_REAL, Run
 from dsasim.report.html.sweep_rows import StoredRow, read_rows
-from dsasim.sweep.store import RESULTS, results_source
+from dsasim.sweep.store import RESULTS, Doubt, results_source
 
 Result = dict[str, Any]
 
@@ -26,13 +26,16 @@ MAX_INTEGER = 1 << 53
 _RUN = TypeAdapter(Run)
 
 
-def read_input(path: str) -> Result | list[StoredRow]:
-    """Return the result of a run, or the rows of a sweep (a folder or a .jsonl); ConfigError if it is neither."""
+def read_input(path: str, doubt: Doubt = lambda _: None) -> Result | list[StoredRow]:
+    """Return the result of a run, or the rows of a sweep (a folder or a .jsonl); ConfigError if it is neither.
+
+    `doubt` is told of rows that are missing.
+    """
     source = Path(path)
     with suppress(OSError, ValueError):  # opening it says why
         source = source / RESULTS if source.is_dir() else source
     if source.suffix == ".jsonl":
-        return read_rows(results_source(source))
+        return read_rows(results_source(source), doubt)
     return read_run(Source(source, "the result of a run (dsasim run --json)", MAX_RESULT_BYTES))
 
 
@@ -44,6 +47,10 @@ def read_run(source: Source) -> Result:
     for key, value in _numbers(found):
         if abs(value) > (MAX_INTEGER if isinstance(value, int) else MAX_REAL) or 0 < abs(value) < 1 / MAX_REAL:
             source.refuse(f"not {source.what}: {key}: {value:.3g} is beyond what a run can have")
+    for unit, books in found["units"].items():
+        counted, run = books["busy_cycles"] + sum(books["stall_cycles"].values()), books["instances"] * found["cycles"]
+        if counted != run:
+            source.refuse(f"not {source.what}: units.{unit}: {counted:,} busy and stall cycles in a run of {run:,}")
     return found
 
 

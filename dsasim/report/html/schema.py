@@ -92,7 +92,7 @@ Counters = Annotated[
     dict[str, NonNegativeInt],
     _holding("macs_sddmm", "macs_spmm", "dram_read_bytes", "dram_write_bytes"),
 ]
-Layers = Annotated[list[LayerReport], Field(min_length=1)]
+Layers = Annotated[list[Annotated[LayerReport, PlainSerializer(LayerReport.to_json)]], Field(min_length=1)]
 
 
 class Trace(TypedDict):
@@ -171,12 +171,31 @@ class RefusedRow(_Row):
     status: Literal["infeasible", "invalid", "failed"]
 
 
+class _Name(TypedDict):
+    name: str
+
+
+class _Head(TypedDict):
+    head: int
+
+
+class _Layer(TypedDict):
+    layer: int
+    heads: list[_Head]
+
+
 class MeasuredRow(_Row):
-    """A row of a point that ran, as far as a report looks at it."""
+    """A row of a point that ran, as far as a page looks at all of them."""
 
     status: Literal["ok", "infeasible"]
     objectives: dict[str, Figure | None]
-    arch: Design
-    layers: Layers
+    arch: _Name
+    layers: Annotated[list[_Layer], Field(min_length=1)]
     predictor_free: bool
     notes: NotRequired[list[str]]
+
+
+class DesignOfRow(TypedDict):
+    """What it shows besides of a point on the front."""
+
+    arch: Design

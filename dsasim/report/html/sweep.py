@@ -23,8 +23,11 @@ STATUS_WORDS = {
 }
 
 
-def sweep_page(rows: Sequence[Row]) -> Page:
-    """Return the page of a sweep's rows; ConfigError if none of them has its objectives."""
+def sweep_page(rows: Sequence[Row], missing: Sequence[str] = ()) -> Page:
+    """Return the page of a sweep's rows; ConfigError if none of them has its objectives.
+
+    `missing`: sentences on rows that are not there.
+    """
     found, axes = groups(rows), axes_of(rows)
     designs = list(dict.fromkeys(row["design"] for group in found for row in group.rows))
     return Page(
@@ -33,7 +36,7 @@ def sweep_page(rows: Sequence[Row]) -> Page:
             Section(
                 "Summary",
                 f"{len(rows):,} points; axes: {'; '.join(axis.name for axis in axes)}.",
-                _summary(rows, found),
+                _summary(rows, found, missing),
             ),
             *(_front(at, group, axes) for at, group in enumerate(found)),
             *(_progress(at, group) for at, group in enumerate(found) if _searched(group)),
@@ -43,7 +46,7 @@ def sweep_page(rows: Sequence[Row]) -> Page:
     )
 
 
-def _summary(rows: Sequence[Row], found: Sequence[Group]) -> list[Part]:
+def _summary(rows: Sequence[Row], found: Sequence[Group], missing: Sequence[str]) -> list[Part]:
     counts = Counter(row["status"] for row in rows)
     cards = [Card(status, f"{counts[status]:,}", words) for status, words in STATUS_WORDS.items() if counts[status]]
     cards += list(_best(found[0]))
@@ -51,7 +54,7 @@ def _summary(rows: Sequence[Row], found: Sequence[Group]) -> list[Part]:
     notes = dict.fromkeys(note for group in found for row in group.rows for note in row.get("notes", ()))
     free = any(row["predictor_free"] for group in found for row in group.rows)
     bound = ["Prediction is free of charge in some points: what they save is an upper bound."] if free else []
-    return [Notes([*notes, *bound], warning=True), Cards(cards), Notes([*kinds, ERROR_NOTE])]
+    return [Notes([*missing, *notes, *bound], warning=True), Cards(cards), Notes([*kinds, ERROR_NOTE])]
 
 
 def _best(group: Group) -> Iterator[Card]:

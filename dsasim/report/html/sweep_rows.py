@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 from dsasim.config.resolved import arch_to_dict
 from dsasim.inputs.checked import checked_json
 from dsasim.inputs.source import Source
-from dsasim.report.html.schema import MeasuredRow, RefusedRow
-from dsasim.sim.result import LayerReport
-from dsasim.sweep.load import proven_lines, read_again, text_of
+from dsasim.report.html.schema import DesignOfRow, MeasuredRow, RefusedRow
+from dsasim.sweep.load import FINISH, proven_lines, read_again, text_of
 from dsasim.sweep.proof import RawLine
+from dsasim.sweep.store import Doubt
 
-_REFUSED, _MEASURED = TypeAdapter(RefusedRow), TypeAdapter(MeasuredRow)
+_REFUSED, _MEASURED, _DESIGN = TypeAdapter(RefusedRow), TypeAdapter(MeasuredRow), TypeAdapter(DesignOfRow)
 _RAN = b',"objectives":'
 HELD = (
     *("point", "status", "axes", "strategy", "evaluation", "senses", "trace", "reason"),
@@ -39,26 +39,33 @@ class StoredRow(dict[str, Any]):
         """The design of a point that ran; the source's error if the file has changed."""
         if key != "arch":
             raise KeyError(key)
-        row = _checked(self._source, read_again(self._source, self._line))
-        return arch_to_dict(row["arch"])
+        line = read_again(self._source, self._line)
+        found = checked_json(_DESIGN, text_of(line, self._source), self._source, line.number)
+        return arch_to_dict(found["arch"])
 
 
-def read_rows(source: Source) -> list[StoredRow]:
-    """Return all whole rows; ConfigError if there are none, or one is not a sweep's."""
-    rows = list(_rows(source))
+def read_rows(source: Source, doubt: Doubt = lambda _: None) -> list[StoredRow]:
+    """Return all whole rows; ConfigError if there are none, or one is not a sweep's. `doubt` is told what is missing.
+
+    That is a last row that breaks off, and rows before others that the strategy asked for later: of evaluations 0, 1
+    and 4 two are missing. That rows at the end of a file are gone as a whole cannot be seen.
+    """
+    rows = list(_rows(source, doubt))
     if not rows:
         source.refuse("holds no points")
     if not any(row["status"] in ("ok", "infeasible") for row in rows):
         reasons = dict.fromkeys(str(row["reason"]) for row in rows)
         source.refuse(f"none of its {len(rows)} points ran; the first reason: {next(iter(reasons))}")
+    if missing := max(row.get("evaluation", 0) for row in rows) + 1 - len(rows):
+        doubt(f"{source.path}: has {len(rows):,} rows, of at least {len(rows) + missing:,}: {FINISH}")
     return rows
 
 
-def _rows(source: Source) -> Iterator[StoredRow]:
+def _rows(source: Source, doubt: Doubt) -> Iterator[StoredRow]:
     """Each row, checked whole and against those before it, of which only what they have in common is known here."""
     shared: dict[str, Any] = {}
     sweep, objectives = "", tuple[str, ...]()
-    for line in proven_lines(source):
+    for line in proven_lines(source, doubt):
         row = _checked(source, line)
         sweep = sweep or row["sweep_sha256"]
         objectives = objectives or tuple(row.get("objectives", ()))
@@ -79,15 +86,15 @@ def _held(row: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     """The part of a row that is held; `shared` has what those before it had in common."""
     values = {name: row[name] for name in HELD if name in row}
     if "arch" in row:
-        values |= {"design": row["arch"].name, "selection": _selection(row["layers"])}
+        values |= {"design": row["arch"]["name"], "selection": _selection(row["layers"])}
     for name in SHARED & values.keys():
         values[name] = shared.setdefault(json.dumps(values[name]), values[name])
     return values
 
 
-def _selection(layers: Sequence[LayerReport]) -> str:
+def _selection(layers: Sequence[Mapping[str, Any]]) -> str:
     """Which layers and heads were run: `layers 13, 24, heads 0-8`, or layer by layer where their heads differ."""
-    chosen = {layer.layer: _ranges([head.head for head in layer.heads]) for layer in layers}
+    chosen = {layer["layer"]: _ranges([head["head"] for head in layer["heads"]]) for layer in layers}
     if len(set(chosen.values())) == 1:
         return f"layers {', '.join(map(str, chosen))}, heads {next(iter(chosen.values()))}"
     return "; ".join(f"layer {number}, heads {heads}" for number, heads in chosen.items())

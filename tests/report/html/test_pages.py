@@ -130,6 +130,7 @@ WRONG = {
         "units.pe_array.stall_cycles.operand",
     ),
     "a truth for a number": (("cycles",), True, "cycles"),
+    "cycles that its units did not have": (("cycles",), 1, "busy and stall cycles in a run of 1"),
     "a fraction of a cycle": (("layers", 0, "cycles"), 1.5, "layers.0.cycles"),
     "no notes": (("notes",), None, "notes"),
     "notes of another kind": (("notes",), [1], "notes.0"),
@@ -138,6 +139,9 @@ WRONG = {
     "a source of another kind": (("cost_sources", "dram"), [1], "cost_sources.dram"),
     "more units than there are": (("units", "dma", "instances"), 10**18, "units.dma.instances: 1e+18 is beyond what a"),
     "a density near nothing": (("layers", 0, "heads", 0, "density"), 5e-324, "layers.0.heads.0.density: 4.94e-324 is"),
+    "a dataflow that nobody has": (("baseline", "dense_mapping"), "<b>x", "baseline.dense_mapping"),
+    "a basis of another name": (("baseline", "gpu", 0, "basis"), "x", "baseline.gpu.0.basis"),
+    "a name that acts": (("arch", "name"), "\x1b[31m", "arch: name: holds the character"),
     "a law of another kind": (("invariants", "layers_sum_to_total"), 1, "invariants.layers_sum_to_total"),
 }
 
@@ -161,7 +165,7 @@ def test_a_value_of_another_kind_is_named(
 def test_a_key_of_half_a_character_is_refused(tmp_path: Path, seen: Any) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(seen.result | {"\ud800": 1}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="half a surrogate pair"):
+    with pytest.raises(ConfigError, match="cannot be printed"):
         read_input(str(path))
 
 

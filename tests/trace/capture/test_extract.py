@@ -1,6 +1,7 @@
 """`dsasim trace extract`: a function of the user's, a model folder, the packaged models when they are installed."""
 
 import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from dsasim.errors import TraceError
+from dsasim.trace.capture.sources import read_input
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace
 
@@ -110,6 +113,19 @@ def test_what_is_wrong_is_said_in_one_line(arguments, message, user_module, dsas
     assert ended.err.startswith("dsasim: error: ")
     assert ended.err.count("\n") == 1
     assert not (tmp_path / "t.safetensors").exists()
+
+
+def test_a_text_comes_through_the_door(tmp_path):
+    text = tmp_path / "text"
+    with pytest.raises(TraceError, match=r"--text .*text: cannot be read: no such file"):
+        read_input(text)
+    text.write_bytes(b"one\ntwo \xff\n")
+    with pytest.raises(TraceError, match=r"--text .*text:2: not a text: not UTF-8 text"):
+        read_input(text)
+    text.unlink()
+    os.mkfifo(text)
+    with pytest.raises(TraceError, match=r"--text .*text: is a pipe or a device, not a text"):
+        read_input(text)
 
 
 def test_a_model_folder(dsasim, tmp_path):
