@@ -32,9 +32,8 @@ def memory() -> None:
 
 def machine() -> None:
     """Selection, plans, arrays and quality: what a layer needs before it runs."""
-    from dsasim.sim.workload import build_layer
-
     from dsasim.api import load_arch, load_trace
+    from dsasim.designs.dsa.layer import build_layer
     from dsasim.quality.measure import QualityMeter
 
     for design in DESIGNS:

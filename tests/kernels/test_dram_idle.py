@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from dsasim.model.probe import NoProbe
+from dsasim.machine.watcher import BusUse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simpy import Environment
@@ -181,12 +181,12 @@ def test_a_log_is_filled_before_anything_is_skipped(make_dram: Callable[..., Dra
 def test_a_watched_memory_skips_as_well() -> None:
     """Its log is looked at cut by cut, but not of idle stretches: here 10^9 core cycles between two reads."""
 
-    class Bus(NoProbe):
-        def bus(self, data: Any, open_transfers: Any, total_cycles: int) -> None:
-            self.begins, self.posts = data[:, 0].tolist(), [post for post, _ in open_transfers]
+    class Bus:
+        def bus(self, use: BusUse) -> None:
+            self.begins, self.posts = use.data[:, 0].tolist(), [post for post, _ in use.open_transfers]
 
     env, bus = Environment(), Bus()
-    dram = WatchedDram(env, load_arch("dsa-decoupled", (*MEMORY, "dram.refresh=true")), 1, bus)
+    dram = WatchedDram(env, load_arch("dsa-decoupled", (*MEMORY, "dram.refresh=true")), 1, [bus])
 
     def reads() -> Any:
         yield dram.post(0, Transfer.run(False, 0, 64))

@@ -1,9 +1,10 @@
 """What must stand beside every figure of a trace."""
 
 from dataclasses import replace
-from decimal import Decimal
 
-from dsasim.trace.notes import SELF, trace_notes
+from dsasim.api import load_arch
+from dsasim.sim.engine import run_notes
+from dsasim.trace.notes import SELF
 from dsasim.trace.store import trace_in_memory
 
 
@@ -12,14 +13,14 @@ def test_only_the_predictor_that_is_used_is_said_to_have_seen_the_trace(make_lay
     trace = trace_in_memory(
         "two", [make_layer(0, predictors=(other,)), make_layer(1, predictors=(own, other))], kind="real"
     )
-    (note,) = trace_notes(trace, Decimal("0.25"))
+    (note,) = run_notes(load_arch("dsa-decoupled"), trace)
     assert "fitted on this very trace" in note
-    assert trace_notes(trace, Decimal("0.5")) == ()
-    assert trace_notes(trace, None) == ()
+    assert run_notes(load_arch("dsa-decoupled", ["predictor.sigma=0.5"]), trace) == ()
+    assert run_notes(load_arch("dsa-decoupled", ["predictor.method=oracle_topk"]), trace) == ()
 
 
 def test_a_synthetic_trace_says_so_whatever_predicts(make_layer):
     trace = trace_in_memory("made", [make_layer()], provenance={"pattern": "random"})
-    for sigma in (None, Decimal("0.25")):
-        (note,) = trace_notes(trace, sigma)
+    for method in ("dsa2021", "oracle_topk"):
+        (note,) = run_notes(load_arch("dsa-decoupled", [f"predictor.method={method}"]), trace)
         assert note.startswith("synthetic: random masks mislead")

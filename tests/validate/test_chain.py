@@ -122,7 +122,7 @@ def test_a_changed_weight_does_not_fit_its_scale(side: str, make_arch: Callable,
 def test_a_weight_read_wrongly_gives_other_scores(
     make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dsasim.predictors import dsa2021
+    from dsasim.methods import dsa2021
 
     sound = dsa2021.head_accumulators
 
@@ -141,9 +141,9 @@ def test_a_weight_read_wrongly_gives_other_scores(
 def test_a_wrong_bit_of_a_mask_is_found(
     method: str, make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dsasim.predictors import selection
+    from dsasim.selectors import top_k
 
-    sound = selection.top_k_rows
+    sound = top_k.top_k_rows
 
     def corrupted(scores: Any, allowed: Any, counts: Any, comparators: int) -> Any:
         indptr, indices, cycles, compared = sound(scores, allowed, counts, comparators)
@@ -154,14 +154,14 @@ def test_a_wrong_bit_of_a_mask_is_found(
         kept.sort()
         return indptr, indices, cycles, compared
 
-    monkeypatch.setattr(selection, "top_k_rows", corrupted)
+    monkeypatch.setattr(top_k, "top_k_rows", corrupted)
     found = failed(checks(make_arch(f"predictor.method={method}"), in_memory(make_arrays(fitted=True))))
     assert found["keep_mask"].startswith("layer 5 head 0 row 20: its kept score number ")
     assert "4 of 96 rows differ" in found["keep_mask"]
 
 
 def test_a_wrong_bit_of_a_given_mask_is_found(make_arch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsasim.predictors import given
+    from dsasim.methods import given
 
     sound = given.set_keys
 
@@ -181,16 +181,16 @@ def test_a_wrong_bit_of_a_given_mask_is_found(make_arch: Callable, monkeypatch: 
 def test_a_key_that_may_not_be_attended_to_is_found(
     make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dsasim.predictors import selection
+    from dsasim.selectors import top_k
 
-    sound = selection.top_k_rows
+    sound = top_k.top_k_rows
 
     def corrupted(scores: Any, allowed: Any, counts: Any, comparators: int) -> Any:
         found = sound(scores, allowed, counts, comparators)
         found[1][0] = 9  # row 0 of a causal layer sees key 0 alone
         return found
 
-    monkeypatch.setattr(selection, "top_k_rows", corrupted)
+    monkeypatch.setattr(top_k, "top_k_rows", corrupted)
     found = failed(checks(make_arch(), in_memory(make_arrays(fitted=True))))
     assert "layer 5 head 0 row 0: keeps key 9, which may not be attended to" in found["keep_mask"]
 
@@ -257,9 +257,10 @@ def test_compiled_flex_attention_agrees(
 def test_masks_of_a_method_without_a_rule_here_are_skipped(
     make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dsasim.predictors import METHODS
+    from dsasim import registry
 
-    monkeypatch.setitem(METHODS, "later", METHODS["oracle_topk"])
+    found = registry.find
+    monkeypatch.setattr(registry, "find", lambda kind, name: found(kind, "oracle_topk" if name == "later" else name))
     arch = make_arch("predictor.method=oracle_topk")
     arch = arch.model_copy(update={"predictor": arch.predictor.model_copy(update={"method": "later"})})
     check = checks(arch, in_memory(make_arrays()))["keep_mask"]
