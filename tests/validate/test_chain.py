@@ -250,8 +250,20 @@ def test_compiled_flex_attention_agrees(
     monkeypatch.undo()
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
-    found = checks(make_arch(), in_memory(make_arrays(fitted=True)))
+    found = checks(make_arch(), in_memory(make_arrays(fitted=True, L_q=32, L_k=32)))
     assert found["sparse_output_flex_fp32"].status == "passed"
+
+
+def test_a_kernel_that_pytorch_compiles_wrongly_says_nothing_of_the_trace(
+    make_arch: Callable, make_arrays: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsasim.validate.gpu import block_sparse
+
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setattr(block_sparse, "compiled_flex_attention", lambda: lambda q, _k, v, **_: v + q.mean())
+    check = checks(make_arch("predictor.method=oracle_topk"), in_memory(make_arrays()))["sparse_output_flex_fp32"]
+    assert check.status == "skipped"
+    assert check.detail.startswith("PyTorch refuses: its kernel for 24 x 24 of d_head 8 is off SDPA's by ")
 
 
 def test_masks_of_a_method_without_a_rule_here_are_skipped(
