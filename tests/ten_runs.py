@@ -142,7 +142,7 @@ def run(name: str) -> Run:
         packed = [np.stack([pack_bits(head) for head in heads]) for heads in given()]
         masks = [MaskArrays(number, bits, 24, 16, 3, False) for number, bits in enumerate(packed)]
         trace = trace_in_memory(name, masks, kind="mask")
-    result = simulate(arch, trace, scope=case.scope, probe=over_time)
+    result = simulate(arch, trace, scope=case.scope, watchers=[over_time])
     allowed = [positions(each) for each in case.layers] or [np.ones((20, 24), np.bool_)] * 2
     if not case.layers:
         keep = list(given())

@@ -57,6 +57,7 @@ def arch_schema(arch: Arch = DEFAULT_ARCH) -> None:
 
     from dsasim.config.loader import load_arch
     from dsasim.config.schemas import schema_of
+    from dsasim.report.files import STDOUT, write_text
 
     schema = schema_of(load_arch(arch).model_dump()).model_json_schema()
-    typer.echo(json.dumps(schema, indent=2, ensure_ascii=False))
+    write_text(STDOUT, "", json.dumps(schema, indent=2, ensure_ascii=False) + "\n")

@@ -10,7 +10,7 @@ import yaml
 
 import dsasim
 
-TABLES = Path(dsasim.__file__).parent / "cost" / "tables"
+TABLES = Path(dsasim.__file__).parent / "silicon" / "tables"
 Energies = dict[str, float]
 
 

@@ -15,7 +15,7 @@ from recount import recount
 from twin.run import run_twin
 
 from dsasim.api import load_arch, load_trace
-from dsasim.methods.dsa2021 import Dsa2021
+from dsasim.predictors import load_predictor
 from dsasim.sim.engine import run_machine
 
 HERE = Path(__file__).parent
@@ -92,7 +92,7 @@ def test_quality_is_that_of_the_masks(name: str) -> None:
     kept = allowed_positions = 0
     for layer in load_trace(trace_name):
         allowed = np.tri(layer.L_q, layer.L_k, dtype=bool) if layer.causal else np.ones((layer.L_q, layer.L_k), bool)
-        predictor = Dsa2021(arch, layer)
+        predictor = load_predictor(arch, layer)
         for head in range(layer.num_heads):
             q, k, v = (
                 np.float64(side) for side in (layer.q(head), *(s(layer.kv_head(head)) for s in (layer.k, layer.v)))

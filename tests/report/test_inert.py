@@ -59,7 +59,7 @@ PACKAGE = Path(files.__file__).parent.parent
 def run() -> Any:
     """One head that ran, with a hostile trace, unit, component and note; its design is read again, and cannot be."""
     over_time = OverTime()
-    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13], [0], probe=over_time)
+    result = simulate(load_arch("dsa-decoupled"), load_trace("smollm2-l512"), [13], [0], watchers=[over_time])
     meta = replace(result.trace, name=HOSTILE, model=HOSTILE)
     machine = replace(result.machine, units={**result.machine.units, HOSTILE: result.machine.units["softmax"]})
     cost = replace(result.cost, energy_pj={**result.cost.energy_pj, HOSTILE: 1e9})
