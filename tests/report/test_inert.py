@@ -174,7 +174,7 @@ def overlap(run: Any) -> Comparison:
 
 
 def test_overlaps(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsasim.report.overlap.trace_notes", lambda trace, sigma: (HOSTILE,))
+    monkeypatch.setattr("dsasim.report.overlap.run_notes", lambda arch, trace: (HOSTILE,))
     found = overlap(run)
     check_text(printed(print_overlap, found), times=4)
     check_page(overlap_svg(found), times=4)
