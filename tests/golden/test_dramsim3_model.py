@@ -26,7 +26,7 @@ CONFIGS = {
     "ddr4_3200_bglow": ("DDR4_3200", GROUPS_LOWEST),
     "ddr4_2400_closed": ("DDR4_2400", CLOSED),
 }
-SHORT = 150_000
+SHORT = 100_000
 """Cycles."""
 
 
@@ -67,7 +67,7 @@ def differences(config: str, policy: Policy, longest: int) -> dict[str, float]:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_short_traces_take_the_cycles_and_acts_of_dramsim3(config: str) -> None:
     expected = golden(config, SHORT)
-    assert len(expected) >= 12
+    assert len(expected) >= 8
     assert {name: modelled(config, name, DRAMSIM3) for name in expected} == expected
 
 

@@ -39,7 +39,7 @@ def test_the_grid_on_file_is_that_of_the_space() -> None:
         assert found == pytest.approx(grid[number], rel=0.05)
 
 
-@pytest.mark.parametrize(("method", "seeds"), [("nsga2", 10), ("tpe", 3)])
+@pytest.mark.parametrize(("method", "seeds"), [("nsga2", 10), ("tpe", 1)])
 def test_a_search_reaches_97_percent_of_the_grid_and_more_than_random(method: str, seeds: int) -> None:
     """200 different points; medians when this was written: 0.993 and 0.995, and 0.948 at random (TPE is slower)."""
     pytest.importorskip("optuna", reason="the extra sweep is not installed")
