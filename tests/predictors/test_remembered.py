@@ -9,7 +9,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.predictors import Selection, load_predictor
-from dsasim.predictors.base import KeepMask
+from dsasim.predictors.base import SELECTION_ROWS, KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.memory import Memory
 
@@ -35,8 +35,7 @@ DESIGNS = [
 def figures(selection: Selection, layer: LayerTrace) -> tuple[object, ...]:
     """All of a selection, as plain values."""
     keep = selection.keep.block(0, layer.L_q).to_dense().tolist()
-    counts = selection.comparisons, selection.entries_read, selection.entries_written
-    return keep, selection.row_cycles.tolist(), *counts
+    return keep, *(getattr(selection, name).tolist() for name in SELECTION_ROWS)
 
 
 def test_each_design_and_head_gets_its_own(

@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch")
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.baseline.dense import IsoArea
-from dsasim.predictors import load_predictor
+from dsasim.methods.dsa2021 import Dsa2021
+from dsasim.predictors import NO_STATE
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import trace_in_memory
@@ -24,8 +25,8 @@ def test_the_beginning_of_a_causal_input_is_predicted_as_in_the_whole() -> None:
     layer = trace.layer(13)
     shorter = trace_in_memory("t", [beginning(layer, 64, arch)], dtype="float32").layer(13)
     block, whole = next(iter(shorter.row_blocks())), next(iter(layer.row_blocks()))
-    ours = load_predictor(arch, shorter).scorer(2)(block)
-    assert np.array_equal(ours, load_predictor(arch, layer).scorer(2)(whole)[:64, : ours.shape[1]])
+    ours = Dsa2021(arch, shorter, NO_STATE).scorer(2)(block)
+    assert np.array_equal(ours, Dsa2021(arch, layer, NO_STATE).scorer(2)(whole)[:64, : ours.shape[1]])
     assert (shorter.L_q, shorter.causal, shorter.scale) == (64, True, layer.scale)
 
 
