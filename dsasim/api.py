@@ -143,7 +143,7 @@ def simulate(
 
     Both may be loaded ones, or what `load_arch` and `load_trace` take: `simulate("dsa-decoupled", "minilm-l128")`.
     `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
-    what of the model is run beside attention (`sim.dense_phase`); `watchers` are told what every unit does
+    what of the model is run beside attention (`sim.scope`); `watchers` are told what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
     tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table. `changes` are said
     beside the design's name, by default what sets it apart from the shipped design of that name.

@@ -5,7 +5,7 @@ is set aside. A tile is a whole number of groups, and where buffers make it smal
 the same number for every lane. Where not even `smallest_tile` fits (one group, or one of every head where lanes are
 split over heads), the design cannot run the trace: ConfigError. Only scores (S~ in the predictor buffer, S in the score
 buffer) may be larger than their slot: tiles are then that small, and what the slot cannot hold is spilled to DRAM
-(`model.spill`).
+(`designs.dsa.spill`).
 
 K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
 (`dataflow.residency`).

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
-"""Every idle cycle of a unit has exactly one of these owners (`model.unit`)."""
+"""Every idle cycle of a unit has exactly one of these owners (`machine.waits`)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MachineResult:
     predictor_free: bool
     """Masks cost nothing here (oracle, given): times are a bound, not a prediction."""
     dram_channels: tuple[Mapping[str, int], ...] = ()
-    """The memory's commands, active and idle edges of each channel (`sim.books.dram_channels`)."""
+    """The memory's commands, active and idle edges of each channel (`sim.unit_reports.dram_channels`)."""
 
     @property
     def attention_cycles(self) -> int:
