@@ -43,7 +43,8 @@ def run(
         str | None, typer.Option(metavar="F.html", help="Write one page of pictures of the run (extra report).")
     ] = None,
     mask_heads: Annotated[
-        str | None, typer.Option(metavar="0:3,5:1", help="LAYER:HEAD whose masks the report shows.")
+        str | None,
+        typer.Option(metavar="0:3,5:1", help="LAYER:HEAD (or LAYER:HEAD:SEQUENCE) whose masks the report shows."),
     ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""

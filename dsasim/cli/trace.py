@@ -64,8 +64,8 @@ def trace_import_mask(
     options = {"causal": causal, "pruned_is_true": pruned_is_true}
     chosen = None if sample is None else parse_sample(sample, "--sample")
     import_mask(Path(mask), d_head, Path(out), num_kv_heads=kv_heads, sample=chosen, **options)
-    words = {None: "", "all": ", all samples of the batch"}.get(chosen, f", sample {chosen} of the batch")
-    say(f"wrote {out}{words}")
+    of_batch = "" if chosen is None else f", {'all samples' if chosen == 'all' else f'sample {chosen}'} of the batch"
+    say(f"wrote {out}{of_batch}")
 
 
 @trace_app.command("synth")

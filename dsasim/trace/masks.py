@@ -97,8 +97,9 @@ def import_mask(
 
     Of a batch [batch, layers, heads, L_q, L_k] one `sample` is taken, counted from 0, or all, each of which becomes a
     sequence of the trace. Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is
-    memory-mapped, read and packed some rows at a time, and nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above the
-    diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
+    memory-mapped, read and packed some rows at a time, and nothing is unpickled. TraceError when it is not such a file,
+    or when a causal mask keeps positions above the diagonal (key j for row i with j > i + L_k - L_q), which contradicts
+    itself.
     """
     if _same_file(out, npy_path):
         raise TraceError(f"{printable(out)}: the trace would replace the masks it is made from")

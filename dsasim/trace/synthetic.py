@@ -33,6 +33,7 @@ Pattern = Literal["window", "block", "random", "global_random", "top_k"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 Float32 = NDArray[np.float32]
 
+SIZES = ("L_q", "L_k", "num_layers", "num_heads", "num_kv_heads", "d_head", "block", "num_global", "num_sequences")
 MASS_HELD = 0.95
 SMOOTHNESS = 0.9
 """Correlation of the inputs of neighbouring positions under `top_k`: assumed."""
@@ -66,9 +67,7 @@ class Synthetic:
             raise TraceError(f"synthetic masks: no pattern {self.pattern!r}; there are {', '.join(PATTERNS)}")
         if not 0 < self.density <= 1:
             raise TraceError(f"synthetic masks: density {self.density} is not above 0 and at most 1")
-        sizes = ("L_q", "L_k", "num_layers", "num_heads", "num_kv_heads", "d_head", "block", "num_global")
-        sizes = (*sizes, "num_sequences")
-        if wrong := [name for name in sizes if getattr(self, name) < 1]:
+        if wrong := [name for name in SIZES if getattr(self, name) < 1]:
             raise TraceError(f"synthetic masks: {wrong[0]} {getattr(self, wrong[0])} is below 1")
         if self.num_heads % self.num_kv_heads:
             raise TraceError(f"synthetic masks: {self.num_kv_heads} kv heads do not divide {self.num_heads} heads")

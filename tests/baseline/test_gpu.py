@@ -8,9 +8,9 @@ import pytest
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.baseline.gpu import (
     AttentionShape,
+    attention_batches,
     attention_bytes,
     attention_ns,
-    attention_shapes,
     gpu_baselines,
     occupancy,
 )
@@ -123,7 +123,7 @@ def test_a_run_has_every_gpu_with_both_kernels() -> None:
 def test_what_a_run_asks_of_a_gpu() -> None:
     """Two query heads of one kv head, and one of another, in one layer of a causal model."""
     trace = load_trace("smollm2-l512")
-    (shape,) = attention_shapes(trace, {13: [0, 1, 3]})
+    ((shape,),) = attention_batches(trace, {13: [0, 1, 3]})
     assert shape == AttentionShape(num_heads=3, num_kv_heads=2, L_q=512, L_k=512, d_head=64, causal=True)
     assert gpu_baselines(load_arch("dsa-decoupled"), trace, {13: [0]}, 1000, ()) == ()
 

@@ -25,15 +25,15 @@ def random_design(allowed: np.ndarray, columns: int, num_sequences: int, stride:
         [rng.normal(size=(length, columns)).astype(np.float32) for _ in range(num_sequences)]
         for length in allowed.shape
     ]
-    return Design(sides[0], sides[1], positions(allowed), stride)
+    return Design(sides[0], sides[1], [positions(allowed)] * num_sequences, stride)
 
 
 def direct_solution(design: Design, scores: list[np.ndarray]) -> np.ndarray:
     """M from the whole K^2 x K^2 system, built row by row of every sequence."""
     columns = design.z_q[0].shape[1]
     system, right = np.zeros((columns**2, columns**2)), np.zeros(columns**2)
-    for z_q, z_k, s in zip(design.z_q, design.z_k, scores, strict=True):
-        for i, keys in enumerate(design.positions.allowed(0, *s.shape)):
+    for z_q, z_k, where, s in zip(design.z_q, design.z_k, design.positions, scores, strict=True):
+        for i, keys in enumerate(where.allowed(0, *s.shape)):
             if i % design.stride or not keys.any():
                 continue
             about = z_k[keys].astype(float) - z_k[keys].mean(axis=0, dtype=float)

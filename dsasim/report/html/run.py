@@ -141,7 +141,8 @@ def _heads(result: Result) -> Section:
 
 def _masks(masks: Sequence[MaskPicture]) -> Iterator[Section]:
     if masks:
-        charts = [Chart(f"mask-{m.layer}-{m.head}", mask_figure(m), f"layer {m.layer} head {m.head}") for m in masks]
+        names = [(m, f"layer {m.layer} head {m.head}") for m in masks]
+        charts = [Chart(f"mask-{m.layer}-{m.head}".replace(" ", "-"), mask_figure(m), name) for m, name in names]
         words = f"Kept positions in cells of {masks[0].cell} by {masks[0].cell}; blank where nothing is allowed."
         yield Section("Masks", words, [Choice("Head", charts)])
 

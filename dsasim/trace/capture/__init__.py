@@ -35,7 +35,8 @@ def capture(
 
     `sample` is the element of the batch kept, or "all", each as a sequence of the trace; `step` the forward pass kept,
     0 the first (with a KV cache the first is the prefill, each later one a decode step); `dtype` what the trace stores;
-    `num_outputs` the rows a head whose attention output is kept. Layers go to files in `scratch` (the system's temporary folder by default) one by one.
+    `num_outputs` the rows a head whose attention output is kept. Layers go to files in `scratch` (the system's
+    temporary folder by default) one by one.
 
     Attention here is softmax over scores of pairs of rows, times values: scaled_dot_product_attention and the kernels
     under it, FlexAttention, nn.MultiheadAttention and nn.Transformer, products and einsums written out. What of it runs
