@@ -44,6 +44,18 @@ def direct_solution(design: Design, scores: list[np.ndarray]) -> np.ndarray:
     return np.linalg.solve(system / count + RIDGE * np.eye(len(right)), right / count).reshape(columns, columns)
 
 
+def test_sequences_of_several_lengths_are_one_system() -> None:
+    """Every row counts alike: of 14, 9 and 3 (the last of 8 keys)."""
+    rng = np.random.default_rng(0)
+    masks = [np.tri(14, dtype=np.bool_), np.ones((9, 9), np.bool_), np.tri(3, 8, 5, dtype=np.bool_)]
+    z_q, z_k = ([rng.normal(size=(mask.shape[side], 5)).astype(np.float32) for mask in masks] for side in (0, 1))
+    design = Design(z_q, z_k, [positions(mask) for mask in masks])
+    scores = [rng.normal(size=mask.shape).astype(np.float32) for mask in masks]
+    found = solve_bilinear(design, lambda s, rows, n: scores[s][rows, :n].copy())
+    assert design.num_positions == 105 + 81 + 21
+    assert np.allclose(found, direct_solution(design, scores), atol=1e-3 * np.abs(found).max())
+
+
 @pytest.mark.parametrize("rows_a_block", [100, 4, 3])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("causal", [False, True])
