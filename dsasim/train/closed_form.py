@@ -77,8 +77,8 @@ def fit_batch(
     What is found belongs to the layer: each sequence gets the same weights and scales, beside columns as long as it is.
     `positions` say which keys each row may attend to, of each sequence; every row counts alike. Of more than
     MAX_FIT_ROWS rows a sequence every n-th is fitted to (the n of the longest). k = ceil(sigma x d_model); rank is
-    ceil(k / num_heads) by default. `rotary_base`: the model's rotary theta, where it rotates Q and K; adds position columns.
-    `seed` draws P. TraceError: sequences that do not fit their positions or each other.
+    ceil(k / num_heads) by default. `rotary_base`: the model's rotary theta, where it rotates Q and K; adds position
+    columns. `seed` draws P. TraceError: sequences that do not fit their positions or each other.
     """
     _check_shapes(sequences, positions)
     d_model, num_heads, d_head = sequences[0].x_q.shape[1], sequences[0].q.shape[0], sequences[0].q.shape[2]

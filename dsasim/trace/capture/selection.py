@@ -37,7 +37,9 @@ class Selection:
                 continue
             if not len(numbers):
                 raise TraceError(f"capture: {name} is empty; None keeps all")
-            wrong = [number for number in numbers if isinstance(number, bool | str) or int(number) != number or number < 0]
+            wrong = [
+                number for number in numbers if isinstance(number, bool | str) or int(number) != number or number < 0
+            ]
             if wrong:
                 or_all = ", or 'all'" if name == "sample" else ""
                 raise TraceError(f"capture: {name} {wrong[0]!r} is not a whole number from 0{or_all}")
