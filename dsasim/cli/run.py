@@ -22,7 +22,9 @@ def run(
     layers: Annotated[
         str | None, typer.Option(metavar="0,3", help="The model's own layer numbers, all by default.")
     ] = None,
-    heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="0-3", help="Query heads of each sequence, all by default.")
+    ] = None,
     scope: Annotated[
         Literal["attention", "layer", "model"],
         typer.Option(help="Attention alone, with its layers' projections and feed-forward part, or all layers."),
