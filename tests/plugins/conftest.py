@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +95,28 @@ def by_file() -> Callable[..., None]:
 
 @pytest.fixture
 def small() -> Callable[..., AttentionTrace]:
-    """A layer of two query heads that share a kv head, 8 tokens by 4 numbers; all ones, or what is given."""
+    """A layer of two query heads that share a kv head, 8 tokens by 4 numbers; all ones, or what is given.
 
-    def make(causal: bool = False, L: int = 8, d_head: int = 4, seed: int | None = None) -> AttentionTrace:
+    `others`: length and seed of further sequences.
+    """
+
+    def layer(L: int, seed: int | None, d_head: int, causal: bool, sequence: int) -> LayerArrays:
         rng = np.random.default_rng(seed)
         shapes = {"q": (2, L, d_head), "k": (1, L, d_head), "v": (1, L, d_head), "x_q": (L, 2 * d_head)}
         tensors = {
             name: (np.ones(shape) if seed is None else rng.normal(size=shape)).astype(np.float32)
             for name, shape in shapes.items()
         }
-        return trace_in_memory("small", [LayerArrays(number=0, causal=causal, scale=0.5, **tensors)])
+        return LayerArrays(number=0, causal=causal, scale=0.5, sequence=sequence, **tensors)
+
+    def make(
+        causal: bool = False,
+        L: int = 8,
+        d_head: int = 4,
+        seed: int | None = None,
+        others: Sequence[tuple[int, int | None]] = (),
+    ) -> AttentionTrace:
+        batch = enumerate([(L, seed), *others])
+        return trace_in_memory("small", [layer(*each, d_head, causal, sequence) for sequence, each in batch])
 
     return make

@@ -100,6 +100,20 @@ def test_keys_stay_until_the_last_head_that_wants_them(small: Callable[..., Atte
     assert len(jobs.moved["dma_output"]) == 4
 
 
+def test_a_batch_is_each_sequence_alone_one_after_the_other(small: Callable[..., AttentionTrace]) -> None:
+    """Masks, jobs and transfers of 8 and of 12 tokens; each job says which sequence it is for."""
+    arch = load_arch(yaml_of("sanger"), TINY)
+    jobs, result = watched(arch, small(causal=True, seed=3, others=[(12, 4)]))
+    parts = [watched(arch, small(causal=True, seed=3)), watched(arch, small(causal=True, L=12, seed=4))]
+    for unit in ("low_array", "packer", "sparse_array"):
+        assert jobs.cycles[unit] == [*parts[0][0].cycles[unit], *parts[1][0].cycles[unit]]
+        assert {job.place.sequence for job in jobs.done[unit]} == {0, 1}
+    assert jobs.moved["dma_k"] == [*parts[0][0].moved["dma_k"], *parts[1][0].moved["dma_k"]]
+    assert [layer.sequence for layer in result.layers] == [0, 1]
+    for layer, (_, alone) in zip(result.layers, parts, strict=True):
+        assert [head.nnz for head in layer.heads] == [head.nnz for head in alone.layers[0].heads]
+
+
 def test_the_rival_is_dense_with_as_many_macs() -> None:
     arch = load_arch(yaml_of("sanger"))
     design = design_of(arch)
