@@ -110,7 +110,8 @@ def plugins_digest() -> str:
 @cache
 def _shipped(kind: str) -> frozenset[str]:
     package = import_module(f"dsasim.{kind}")
-    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__) if module.name[0] != "_")
+    shared: frozenset[str] = package.SHARED
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__)) - shared
 
 
 @cache

@@ -1,6 +1,6 @@
 """`oracle_topk`: the highest of the exact scores, free of charge: the upper bound."""
 
-from dsasim.predictors.method import Method, Scorer
+from dsasim.methods.base import Method, Scorer
 from dsasim.trace.scores import exact_scorer
 
 

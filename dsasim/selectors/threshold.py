@@ -4,9 +4,9 @@ import numpy as np
 
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import threshold_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.method import Scores
-from dsasim.predictors.selector import Rule, Selector, SelectorSilicon
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Scores
+from dsasim.selectors.base import Rule, Selector, SelectorSilicon
 from dsasim.silicon.operations import operation, register
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock

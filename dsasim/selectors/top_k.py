@@ -1,17 +1,17 @@
 """`top_k`: the highest allowed scores of each row, a share `mask_generator.density` of them; ties to the lowest key.
 
 Two units find the same keys: quick-select (`kernels.select`), and a bitonic sorter with a merger
-(`predictors.merge_unit`).
+(`selectors.merge_unit`).
 """
 
 import numpy as np
 
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.merge_unit import compare_exchanges, merge_work
-from dsasim.predictors.method import Scores
-from dsasim.predictors.selector import Rule, Selector, SelectorSilicon
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Scores
+from dsasim.selectors.base import Rule, Selector, SelectorSilicon
+from dsasim.selectors.merge_unit import compare_exchanges, merge_work
 from dsasim.silicon.operations import operation, register
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import ceil_share, kept_counts

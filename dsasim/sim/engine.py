@@ -50,7 +50,7 @@ def run_machine(
     streams = sum(spec.memory == DRAM for spec in specs)
     dram = WatchedDram(env, arch, streams, watchers) if watchers else Dram(env, arch, streams)
     system = System(env, specs, {DRAM: dram}, watchers)
-    record = Record(progress, sum(map(len, selection.values())))
+    record = Record(env, progress, sum(map(len, selection.values())))
     cycles = system.run(design.stages(system, Workload(trace, selection, scope, observe), record))
     dram.finish(cycles)
     counters = {name: system.asked.events[name] for name in events_of(design)} | dram_counters(dram)

@@ -26,7 +26,7 @@ class UnitReport:
 class HeadReport:
     """One query head; `cycles` is from the previous head's last output in DRAM to its own, so heads sum to the layer.
 
-    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (`dataflow.plan`).
+    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (`dataflows.plan`).
     """
 
     head: int

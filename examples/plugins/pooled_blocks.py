@@ -17,12 +17,12 @@ from pydantic import Field
 
 from dsasim.config.schema import Count, MaskGeneratorConfig, PredictorConfig, Ratio
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.blocks import pooled, spread
-from dsasim.predictors.method import Method, Scorer
-from dsasim.predictors.operation import Operation, Prediction, Storage, Symbol
-from dsasim.predictors.quantise import Floating, Int64, coded, exact_matmul, largest_code
-from dsasim.predictors.selector import Rule
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Method, Scorer
+from dsasim.methods.blocks import pooled, spread
+from dsasim.methods.operation import Operation, Prediction, Storage, Symbol
+from dsasim.methods.quantise import Floating, Int64, coded, exact_matmul, largest_code
+from dsasim.selectors.base import Rule
 from dsasim.selectors.top_k import TopK
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import kept_counts

@@ -10,7 +10,7 @@ from dsasim.designs.dsa import mask_generator, predictor, softmax_unit
 from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError
 from dsasim.methods.dsa2021 import prediction_of, score_bits
-from dsasim.predictors.operation import ROWS, SPAN, Operation, Symbol
+from dsasim.methods.operation import ROWS, SPAN, Operation, Symbol
 
 PREDICTION = prediction_of(
     d_model=576, k=144, columns=144, rank=16, bits=4, ternary_adds=0,

@@ -6,7 +6,6 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from dsasim.machine.watcher import BusUse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simpy import Environment
@@ -17,6 +16,7 @@ from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_commands as controller
 from dsasim.kernels import dram_queue as queue
 from dsasim.kernels.dram_timing import REFI
+from dsasim.machine.watcher import BusUse
 from dsasim.model.dram import Dram, Transfer
 from dsasim.model.dram_memory import MemoryUse, new_memory
 from dsasim.model.dram_preset import load_presets

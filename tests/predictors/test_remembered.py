@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors import Selection, load_predictor
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask, Selection
+from dsasim.prediction import load_predictor
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.memory import Memory
 

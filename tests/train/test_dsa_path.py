@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dsasim.errors import ConfigError, TraceError
-from dsasim.predictors.integer_path import combined_codes, head_accumulators, head_codes, project
-from dsasim.predictors.quantise import Multiplier, exact_matmul, largest_code
-from dsasim.predictors.quantise import quantise as quantise_exactly
-from dsasim.predictors.quantise import requantise as requantise_exactly
+from dsasim.methods.integer_path import combined_codes, head_accumulators, head_codes, project
+from dsasim.methods.quantise import Multiplier, exact_matmul, largest_code
+from dsasim.methods.quantise import quantise as quantise_exactly
+from dsasim.methods.quantise import requantise as requantise_exactly
 from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
 from dsasim.train.dsa.codes import exact_matmul as torch_matmul

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.baseline.dense import IsoArea
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import trace_in_memory

@@ -4,28 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from dsasim.config.schema import ArchConfig
 from dsasim.designs.dsa import buffers, mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa.context import ARRAY, MASK_GENERATOR, PREDICTOR, SCHEDULER, SOFTMAX, STREAMS
 from dsasim.designs.dsa.dense_phase import phases_after, phases_before
-from dsasim.designs.dsa.dense_products import dense_stage
-from dsasim.designs.dsa.dense_work import DenseWork
-from dsasim.designs.dsa.layer import build_layer
-from dsasim.designs.dsa.stream import (
-    ARRAY,
-    MASK_GENERATOR,
-    PREDICTOR,
-    SCHEDULER,
-    SOFTMAX,
-    STREAMS,
-    AttentionLayer,
-)
-from dsasim.designs.dsa.work import LayerWork
+from dsasim.designs.dsa.dense_products import DensePhase
+from dsasim.designs.dsa.layer import AttentionLayer
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors import NO_STATE, load_predictor, method_of
-from dsasim.predictors.base import Mask
-from dsasim.sim.design import Demand, Design, Macs, Record, Workload
+from dsasim.masks import Mask
+from dsasim.methods.base import NO_STATE
+from dsasim.prediction import load_predictor, method_of
+from dsasim.sim.design import Design, Macs, Record, Workload
 from dsasim.sim.parts import dma_engines
-from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.trace.attention import LayerTrace
 
 
@@ -86,39 +76,14 @@ class Dsa(Design):
         for number, heads in sorted(workload.selection.items()):
             layer = workload.trace.layer(number)
             yield from self._phases(system, phases_before(self.arch, layer, workload.scope), record)
-            work, state = build_layer(self.arch, layer, heads, workload.observe, state)
-            record.compiled(len(heads), _demand(work, layer, self.arch.pe_array.bits // 8))
-            compiled, report = AttentionLayer(system, work), _report(work)
-            yield compiled.stage()
-            record.layer(report, list(compiled.head_ends()))
+            attention = AttentionLayer(self.arch, layer, heads, system, state)
+            noted = record.layer(number, attention.shape.tile_rows, attention.shape.allowed)
+            yield attention.stage(noted, workload.observe)
+            record.demands.append(attention.demand(noted.heads))
+            state = attention.predictor.after()
             yield from self._phases(system, phases_after(self.arch, layer, workload.scope), record)
 
-    def _phases(self, system: System, phases: Sequence[DenseWork], record: Record) -> Iterator[Stage]:
+    def _phases(self, system: System, phases: Sequence[DensePhase], record: Record) -> Iterator[Stage]:
         for phase in phases:
-            record.compiled(0, _dense_demand(phase))
-            yield dense_stage(system, phase)
-            record.phase(phase.layer, phase.phase, int(system.env.now))
-
-
-def _report(work: LayerWork) -> LayerReport:
-    """What is known of a layer before it runs."""
-    heads = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
-    return LayerReport(work.layer, 0, work.tile_rows, tuple(heads), allowed=work.heads[0].allowed)
-
-
-def _demand(work: LayerWork, layer: LayerTrace, element_bytes: int) -> Demand:
-    """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
-    first, heads = work.kv_heads[0], [head.head for head in work.heads]
-    whole = (first.k_read is not None) + (first.v_read is not None)
-    kv_heads = {layer.kv_head(head) for head in heads}
-    vectors = 2 * len(heads) * layer.L_q + whole * len(kv_heads) * layer.L_k
-    kept = sum(head.nnz for head in work.heads)
-    return Demand(sparse_macs=2 * layer.d_head * kept, num_bytes=vectors * layer.d_head * element_bytes)
-
-
-def _dense_demand(work: DenseWork) -> Demand:
-    """All products, and their blocks, which are all compulsory."""
-    return Demand(
-        dense_macs=sum(placed.product.macs for placed in work.products),
-        num_bytes=sum(transfer.num_bytes for transfer in work.transfers()),
-    )
+            yield phase.stage(system)
+            record.phase(phase.layer, phase.name, phase.demand)

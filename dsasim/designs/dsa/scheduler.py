@@ -1,6 +1,6 @@
 """Token-parallel scheduler: a tile's mask becomes the plan the array executes.
 
-The plan itself is a function of the mask alone (`dataflow.plan`); the scheduler's time, and its worked example, are in
+The plan itself is a function of the mask alone (`dataflows.plan`); the scheduler's time, and its worked example, are in
 `kernels.schedule`. In a design without a predictor the masks are there from the start and the scheduler reserves the
 mask slot itself.
 
@@ -20,7 +20,7 @@ keep at most 52 keys. A spilled key takes 9 + 9 bits, 3 bytes.
 import numpy as np
 
 from dsasim.config.schema import ArchConfig, SchedulerConfig
-from dsasim.dataflow.plan import Plan, group_spills
+from dsasim.dataflows.plan import Plan, group_spills
 from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.kernels.schedule import schedule_tiles
@@ -91,7 +91,7 @@ def tile_jobs(
             "mask_buffer_read_bytes": mask_bytes + spilled * spilled_entry,
             "mask_buffer_write_bytes": (issued * entry if reordered else 0) + spilled * spilled_entry,
         }
-        works.append(Work(int(cycles[at]), events=events))
+        works.append(Work(int(cycles[at]), 0, events, "plan"))
     return works, plan_bytes
 
 

@@ -23,12 +23,14 @@ def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64], element_bytes
     kept = int(row_counts.sum())
     return Work(
         max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())),
-        events={
+        0,
+        {
             "softmax_exponentials": kept,
             "softmax_divisions": kept,
             "score_buffer_read_bytes": 2 * kept * element_bytes,
             "score_buffer_write_bytes": 2 * kept * element_bytes,
         },
+        "softmax",
     )
 
 

@@ -1,21 +1,39 @@
 """What a prediction method is: made for a layer, it says what its masks cost and where they come from."""
 
-from collections.abc import Callable
-from typing import ClassVar, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, PredictorConfig
-from dsasim.predictors.base import Mask
-from dsasim.predictors.operation import Kind, Prediction
-from dsasim.predictors.state import State
+from dsasim.masks import Mask
+from dsasim.methods.operation import Kind, Prediction
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
 
 Scores: TypeAlias = NDArray[np.int32] | NDArray[np.float32]
 Scorer: TypeAlias = Callable[[RowBlock], Scores]
 """Scores [num_rows, num_keys] of a block of rows."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What earlier layers, steps or rounds left for a method: passed on explicitly, never kept aside.
+
+    Values by name, each the affair of the method that left it: probabilities summed over layers, pruned tokens.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def with_value(self, name: str, value: Any) -> "State":
+        """The same and one more, or another value of that name."""
+        return State(MappingProxyType({**self.values, name: value}))
+
+
+NO_STATE = State()
 
 
 class Method:
@@ -76,21 +94,3 @@ class Method:
         """What must stand beside every figure of a run on this layer, if anything."""
         del arch, layer
         return None
-
-
-class MethodType(Protocol):
-    """A method's class, as a registry has it."""
-
-    summary: str
-    kinds: tuple[Kind, ...]
-    scored: bool
-    selection: str | None
-    fitted: bool
-    remembers: bool
-    Settings: type[PredictorConfig]
-
-    def __call__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> Method:
-        """The method applied to a layer."""
-
-    def note(self, arch: ArchConfig, layer: LayerTrace) -> str | None:
-        """What must stand beside every figure of a run on this layer."""
