@@ -53,7 +53,7 @@ def run_machine(
     record = Record(env, progress, sum(map(len, selection.values())))
     cycles = system.run(design.stages(system, Workload(trace, selection, scope, observe), record))
     dram.finish(cycles)
-    counters = {name: system.asked.events[name] for name in events_of(design)} | dram_counters(dram)
+    counters = {name: system.totals.events[name] for name in events_of(design)} | dram_counters(dram)
     units = unit_reports(system, dram, cycles, counters)
     layers = tuple(record.reports())
     return MachineResult(
@@ -61,7 +61,7 @@ def run_machine(
         units=units,
         counters=counters,
         layers=layers,
-        invariants=check(arch, specs, cycles, units, counters, layers, record.demands, system.asked),
+        invariants=check(arch, specs, cycles, units, counters, layers, record.demands, system.totals),
         predictor_free=design.free,
         dram_channels=dram_channels(dram),
     )

@@ -6,12 +6,14 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A line a benchmark: amounts per CPU second, from its median round; of DRAM traces one table, ready to paste."""
+    """A line a benchmark: amounts per CPU second, from its median round; µs a job of the engine; of DRAM traces one table, ready to paste."""
     session = getattr(config, "_benchmarksession", None)
     found = list(session.benchmarks) if session is not None else []
     replays = [bench for bench in found if {"trace", "use"} <= set(bench.params or ())]
     lines = [
-        f"{bench.name:40} {amount / 1e6:10.2f} M {what.removesuffix('_per_second').replace('_', ' ')}"
+        f"{bench.name:40} {amount:10.2f} µs a job"
+        if what == "us_a_job"
+        else f"{bench.name:40} {amount / 1e6:10.2f} M {what.removesuffix('_per_second').replace('_', ' ')}"
         for bench in found
         if bench not in replays
         for what, amount in bench.extra_info.items()

@@ -97,9 +97,9 @@ def test_every_change_costs_the_switch_and_the_first_job_of_a_run_none(
     """S0, A2 and S1 pay 5 cycles; after another layer's SpMM the first XP does too."""
     arbiter = Arbiter(5)
     if previous is not None:
-        arbiter.turn(previous)
+        arbiter.grant(previous)
     order = [job.unit for job in jobs(*rows(48, inputs=64)) if job.unit in ("predictor", "pe_array")]
-    turns = [(unit, arbiter.turn(unit)) for unit in order]
+    turns = [(unit, arbiter.grant(unit)) for unit in order]
     paid = {unit: [turn.switch_cycles for at, turn in turns if at == unit] for unit in ("predictor", "pe_array")}
     assert paid["pe_array"] == [5, 5, 0, 0, 0, 0]
     assert paid["predictor"] == [5 if previous == "pe_array" else 0, 0, 0, 0, 0, 5]
@@ -108,7 +108,7 @@ def test_every_change_costs_the_switch_and_the_first_job_of_a_run_none(
 
 def test_each_turn_waits_for_the_end_of_the_one_before() -> None:
     arbiter = Arbiter(5)
-    turns = [arbiter.turn(unit) for unit in ("predictor", "pe_array", "pe_array", "predictor")]
+    turns = [arbiter.grant(unit) for unit in ("predictor", "pe_array", "pe_array", "predictor")]
     assert [turn.before for turn in turns] == [None, *(turn.ended for turn in turns[:-1])]
 
 

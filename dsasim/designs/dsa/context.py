@@ -1,12 +1,13 @@
 """What is at hand while a layer's jobs are compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
 from dsasim.designs.dsa.placement import Placement
 from dsasim.designs.dsa.shape import LayerShape
 from dsasim.designs.dsa.vectors import Vectors
+from dsasim.designs.dsa.work import Work
 from dsasim.machine.job import Place
 from dsasim.machine.space import Take
 from dsasim.machine.token import Token
@@ -32,6 +33,8 @@ class Context:
     slots: Mapping[str, Take]
     vectors: Mapping[str, Vectors]
     """K and V."""
+    prediction: Callable[[int, int, int], Work | None]
+    """The predictor's work for a tile of so many rows that see so many keys, of so many heads one after the other."""
 
 
 class KVHeads:

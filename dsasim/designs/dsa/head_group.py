@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from math import lcm
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsasim.dataflows.base import dataflow_of
 from dsasim.dataflows.plan import Plan
-from dsasim.designs.dsa import mask_generator, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa import mask_generator, scheduler, softmax_unit
 from dsasim.designs.dsa.context import Context, KVHeads
 from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.products import products
@@ -61,7 +60,7 @@ class _Run:
 
     def tiles(self) -> Iterator[Tile]:
         """What each unit takes, for all tiles; then a tile at a time. A head's groups stand `width` places apart."""
-        shape, plan = self.shape, self._plan()
+        arch, shape, plan = self.context.arch, self.shape, self._plan()
         loads, steps, width = plan.group_loads(), np.diff(plan.step_ptr), shape.interleaving.width
         for place, head in enumerate(self.heads):
             head.k_loads += int(loads[place::width].sum())
@@ -69,47 +68,45 @@ class _Run:
         planning, plan_bytes = self._planning(plan)
         sddmm, spmm = products(self.context, shape, self.kv.numbers, len(self.heads), plan, plan_bytes)
         counts = shape.interleaving.rows([mask.keep.row_counts for mask in self.rows])
-        kept = np.split(counts, range(shape.tile_rows, len(counts), shape.tile_rows))
-        for rows, *takes in zip(shape.tiles, self._selecting(), planning, sddmm, spmm, kept, strict=True):
-            yield self._tile(*rows, *takes)
+        kept = tile_sums(counts, shape.tile_rows)
+        softmax = softmax_unit.tile_jobs(arch.softmax, counts, shape.tile_rows, arch.pe_array.bits // 8)
+        selecting = self._selecting()
+        for at, (rows, scores) in enumerate(zip(shape.tiles, kept, strict=True)):
+            yield self._tile(*rows, scores, selecting[at], planning[at], sddmm[at], spmm[at], softmax[at])
 
     def _tile(
         self,
         first: int,
         count: int,
         span: int,
+        kept: int,
         selection: Work | None,
         planning: Work | None,
         sddmm: Sequence[Block],
         spmm: Sequence[Block],
-        kept: NDArray[np.int64],
+        softmax: Work,
     ) -> Tile:
-        """`count` rows of each head from `first`, which see `span` keys; `kept`: scores of each row, heads together."""
+        """`count` rows of each head from `first`, which see `span` keys and keep `kept` scores, heads together."""
         context, numbers = self.context, tuple(head.head for head in self.heads)
-        arch, placement, work = context.arch, context.placement, context.predictor.work
-        at, element = first * self.shape.interleaving.width // self.shape.tile_rows, arch.pe_array.bits // 8
-        prediction, predicted_bytes, query_rows = None, 0, None
-        if work is not None and placement.predictor is not None:
-            prediction = predictor.operations_work(arch, work.of("query_tile"), count, span).times(len(numbers))
-            predicted_bytes = len(numbers) * work.storage.scores(count, span) * work.storage.score_bytes
-            query_rows = placement.predictor.query_rows
+        placement, work = context.placement, context.predictor.work
+        at, element = first * self.shape.interleaving.width // self.shape.tile_rows, context.arch.pe_array.bits // 8
+        query_rows = None if placement.predictor is None else placement.predictor.query_rows
+        scores = 0 if work is None else len(numbers) * work.storage.scores(count, span) * work.storage.score_bytes
         return Tile(
             context=context,
             kv=self.kv,
             place=Place(context.layer.number, heads=numbers, tile=at),
             ends=self.heads,
-            q_read=_read(placement.q, numbers, first, count),
-            rows_read=None if query_rows is None else _read(query_rows, numbers, first, count),
-            prediction=prediction,
+            q_read=_rows(placement.q, numbers, first, count),
+            rows_read=None if query_rows is None else _rows(query_rows, numbers, first, count),
+            prediction=context.prediction(count, span, len(numbers)),
             selection=selection,
             planning=planning,
             blocks={"k": sddmm, "v": spmm},
-            softmax=softmax_unit.tile_job(arch.softmax, kept, element),
-            output_write=Transfer.joined(
-                [placement.output.transfer(head, first, count, is_write=True) for head in numbers]
-            ),
-            predicted_spill=self._spill("predictor", at, predicted_bytes),
-            score_spill=self._spill("score", at, int(kept.sum()) * element),
+            softmax=softmax,
+            output_write=_rows(placement.output, numbers, first, count, is_write=True),
+            predicted_spill=self._spill("predictor", at, scores),
+            score_spill=self._spill("score", at, kept * element),
         )
 
     def _plan(self) -> Plan:
@@ -178,6 +175,6 @@ class _Run:
         return Spill.of(self.context.placement.spills[buffer], tile % slots, score_bytes, spilled.held_bytes)
 
 
-def _read(region: Region, heads: Sequence[int], first: int, count: int) -> Transfer:
+def _rows(region: Region, heads: Sequence[int], first: int, count: int, *, is_write: bool = False) -> Transfer:
     """`count` rows of each head from `first`."""
-    return Transfer.joined([region.transfer(head, first, count) for head in heads])
+    return Transfer.joined([region.transfer(head, first, count, is_write=is_write) for head in heads])

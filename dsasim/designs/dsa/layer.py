@@ -20,6 +20,7 @@ One head group's tensors, masks and plan are alive at a time, and the jobs that 
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from itertools import chain, islice, pairwise
 
 from dsasim.config.schema import ArchConfig
@@ -30,6 +31,7 @@ from dsasim.designs.dsa.predictor import operations_work
 from dsasim.designs.dsa.shape import LayerShape, layer_shape
 from dsasim.designs.dsa.tile import Tile
 from dsasim.designs.dsa.vectors import Vectors
+from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Job, Place
 from dsasim.machine.space import Take
@@ -65,7 +67,7 @@ class AttentionLayer:
         placement = place_layer(arch, layer, work, shape.slots, shape.tiling)
         vectors = {"k": Vectors("k", placement.k, shape.k), "v": Vectors("v", placement.v, shape.v)}
         slots = _slots(system, shape)
-        self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors)
+        self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors, cache(self._prediction))
 
     def demand(self, heads: Sequence[HeadRecord]) -> Demand:
         """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
@@ -80,6 +82,12 @@ class AttentionLayer:
     def stage(self, record: LayerRecord, observe: Observer | None) -> Stage:
         """The layer as one stage; notes its heads in `record`, and tells `observe` of each mask as it is made."""
         return Stage(self._jobs(record, observe), self._units)
+
+    def _prediction(self, rows: int, span: int, heads: int) -> Work | None:
+        """The predictor's work for a tile; many are alike."""
+        if self._work is None:
+            return None
+        return operations_work(self._context.arch, self._work.of("query_tile"), rows, span).times(heads)
 
     @property
     def _units(self) -> Collection[str]:

@@ -7,31 +7,27 @@ Worked example: depth 32, 16 exponentials and 16 divisions a cycle, rows with 16
 32 + (1 + 1) + (2 + 2) = 38 cycles.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dsasim.config.schema import ArchConfig, SoftmaxConfig
+from dsasim.designs.dsa.events import Int64, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.machine.spec import Silicon
 from dsasim.silicon.operations import operation, register
 
 
-def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64], element_bytes: int) -> Work:
-    """One tile from the kept scores of each of its rows; each is read and written twice."""
-    exponentials = -(-row_counts // config.exp_per_cycle)
-    divisions = -(-row_counts // config.div_per_cycle)
-    kept = int(row_counts.sum())
-    return Work(
-        max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())),
-        0,
-        {
+def tile_jobs(config: SoftmaxConfig, row_counts: Int64, tile_rows: int, element_bytes: int) -> list[Work]:
+    """Tiles of some rows, from the kept scores of each row; each is read and written twice."""
+    row_cycles = -(-row_counts // config.exp_per_cycle) - (-row_counts // config.div_per_cycle)
+    jobs = []
+    for cycles, kept in zip(tile_sums(row_cycles, tile_rows), tile_sums(row_counts, tile_rows), strict=True):
+        passed = 2 * kept * element_bytes
+        events = {
             "softmax_exponentials": kept,
             "softmax_divisions": kept,
-            "score_buffer_read_bytes": 2 * kept * element_bytes,
-            "score_buffer_write_bytes": 2 * kept * element_bytes,
-        },
-        "softmax",
-    )
+            "score_buffer_read_bytes": passed,
+            "score_buffer_write_bytes": passed,
+        }
+        jobs.append(Work(max(1, config.pipeline_depth_cycles + cycles), 0, events, "softmax"))
+    return jobs
 
 
 ROW_SUM_BITS = 32
