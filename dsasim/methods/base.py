@@ -1,7 +1,6 @@
 """What a prediction method is: made for a layer, it says what its masks cost and where they come from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -18,22 +17,13 @@ Scores: TypeAlias = NDArray[np.int32] | NDArray[np.float32]
 Scorer: TypeAlias = Callable[[RowBlock], Scores]
 """Scores [num_rows, num_keys] of a block of rows."""
 
+State: TypeAlias = Mapping[str, Any]
+"""What earlier layers, steps or rounds left for a method, by name: passed on explicitly, never kept aside or changed.
 
-@dataclass(frozen=True)
-class State:
-    """What earlier layers, steps or rounds left for a method: passed on explicitly, never kept aside.
+Each value is the affair of the method that left it: probabilities summed over layers, pruned tokens.
+"""
 
-    Values by name, each the affair of the method that left it: probabilities summed over layers, pruned tokens.
-    """
-
-    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-    def with_value(self, name: str, value: Any) -> "State":
-        """The same and one more, or another value of that name."""
-        return State(MappingProxyType({**self.values, name: value}))
-
-
-NO_STATE = State()
+NO_STATE: State = MappingProxyType({})
 
 
 class Method:

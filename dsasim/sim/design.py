@@ -1,9 +1,9 @@
 """What a design is: the units and buffers it declares, and how it compiles layers of a trace into stages of jobs."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, TypeAlias
 
 from simpy import Environment
 
@@ -16,19 +16,11 @@ from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 
+Observer: TypeAlias = Callable[[LayerTrace, int, Mask], object]
+"""Told each head's keep mask as it is made: a layer, a query head, and its mask."""
 
-class Observer(Protocol):
-    """Somebody who is told each head's keep mask as it is made."""
-
-    def __call__(self, layer: LayerTrace, head: int, mask: Mask, /) -> None:
-        """A layer, a query head, and its mask."""
-
-
-class Progress(Protocol):
-    """Somebody who is told how far a run is."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Heads done, heads in all."""
+Progress: TypeAlias = Callable[[int, int], object]
+"""Told how far a run is: heads done, heads in all."""
 
 
 @dataclass(frozen=True)

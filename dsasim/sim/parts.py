@@ -1,4 +1,4 @@
-"""What designs are put together from: priced operators, buffers of SRAM and their slots, DMA engines and their jobs.
+"""What designs are put together from: priced operators, buffers of SRAM, DMA engines and their jobs.
 
 A design of any machine declares its units and buffers, and makes its jobs, by these; none is obliged to.
 """
@@ -6,11 +6,9 @@ A design of any machine declares its units and buffers, and makes its jobs, by t
 from collections.abc import Mapping, Sequence
 
 from dsasim.config.schema import BufferConfig, MachineConfig
-from dsasim.errors import ConfigError
 from dsasim.machine.job import Job, Place
-from dsasim.machine.space import Releasable, Space, Take
+from dsasim.machine.space import Releasable, Space
 from dsasim.machine.spec import BufferSpec, Silicon, UnitSpec
-from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.silicon.operations import Price, merged
@@ -57,23 +55,6 @@ def buffer_spec(arch: MachineConfig, name: str, design: BufferConfig) -> BufferS
         sources=(*memory.sources, f"leakage x cost.leakage_ratio {arch.cost.leakage_ratio:g}"),
     )
     return BufferSpec(name, silicon)
-
-
-def slots_of(system: System, key: str, design: BufferConfig | None, part_bytes: Mapping[str, int]) -> dict[str, Take]:
-    """Slots of a buffer with room for all parts each: as many as fit, at most its own number; a slot of each part.
-
-    ConfigError by the buffer's `key` in the configuration: there is none, not one slot fits, or it is to be a pool.
-    """
-    needed = sum(part_bytes.values())
-    if design is None:
-        raise ConfigError(f"{key}: missing; this machine keeps {', '.join(part_bytes)} in it")
-    if design.residency == "pool":
-        raise ConfigError(f"{key}.residency pool: this machine keeps whole tensors")
-    fitting = design.bytes // max(1, needed)
-    if not fitting:
-        raise ConfigError(f"{key}.bytes is {design.bytes}, but this trace needs at least {needed}")
-    count = min(design.slots, fitting)
-    return {part: Take(system.buffer(f"the {part} buffer", count)) for part in part_bytes}
 
 
 def dma_job(

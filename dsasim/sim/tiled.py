@@ -8,7 +8,7 @@ order of heads and tiles, and units overlap as far as the slots of their buffers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from dsasim.errors import TraceError
+from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Job, Place
 from dsasim.machine.space import Take
 from dsasim.machine.spec import BufferSpec
@@ -18,7 +18,7 @@ from dsasim.machine.token import Token
 from dsasim.masks import Mask
 from dsasim.model.memory_map import MemoryMap
 from dsasim.sim.design import Demand, Design, HeadRecord, LayerRecord, Record, Workload
-from dsasim.sim.parts import buffer_spec, dma_job, slots_of
+from dsasim.sim.parts import buffer_spec, dma_job
 from dsasim.sim.tile import Tensor, Tile
 from dsasim.trace.attention import LayerTrace
 
@@ -92,17 +92,28 @@ class _Layer:
         self._operands: dict[str, Token] = {}
 
     def _slots_of(self, system: System) -> dict[str, Take]:
-        """A slot for each tensor and each thing that is made, several of them in one of a buffer."""
+        """Slots of each buffer with room for all it holds, as many as fit, at most its own number; one of each thing.
+
+        ConfigError by the buffer's key: there is none, not one slot fits, or it is to be a cache.
+        """
         tile_rows = self._design.tile_rows
-        parts: dict[str, dict[str, int]] = {}
+        held: dict[str, dict[str, int]] = {}
         for tensor in self._tensors:
             rows = self._layer.L_k if tensor.of_keys else tile_rows
-            parts.setdefault(tensor.stream, {})[tensor.name] = rows * tensor.row_bytes
+            held.setdefault(tensor.stream, {})[tensor.name] = rows * tensor.row_bytes
         for name, row_bytes in self._design.made_bytes(self._layer).items():
-            parts.setdefault(name, {})[name] = tile_rows * row_bytes
+            held.setdefault(name, {})[name] = tile_rows * row_bytes
         found: dict[str, Take] = {}
-        for buffer, sizes in parts.items():
-            found |= slots_of(system, f"buffers.{buffer}", getattr(self._design.arch.buffers, buffer, None), sizes)
+        for name, sizes in held.items():
+            buffer, needed = getattr(self._design.arch.buffers, name, None), max(1, sum(sizes.values()))
+            if buffer is None:
+                raise ConfigError(f"buffers.{name}: missing; this machine keeps {', '.join(sizes)} in it")
+            if buffer.residency == "pool":
+                raise ConfigError(f"buffers.{name}.residency pool: this machine keeps whole tensors")
+            if buffer.bytes < needed:
+                raise ConfigError(f"buffers.{name}.bytes is {buffer.bytes}, but this trace needs at least {needed}")
+            count = min(buffer.slots, buffer.bytes // needed)
+            found |= {what: Take(system.buffer(f"the {what} buffer", count)) for what in sizes}
         return found
 
     def jobs(self, heads: Sequence[int]) -> Iterator[Job]:

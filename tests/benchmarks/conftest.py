@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A line a benchmark: amounts per CPU second, from its median round; µs a job of the engine; of DRAM traces one table, ready to paste."""
+    """A line a benchmark: amounts per CPU second, from its median round; of DRAM traces one table, ready to paste."""
     session = getattr(config, "_benchmarksession", None)
     found = list(session.benchmarks) if session is not None else []
     replays = [bench for bench in found if {"trace", "use"} <= set(bench.params or ())]

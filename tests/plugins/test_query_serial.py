@@ -84,14 +84,14 @@ def test_random_masks(arch: ArchConfig, density: float) -> None:
     assert plan.plan_steps == sum(ceil(count / 4) for count in keep.sum(axis=1))
 
 
-def test_parts_of_a_tile_take_its_steps_in_turn(arch: ArchConfig) -> None:
+def test_key_blocks_of_a_tile_take_its_steps_in_turn(arch: ArchConfig) -> None:
     keep = np.random.default_rng(2).random((8, 37)) < 0.5
     rows = rows_of(arch, keep)
     whole, cut = products(arch, rows)[0], products(arch, rows, dataflow_of(arch).key_blocks(rows, 9))[0]
     assert len(cut.cycles) > len(whole.cycles)
     assert cut.cycles.sum() == whole.cycles.sum()
     assert cut.vector_reads.sum() == whole.vector_reads.sum()
-    with pytest.raises(ConfigError, match=r"^buffers: a part of a pool has room for 3 vectors.* loads 4"):
+    with pytest.raises(ConfigError, match=r"^buffers: a key block of a cache has room for 3 vectors.* loads 4"):
         dataflow_of(arch).key_blocks(rows, 3)
 
 

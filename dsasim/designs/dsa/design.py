@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import buffers, mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa import mask_generator, pe_array, predictor, scheduler, softmax_unit
 from dsasim.designs.dsa.context import ARRAY, MASK_GENERATOR, PREDICTOR, SCHEDULER, SOFTMAX, STREAMS
 from dsasim.designs.dsa.dense_phase import phases_after, phases_before
 from dsasim.designs.dsa.dense_products import DensePhase
 from dsasim.designs.dsa.layer import AttentionLayer
-from dsasim.machine.spec import BufferSpec, UnitSpec
+from dsasim.designs.dsa.shape import BUFFERS
+from dsasim.machine.spec import BufferSpec, UnitSpec, absent
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.masks import Mask
 from dsasim.methods.base import NO_STATE
 from dsasim.prediction import load_predictor, method_of
 from dsasim.sim.design import Design, Macs, Record, Workload
-from dsasim.sim.parts import dma_engines
+from dsasim.sim.parts import buffer_events, buffer_spec, dma_engines
 from dsasim.trace.attention import LayerTrace
 
 
@@ -67,8 +68,18 @@ class Dsa(Design):
         ]
 
     def buffers(self) -> Sequence[BufferSpec]:
-        """In the order of the data's path."""
-        return buffers.buffer_specs(self.arch)
+        """In the order of the data's path; one without a use is absent, like the units that would fill it.
+
+        The predictor's is for methods that predict, the mask's for all but dense.
+        """
+        arch = self.arch
+        unused = {"predictor": arch.predictor.free, "mask": arch.predictor.method == "dense"}
+        return [
+            BufferSpec(name, absent(*buffer_events(name)))
+            if unused.get(name) or getattr(arch.buffers, name) is None
+            else buffer_spec(arch, name, getattr(arch.buffers, name))
+            for name in BUFFERS
+        ]
 
     def stages(self, system: System, workload: Workload, record: Record) -> Iterator[Stage]:
         """Each layer of attention, and the phases of dense products around it, one after the other."""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, BufferConfig
-from dsasim.designs.dsa.buffers import BUFFERS
 from dsasim.designs.dsa.events import Groups
 from dsasim.designs.dsa.interleave import Interleaving
 from dsasim.designs.dsa.scheduler import mask_row_bytes
@@ -17,6 +16,9 @@ from dsasim.methods.operation import Prediction
 from dsasim.prediction import method_of
 from dsasim.selectors.base import selector_of
 from dsasim.trace.attention import LayerTrace
+
+BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
+"""In the order of the data's path."""
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
