@@ -18,8 +18,8 @@ DRAM = "dram"
 """The memory of a machine of one chip."""
 
 
-def silicon_of(count: float, instance: Price, events: Mapping[str, Price]) -> Silicon:
-    """`count` instances of an operator, and what each event uses of them.
+def silicon_of(count: float, instance: Price, events: Mapping[str, Price], *notes: str, **free: str) -> Silicon:
+    """`count` instances of an operator, and what each event uses of them; `notes` follow the sources.
 
     Worked example: 64 MACs are area and leakage of 64, and an event `macs_sddmm` costs the energy of one.
     """
@@ -27,7 +27,8 @@ def silicon_of(count: float, instance: Price, events: Mapping[str, Price]) -> Si
         area_mm2=count * instance.area_mm2,
         leakage_mw=count * instance.leakage_mw,
         energy_pj={name: price.energy_pj for name, price in events.items()},
-        sources=merged(instance.sources, *(price.sources for price in events.values())),
+        sources=(*merged(instance.sources, *(price.sources for price in events.values())), *notes),
+        free=free,
     )
 
 

@@ -25,6 +25,7 @@ from dsasim.machine.job import Events
 from dsasim.machine.spec import Silicon, absent
 from dsasim.masks import Selection
 from dsasim.selectors.base import selector_of
+from dsasim.sim.parts import silicon_of
 
 
 def tile_job(row_cycles: NDArray[np.int64], num_selectors: int, events: Events = NOTHING, block_rows: int = 1) -> Work:
@@ -87,10 +88,5 @@ def silicon(arch: ArchConfig) -> Silicon:
         return absent("mask_comparisons")
     score_bits = 2 * bits + GROWTH_BITS
     unit = selector_of(design).silicon(score_bits, arch.technology_nm)
-    lanes = design.num_selectors * unit.lanes
-    return Silicon(
-        area_mm2=lanes * unit.silicon.area_mm2,
-        leakage_mw=lanes * unit.silicon.leakage_mw,
-        energy_pj={"mask_comparisons": unit.used.energy_pj},
-        sources=(*unit.silicon.sources, f"S~ of {score_bits} bits"),
-    )
+    used = {"mask_comparisons": unit.used}
+    return silicon_of(design.num_selectors * unit.lanes, unit.silicon, used, f"S~ of {score_bits} bits")

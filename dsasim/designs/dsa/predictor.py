@@ -22,7 +22,8 @@ from dsasim.errors import ConfigError
 from dsasim.machine.spec import Rate, Silicon, absent
 from dsasim.mappings.folds import SystolicArray, operand_stretch
 from dsasim.methods.operation import Operation
-from dsasim.silicon.operations import merged, operation
+from dsasim.silicon.operations import operation
+from dsasim.sim.parts import silicon_of
 
 
 def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:
@@ -118,12 +119,7 @@ def silicon(arch: ArchConfig) -> Silicon:
     pe = whole_pe(arch, design.bits, PREDICTOR_ACCUMULATOR_BITS)
     ternary = operation("add", PREDICTOR_ACCUMULATOR_BITS, arch.technology_nm) * overhead_ratio(arch)
     num_macs = 0 if coupled else (design.array_rows or 0) * (design.array_columns or 0)
-    return Silicon(
-        area_mm2=num_macs * pe.area_mm2,
-        leakage_mw=num_macs * pe.leakage_mw,
-        energy_pj={"macs_predictor": pe.energy_pj, "adds_predictor": ternary.energy_pj},
-        sources=(*merged(pe.sources, ternary.sources), overhead(arch)),
-    )
+    return silicon_of(num_macs, pe, {"macs_predictor": pe, "adds_predictor": ternary}, overhead(arch))
 
 
 def rate(arch: ArchConfig) -> Rate | None:

@@ -26,6 +26,7 @@ from dsasim.designs.dsa.work import Work
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.machine.spec import Silicon, absent
 from dsasim.silicon.operations import operation, register
+from dsasim.sim.parts import silicon_of
 
 KEY_NUMBER_BITS = 16
 """A key's number in an ID queue: sequences up to 65536 keys."""
@@ -114,13 +115,10 @@ def silicon(arch: ArchConfig) -> Silicon:
     find = operation("leading_zeros", 16, node) * -(-num_queues // 16)
     queues = key_number * (2 * num_queues * design.id_queue_entries)
     silicon = classify * design.keys_classified_per_cycle + queues + find
-    return Silicon(
-        area_mm2=design.num_schedulers * silicon.area_mm2,
-        leakage_mw=design.num_schedulers * silicon.leakage_mw,
-        energy_pj={"keys_classified": classify.energy_pj, "keys_issued": (key_number * 2 + find).energy_pj},
-        sources=(
-            *silicon.sources,
-            f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
-        ),
-        free={"keys_spilled": "in the bytes of the mask buffer"},
+    return silicon_of(
+        design.num_schedulers,
+        silicon,
+        {"keys_classified": classify, "keys_issued": key_number * 2 + find},
+        f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
+        keys_spilled="in the bytes of the mask buffer",
     )

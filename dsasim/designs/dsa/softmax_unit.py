@@ -12,6 +12,7 @@ from dsasim.designs.dsa.events import Int64, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.machine.spec import Silicon
 from dsasim.silicon.operations import operation, register
+from dsasim.sim.parts import silicon_of
 
 
 def tile_jobs(config: SoftmaxConfig, row_counts: Int64, tile_rows: int, element_bytes: int) -> list[Work]:
@@ -48,12 +49,5 @@ def silicon(arch: ArchConfig) -> Silicon:
     division = operation("reciprocal", 12, node) + operation("multiply", bits, node) + registers
     array_rows = arch.pe_array.lanes * arch.scheduler.token_parallelism
     silicon = exponential * design.exp_per_cycle + division * design.div_per_cycle + row_maximum * array_rows
-    return Silicon(
-        area_mm2=silicon.area_mm2,
-        leakage_mw=silicon.leakage_mw,
-        energy_pj={
-            "softmax_exponentials": (exponential + row_maximum).energy_pj,
-            "softmax_divisions": division.energy_pj,
-        },
-        sources=silicon.sources,
-    )
+    uses = {"softmax_exponentials": exponential + row_maximum, "softmax_divisions": division}
+    return silicon_of(1, silicon, uses)
