@@ -7,7 +7,7 @@ from dsasim.config.schema import MachineConfig
 from dsasim.errors import InvariantError
 from dsasim.machine.spec import UnitSpec
 from dsasim.machine.statistics import Totals
-from dsasim.model.dram_preset import core_cycles_per_edge, load_presets, peak_bytes_per_cycle
+from dsasim.model.dram_preset import core_cycles_per_memory_cycle, load_presets, peak_bytes_per_cycle
 from dsasim.sim.design import Demand
 from dsasim.sim.result import LayerReport, UnitReport
 
@@ -56,17 +56,17 @@ def check(
 def serial_cycles(arch: MachineConfig, totals: Totals) -> Fraction:
     """An upper bound: every job after the other, every burst a row conflict after a write, every transfer rounded up.
 
-    A burst then takes write recovery (nCWL + nBL + nWR), nRP, nRC (more than nRCD), nCL and nBL, one edge to be
+    A burst then takes write recovery (nCWL + nBL + nWR), nRP, nRC (more than nRCD), nCL and nBL, one memory cycle to be
     admitted and, where ACT has two steps, nAAD and two for CAS. With refresh, each rank takes as much and nRFC besides
     out of every nREFI.
     """
     t = load_presets()[arch.dram.preset].ticks
-    burst_edges = t["nCWL"] + t["nBL"] + t["nWR"] + t["nRP"] + t["nRC"] + t["nCL"] + t["nBL"] + 1
-    burst_edges += t.get("nAAD", -2) + 2
-    edge = core_cycles_per_edge(arch)
-    cycles = totals.job_cycles + totals.bursts * burst_edges * edge + totals.transfers * (1 + edge)
+    burst_cycles = t["nCWL"] + t["nBL"] + t["nWR"] + t["nRP"] + t["nRC"] + t["nCL"] + t["nBL"] + 1
+    burst_cycles += t.get("nAAD", -2) + 2
+    ratio = core_cycles_per_memory_cycle(arch)
+    cycles = totals.job_cycles + totals.bursts * burst_cycles * ratio + totals.transfers * (1 + ratio)
     if not arch.dram.refresh:
         return cycles
     preset = load_presets()[arch.dram.preset]
-    lost_edges = arch.dram.ranks * preset.pseudo_channels * (t["nRFC"] + burst_edges)
-    return (cycles + lost_edges * edge) * t["nREFI"] / max(t["nREFI"] - lost_edges, 1)
+    lost_cycles = arch.dram.ranks * preset.pseudo_channels * (t["nRFC"] + burst_cycles)
+    return (cycles + lost_cycles * ratio) * t["nREFI"] / max(t["nREFI"] - lost_cycles, 1)

@@ -62,7 +62,7 @@ COMMANDS = {
     "read_bursts": (controller.READS,),
     "write_bursts": (controller.WRITES,),
     "refreshes": (controller.REFRESHES,),
-    "active_edges": (controller.OPEN_EDGES,),
+    "active_edges": (controller.OPEN_CYCLES,),
 }
 """What a channel did, by the counters that make it up."""
 
@@ -73,7 +73,7 @@ def dram_channels(dram: Dram) -> tuple[dict[str, int], ...]:
     Active: a row is open in any bank (JEDEC's active standby, IDD3N); idle: all banks are precharged (IDD2N). The two
     sum to the memory cycles of the run; `cost.model` charges their power.
     """
-    total, channels = int(dram.state.scalars[kernel.EDGE]), []
+    total, channels = int(dram.state.scalars[kernel.CYCLE]), []
     for counts in dram.counts.tolist():
         did = {name: sum(counts[at] for at in counters) for name, counters in COMMANDS.items()}
         channels.append(did | {"idle_edges": total - did["active_edges"]})

@@ -110,7 +110,7 @@ class _Run:
         )
 
     def _plan(self) -> Plan:
-        """Of all rows; recalled where the layer remembers the masks of equal heads planned alike."""
+        """Of all rows; cached where the layer has a memory, for equal masks planned alike."""
         arch, layer, shape = self.context.arch, self.context.layer, self.shape
         dataflow, places = dataflow_of(arch), [self.kv.numbers.index(layer.kv_head(head.head)) for head in self.heads]
 
