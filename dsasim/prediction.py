@@ -42,7 +42,7 @@ class LayerPredictor:
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State, chosen: type[Method]) -> None:
         self._arch, self._layer, self._state, self._chosen = arch, layer, state, chosen
-        self._cache = layer.memory if chosen.remembers else None
+        self._cache = layer.memory if chosen.cached else None
         self._key = None if self._cache is None else mask_key(arch, layer.number)
         if self._cache is None:  # a design and a layer that do not fit each other are refused at once
             _ = self._selector
@@ -76,7 +76,7 @@ class LayerPredictor:
         method, selector = self.method, self._selector
         if selector is None:
             return Selection.free(method.mask(head))
-        rule = selector.rule(self._layer, method.unit(head))
+        rule = selector.rule(self._layer, method.score_scale(head))
         selection = select_rows(self._layer, method.scorer(head), rule, selector.block_rows)
         return selection if method.kinds else Selection.free(selection.keep)
 

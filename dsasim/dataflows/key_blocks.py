@@ -1,7 +1,7 @@
 """Keys and values that do not fit their buffer: tiles cut into key blocks, and what each block fetches into a cache.
 
-A cache of vectors lives as long as a layer; all its kv heads share it. Rules and worked examples: `kernels.parts` for
-the cut, `kernels.pool` for the fetches.
+A cache of vectors lives as long as a layer; all its kv heads share it. Rules and worked examples: `kernels.key_blocks`
+for the cut, `kernels.vector_cache` for the fetches.
 """
 
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.dataflows.plan import Plan
-from dsasim.kernels.parts import cut_tiles
-from dsasim.kernels.pool import fetch_parts
+from dsasim.kernels.key_blocks import cut_tiles
+from dsasim.kernels.vector_cache import fetch_blocks
 
 Int64 = NDArray[np.int64]
 
@@ -85,6 +85,6 @@ def fetches(cache: VectorCache, blocks: KeyBlocks) -> tuple[Fetches, VectorCache
 
     Keys of different kv heads are different vectors and must have different numbers.
     """
-    keys = blocks.keys.astype(np.int64)
-    *found, held, stamps = fetch_parts(blocks.key_ptr, keys, cache.capacity, cache.keys, cache.stamps, cache.num_blocks)
-    return Fetches(*found), VectorCache(cache.capacity, cache.num_blocks + len(blocks), held, stamps)
+    held = cache.keys, cache.stamps, cache.num_blocks
+    *found, keys, stamps = fetch_blocks(blocks.key_ptr, blocks.keys.astype(np.int64), cache.capacity, *held)
+    return Fetches(*found), VectorCache(cache.capacity, cache.num_blocks + len(blocks), keys, stamps)

@@ -30,6 +30,6 @@ class Arbiter:
     def grant(self, unit: str) -> Grant:
         """The next, for a job of `unit`."""
         switch = self._switch_cycles if self._unit not in (None, unit) else 0
-        grant = Grant(self._last, switch, Token("the turn", f"the {unit}"))
+        grant = Grant(self._last, switch, Token("the end of a job", f"the {unit}"))
         self._unit, self._last = unit, grant.ended
         return grant

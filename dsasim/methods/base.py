@@ -47,7 +47,7 @@ class Method:
     fitted: ClassVar[bool] = False
     """Whether its scores are those of a fitted predictor's integer path, which `dsasim.validate` makes again."""
 
-    remembers: ClassVar[bool] = False
+    cached: ClassVar[bool] = False
     """Whether its masks are worth keeping for other designs that make the same."""
 
     Settings: ClassVar[type[PredictorConfig]] = PredictorConfig
@@ -67,7 +67,7 @@ class Method:
         """The scores of a query head."""
         raise NotImplementedError
 
-    def unit(self, _head: int) -> float:
+    def score_scale(self, _head: int) -> float:
         """What a score of 1 is worth as a scaled score of the model, for a threshold."""
         return 1.0
 

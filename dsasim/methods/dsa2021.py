@@ -49,7 +49,7 @@ class Dsa2021(Method):
     kinds = ("product",)
     scored = True
     fitted = True
-    remembers = True
+    cached = True
     Settings = Settings
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> None:
@@ -84,7 +84,7 @@ class Dsa2021(Method):
             heads_per_kv_head=layer.num_heads // layer.num_kv_heads,
         )
 
-    def unit(self, head: int) -> float:
+    def score_scale(self, head: int) -> float:
         """S~ is in units of the scales of Q~ and K~; the model's score has its own scale besides."""
         return self._scale("q", head) * self._scale("k", self.layer.kv_head(head)) * self.layer.scale
 

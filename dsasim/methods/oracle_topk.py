@@ -10,7 +10,7 @@ class OracleTopK(Method):
     summary = "the highest of the exact scores, free of charge"
     scored = True
     selection = "top_k"
-    remembers = True
+    cached = True
 
     def scorer(self, head: int) -> Scorer:
         """The model's own scores."""

@@ -38,8 +38,8 @@ class Selector:
         self.score_block = score_block
         """Rows and keys that one score of the method is for; `rule` is given it at each of their positions."""
 
-    def rule(self, layer: LayerTrace, unit: float) -> Rule:
-        """How blocks of a layer are selected; `unit`: a score of 1 as a scaled score of the model."""
+    def rule(self, layer: LayerTrace, score_scale: float) -> Rule:
+        """How blocks of a layer are selected; `score_scale`: a score of 1 as a scaled score of the model."""
         raise NotImplementedError
 
     @property

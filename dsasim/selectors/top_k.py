@@ -26,12 +26,12 @@ class TopK(Selector):
 
     summary = "the highest scores of each row, a share `density` of its allowed keys"
 
-    def rule(self, layer: LayerTrace, unit: float) -> Rule:
+    def rule(self, layer: LayerTrace, score_scale: float) -> Rule:
         """ConfigError where the design names no density.
 
         Quick-select reads S~ in its first pass; what each pass leaves over is written once and read once, by the next.
         """
-        del unit
+        del score_scale
         generator = self.generator
         if generator.density is None:
             raise ConfigError("mask_generator.density: needed to keep the highest scores of each row; got none")

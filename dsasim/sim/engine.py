@@ -11,9 +11,9 @@ from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram import Dram
 from dsasim.model.dram_watched import WatchedDram
+from dsasim.sim.components import DRAM
 from dsasim.sim.design import Design, Observer, Progress, Record, Workload
 from dsasim.sim.invariants import check
-from dsasim.sim.parts import DRAM
 from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.sim.unit_reports import dram_channels, dram_counters, unit_reports

@@ -17,8 +17,8 @@ from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.masks import Mask
 from dsasim.model.memory_map import MemoryMap
+from dsasim.sim.components import buffer_spec, dma_job
 from dsasim.sim.design import Demand, Design, HeadRecord, LayerRecord, Record, Workload
-from dsasim.sim.parts import buffer_spec, dma_job
 from dsasim.sim.tile import Tensor, Tile
 from dsasim.trace.attention import LayerTrace
 

@@ -10,7 +10,7 @@ import pytest
 from dsasim.config.schema import ArchConfig
 from dsasim.designs.dsa import mask_generator, pe_array, predictor, scheduler, softmax_unit
 from dsasim.machine.spec import absent
-from dsasim.sim.parts import buffer_spec
+from dsasim.sim.components import buffer_spec
 
 MakeArch = Callable[..., ArchConfig]
 

@@ -25,8 +25,8 @@ from dsasim.machine.transfer import Transfer
 from dsasim.mappings.dense_blocks import DenseJob, DenseSpace, Tiling, dense_jobs, dense_space, dram_bytes
 from dsasim.mappings.dense_layer import Product
 from dsasim.model.memory_map import Region
+from dsasim.sim.components import dma_job
 from dsasim.sim.design import Demand
-from dsasim.sim.parts import dma_job
 
 
 @dataclass(frozen=True)

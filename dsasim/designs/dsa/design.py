@@ -15,8 +15,8 @@ from dsasim.machine.system import System
 from dsasim.masks import Mask
 from dsasim.methods.base import NO_STATE
 from dsasim.prediction import load_predictor, method_of
+from dsasim.sim.components import buffer_events, buffer_spec, dma_engines
 from dsasim.sim.design import Design, Macs, Record, Workload
-from dsasim.sim.parts import buffer_events, buffer_spec, dma_engines
 from dsasim.trace.attention import LayerTrace
 
 

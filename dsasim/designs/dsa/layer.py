@@ -42,8 +42,8 @@ from dsasim.machine.transfer import Transfer
 from dsasim.methods.base import NO_STATE, State
 from dsasim.methods.operation import Prediction
 from dsasim.prediction import load_predictor
+from dsasim.sim.components import dma_job
 from dsasim.sim.design import Demand, HeadRecord, LayerRecord, Observer
-from dsasim.sim.parts import dma_job
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]

@@ -25,7 +25,7 @@ from dsasim.machine.job import Events
 from dsasim.machine.spec import Silicon, absent
 from dsasim.masks import Selection
 from dsasim.selectors.base import selector_of
-from dsasim.sim.parts import silicon_of
+from dsasim.sim.components import silicon_of
 
 
 def tile_job(row_cycles: NDArray[np.int64], num_selectors: int, events: Events = NOTHING, block_rows: int = 1) -> Work:

@@ -6,7 +6,7 @@ Rules: `dataflows.token_parallel`, `dataflows.systolic`; its order of jobs: `des
 from dsasim.config.schema import ArchConfig
 from dsasim.machine.spec import Rate, Silicon
 from dsasim.silicon.operations import Price, multiply_accumulate
-from dsasim.sim.parts import silicon_of
+from dsasim.sim.components import silicon_of
 
 GROWTH_BITS = 8
 """A sum of products of b-bit operands takes 2b + 8 bits: 512 products of at most 2^(2b-2), and a sign."""

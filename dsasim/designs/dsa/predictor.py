@@ -23,7 +23,7 @@ from dsasim.machine.spec import Rate, Silicon, absent
 from dsasim.mappings.folds import SystolicArray, operand_stretch
 from dsasim.methods.operation import Operation
 from dsasim.silicon.operations import operation
-from dsasim.sim.parts import silicon_of
+from dsasim.sim.components import silicon_of
 
 
 def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:

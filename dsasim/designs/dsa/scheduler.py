@@ -26,7 +26,7 @@ from dsasim.designs.dsa.work import Work
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.machine.spec import Silicon, absent
 from dsasim.silicon.operations import operation, register
-from dsasim.sim.parts import silicon_of
+from dsasim.sim.components import silicon_of
 
 KEY_NUMBER_BITS = 16
 """A key's number in an ID queue: sequences up to 65536 keys."""

@@ -12,7 +12,7 @@ from dsasim.designs.dsa.events import Int64, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.machine.spec import Silicon
 from dsasim.silicon.operations import operation, register
-from dsasim.sim.parts import silicon_of
+from dsasim.sim.components import silicon_of
 
 
 def tile_jobs(config: SoftmaxConfig, row_counts: Int64, tile_rows: int, element_bytes: int) -> list[Work]:

@@ -27,7 +27,7 @@ from dsasim.machine.space import Releasable, Take
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.sim.parts import dma_job
+from dsasim.sim.components import dma_job
 
 Block: TypeAlias = tuple[Work, Fetch | None]
 """SDDMM or SpMM of a tile, or of a key block of it with the fetch of its keys."""
