@@ -16,11 +16,11 @@ from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import MachineConfig, PredictorConfig
 from dsasim.config.schemas import design_from
 from dsasim.cost.model import Cost, estimate_cost
-from dsasim.dataflow.base import dataflow_of
-from dsasim.dataflow.dense_layer import feed_forward
+from dsasim.dataflows.base import dataflow_of
 from dsasim.errors import ConfigError, TraceError
 from dsasim.inputs.path_text import path_text
 from dsasim.machine.watcher import Watcher
+from dsasim.mappings.dense_layer import feed_forward
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress

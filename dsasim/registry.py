@@ -40,9 +40,9 @@ ATTRIBUTES: Mapping[str, str] = {
 
 BASES: Mapping[str, tuple[str, str]] = {
     "designs": ("dsasim.sim.design", "Design"),
-    "methods": ("dsasim.predictors.method", "Method"),
-    "selectors": ("dsasim.predictors.selector", "Selector"),
-    "dataflows": ("dsasim.dataflow.base", "Dataflow"),
+    "methods": ("dsasim.methods.base", "Method"),
+    "selectors": ("dsasim.selectors.base", "Selector"),
+    "dataflows": ("dsasim.dataflows.base", "Dataflow"),
 }
 """Module and class that each kind's parts derive from; imported when a part from outside is looked at."""
 
@@ -133,7 +133,8 @@ def plugins_digest() -> str:
 @cache
 def _shipped(kind: str) -> frozenset[str]:
     package = import_module(f"dsasim.{kind}")
-    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__) if module.name[0] != "_")
+    shared: frozenset[str] = package.SHARED
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__)) - shared
 
 
 @cache

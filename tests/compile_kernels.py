@@ -32,12 +32,20 @@ def memory() -> None:
 
 def machine() -> None:
     """Selection, plans, arrays and quality: what a layer needs before it runs."""
-    from dsasim.api import load_arch, load_trace
-    from dsasim.designs.dsa.layer import build_layer
-    from dsasim.quality.measure import QualityMeter
+    from simpy import Environment
 
-    for design in DESIGNS:
-        build_layer(load_arch(design), load_trace("minilm-l128").layer(2), [0], QualityMeter().add)
+    from dsasim.api import load_arch, load_trace
+    from dsasim.machine.system import System
+    from dsasim.quality.measure import QualityMeter
+    from dsasim.sim.design import Record, Workload
+    from dsasim.sim.engine import design_of
+
+    env = Environment()
+    workload = Workload(load_trace("minilm-l128"), {2: [0]}, observe=QualityMeter().add)
+    for design in map(design_of, map(load_arch, DESIGNS)):
+        for stage in design.stages(System(env, design.units(), {"dram": None}), workload, Record(env)):
+            for _ in stage.jobs:
+                pass
 
 
 def compile_all() -> None:

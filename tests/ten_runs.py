@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.api import RunResult, load_arch, simulate
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.sim.over_time import OverTime
 from dsasim.trace.arrays import LayerArrays, MaskArrays
 from dsasim.trace.attention import AttentionTrace, FittedPredictor

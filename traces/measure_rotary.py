@@ -22,10 +22,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dsasim import capture, load_arch, load_trace
-from dsasim.predictors import load_predictor
-from dsasim.predictors.base import KeepMask
-from dsasim.predictors.integer_path import combined_codes, project
-from dsasim.predictors.quantise import least_squares_scale, quantise
+from dsasim.masks import KeepMask
+from dsasim.methods.integer_path import combined_codes, project
+from dsasim.methods.quantise import least_squares_scale, quantise
+from dsasim.prediction import load_predictor
 from dsasim.quality.measure import QualityMeter
 from dsasim.trace.attention import LayerTrace
 

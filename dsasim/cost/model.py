@@ -23,7 +23,6 @@ Numbers nobody has checked are called `assumed` in `Cost.sources`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from dsasim.config.schema import MachineConfig
 from dsasim.cost.dram import dram_energy
@@ -31,6 +30,7 @@ from dsasim.errors import InvariantError
 from dsasim.machine.spec import Silicon
 from dsasim.model.dram_preset import load_presets
 from dsasim.sim.engine import design_of
+from dsasim.sim.result import MachineResult
 
 STANDBY = ("standby_mw", "precharged_mw")
 MEMORY_FREE = frozenset(
@@ -49,18 +49,6 @@ MEMORY_FREE = frozenset(
 """Counters of the memory that cost nothing by themselves; units and buffers declare theirs (`machine.spec.Silicon`)."""
 
 
-class CountedRun(Protocol):
-    """What of a run the cost depends on; `sim.result.MachineResult` is one."""
-
-    @property
-    def cycles(self) -> int:
-        """Length of the run in core cycles."""
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """Events of the run by name."""
-
-
 @dataclass(frozen=True)
 class Cost:
     """Energy and area by component, each dict with its `total`; `sources` says what each component rests on.
@@ -74,7 +62,7 @@ class Cost:
     sources: dict[str, str]
 
 
-def estimate_cost(arch: MachineConfig, machine: CountedRun | None = None) -> Cost:
+def estimate_cost(arch: MachineConfig, machine: MachineResult | None = None) -> Cost:
     """Area of a design and, given a run of it, the run's energy.
 
     Raises InvariantError if the run lacks a counter the model charges, has one it does not know, or counts traffic of
@@ -109,19 +97,19 @@ def _dram(arch: MachineConfig) -> Silicon:
     return Silicon(0.0, 0.0, energy_pj, device.sources)
 
 
-def _standby_pj(arch: MachineConfig, open_edges: int, time_ns: float) -> float:
-    """Standby of all channels: that with a row open for `open_edges` of the memory, summed over channels.
+def _standby_pj(arch: MachineConfig, open_cycles: int, time_ns: float) -> float:
+    """Standby of all channels: that with a row open for `open_cycles` of the memory, summed over channels.
 
-    DDR4-3200 (0.625 ns an edge), 2 channels, 1000 ns, 800 edges with a row open = 500 ns: 2000 x 355.2 + 500 x (499.2 -
-    355.2) = 782400 pJ.
+    DDR4-3200 (0.625 ns a cycle), 2 channels, 1000 ns, 800 cycles with a row open = 500 ns: 2000 x 355.2 + 500 x
+    (499.2 - 355.2) = 782400 pJ.
     """
     device = dram_energy(arch.dram.preset)
-    open_ns = open_edges * float(load_presets()[arch.dram.preset].tick_ps) / 1000
+    open_ns = open_cycles * float(load_presets()[arch.dram.preset].tick_ps) / 1000
     one_rank = device.precharged_mw * arch.dram.channels * time_ns
     return arch.dram.ranks * (one_rank + (device.standby_mw - device.precharged_mw) * open_ns)
 
 
-def _energy(arch: MachineConfig, chip: dict[str, Silicon], dram: Silicon, machine: CountedRun) -> dict[str, float]:
+def _energy(arch: MachineConfig, chip: dict[str, Silicon], dram: Silicon, machine: MachineResult) -> dict[str, float]:
     """Energy by component; time = cycles / clock, and 1 mW for 1 ns is 1 pJ (2000 cycles at 2 GHz, 3 mW: 3000 pJ)."""
     counted = chip | {"dram": dram}
     _check_counters(counted, machine.counters)

@@ -1,35 +1,84 @@
 """`token_parallel`: T query rows of a group step through their kept keys together, lanes take groups in turn."""
 
-from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.base import Dataflow, Rows
-from dsasim.dataflow.residency import Parts, plan_parts
-from dsasim.dataflow.token_parallel import array_work, vector_timing
-from dsasim.dataflow.work import ArrayWork
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
+from dsasim.dataflows.base import ArrayWork, Dataflow, Rows
+from dsasim.dataflows.key_blocks import KeyBlocks, plan_blocks
+from dsasim.dataflows.plan import Plan
+from dsasim.kernels.array import Walk, walk_blocks, walk_tiles
+from dsasim.kernels.array_independent import walk_blocks_independently, walk_tiles_independently
+
+
+class Walks(NamedTuple):
+    """One rule of how lanes wait for each other, for whole tiles and for key blocks of them."""
+
+    tiles: Callable[..., Walk]
+    blocks: Callable[..., Walk]
+
+
+WALKS = {
+    "lock_step": Walks(walk_tiles, walk_blocks),
+    "independent": Walks(walk_tiles_independently, walk_blocks_independently),
+}
+"""By `pe_array.lane_sync`."""
+
+
+class VectorTiming(NamedTuple):
+    """What one vector of keys or values takes: two buffers with equal timing are walked alike."""
+
+    banks: int
+    vector_cycles: int
+    """A row of the array multiplying it: ceil(d_head / macs_per_row)."""
+    read_cycles: int
+    """A bank delivering it: ceil(vector bytes / port bytes)."""
+
+
+def vector_timing(arch: ArchConfig, d_head: int, buffer: BufferConfig) -> VectorTiming:
+    """The timing of vectors of `d_head` elements of the array's width, read from `buffer`."""
+    vector_bytes = d_head * arch.pe_array.bits // 8
+    return VectorTiming(buffer.banks, -(-d_head // arch.pe_array.macs_per_row), -(-vector_bytes // buffer.port_bytes))
+
+
+def array_work(
+    array: PEArrayConfig, plan: Plan, groups_per_tile: int, timing: VectorTiming, blocks: KeyBlocks | None = None
+) -> ArrayWork:
+    """Walk a head's plan on the array, reading vectors of `timing` (those of K for SDDMM, of V for SpMM).
+
+    One job a tile, or one a key block where the head's vectors do not fit. Rules and worked examples: `kernels.array`,
+    and `kernels.array_independent` for lanes that do not wait for each other.
+    """
+    walk = WALKS[array.lane_sync]
+    head = plan.step_ptr, plan.load_ptr, plan.load_key, array.lanes, *timing
+    cycles, reads, busy, conflict = (
+        walk.tiles(groups_per_tile, *head) if blocks is None else walk.blocks(blocks.bounds, *head)
+    )
+    nothing = np.zeros_like(reads)
+    return ArrayWork(cycles, busy, conflict, reads, nothing, nothing)
 
 
 class TokenParallel(Dataflow):
-    """Walks the plan (`dataflow.token_parallel`)."""
+    """Walks the plan."""
 
     summary = "T rows of a group share each key; kept positions only"
 
-    def parts(self, rows: Rows, capacity: int) -> Parts:
-        """Runs of the plan's steps (`dataflow.residency`)."""
-        return plan_parts(rows.plan, rows.groups_per_tile, capacity)
+    def key_blocks(self, rows: Rows, capacity: int) -> KeyBlocks:
+        """Runs of the plan's steps."""
+        return plan_blocks(rows.plan, rows.groups_per_tile, capacity)
 
-    def products(self, arch: ArchConfig, rows: Rows, k: Parts | None, v: Parts | None) -> tuple[ArrayWork, ArrayWork]:
+    def products(
+        self, arch: ArchConfig, rows: Rows, k: KeyBlocks | None, v: KeyBlocks | None
+    ) -> tuple[ArrayWork, ArrayWork]:
         """They walk the same plan, so only once if K and V are alike."""
         k_timing, v_timing = (vector_timing(arch, rows.d_head, buffer) for buffer in (arch.buffers.k, arch.buffers.v))
         sddmm = array_work(arch.pe_array, rows.plan, rows.groups_per_tile, k_timing, k)
-        if v_timing == k_timing and _alike(k, v):
+        alike = k is v if k is None or v is None else np.array_equal(k.bounds, v.bounds)
+        if v_timing == k_timing and alike:
             return sddmm, sddmm
         return sddmm, array_work(arch.pe_array, rows.plan, rows.groups_per_tile, v_timing, v)
-
-
-def _alike(k: Parts | None, v: Parts | None) -> bool:
-    """Whether both products are cut alike."""
-    if k is None or v is None:
-        return k is v
-    return k.bounds.shape == v.bounds.shape and bool((k.bounds == v.bounds).all())
 
 
 DATAFLOW = TokenParallel

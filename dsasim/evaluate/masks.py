@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.predictors import KeepMask, load_predictor
-from dsasim.predictors.selection import generator_of
+from dsasim.masks import KeepMask
+from dsasim.prediction import load_predictor
 from dsasim.quality.references import random_mask, sink_window_mask
+from dsasim.selectors.base import generator_of
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import kept_counts
 

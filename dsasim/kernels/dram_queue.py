@@ -43,7 +43,7 @@ QUEUE_SLOTS = 32
 """Reads, and writes, that wait in a channel; a request that has been activated has left."""
 
 # fields of a request; TAG is its owner's name for it, BURST its address / access bytes, AGE its number in the channel,
-# TOUCHED 1 once counted, ACTIVATED_AT the edge of its ACT, EARLIER and LATER its neighbours in the bank's chain
+# TOUCHED 1 once counted, ACTIVATED_AT the cycle of its ACT, EARLIER and LATER its neighbours in the bank's chain
 (
     BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, AGE, TOUCHED, ACTIVATED_AT, EARLIER, LATER, FIELDS,
 ) = range(12)  # fmt: skip
@@ -55,7 +55,7 @@ NEVER = 1 << 60
 WRITTEN, GOLDEN = 256, -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 """Places in which the waiting writes of a channel are counted by their burst."""
 AGE_BITS = 40
-"""Room for AGE beneath a number of edges in one int64: up to a million million requests a channel."""
+"""Room for AGE beneath a number of cycles in one int64: up to a million million requests a channel."""
 
 
 @njit(forceinline=True)
@@ -166,11 +166,11 @@ def holds_write(banks: Ints, requests: Ints, written: Ints, c: int, bank: int, b
 
 @njit(forceinline=True)
 def first_ready(
-    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int, bus: int, write: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, cycle: int, half: int, bus: int, write: int
 ) -> tuple[int, int]:
     """Which of channel c's waiting reads, or writes, issues its next command first, of those that `bus` admits.
 
-    Returns (slot, edge): the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING
+    Returns (slot, cycle): the oldest of those that may at `cycle`, else of those that may the soonest after it; NOTHING
     at NEVER if none may before another command is issued. In half-cycle ticks (`half`), commands other than PRE are
     only issued at odd ones.
     """
@@ -183,7 +183,7 @@ def first_ready(
             command = RD + write if kind == RD else kind
             if bits == 0 or bus & (1 << command) == 0:
                 continue
-            start = max(units[unit, command], edge)
+            start = max(units[unit, command], cycle)
             odd = half if command != PRE else 0
             who = (HIT if kind == RD else MISS) + write
             while bits:
@@ -193,19 +193,19 @@ def first_ready(
                 ready = max(start, banks[bank, np.uintp(command)]) | odd
                 at = banks[bank, np.uintp(who)]
                 # one number to compare, and selects in place of branches, which nobody could predict
-                order = ((ready - edge) << AGE_BITS) + requests[np.uintp(at), AGE]
+                order = ((ready - cycle) << AGE_BITS) + requests[np.uintp(at), AGE]
                 found = at if order < first else found
                 first = min(first, order)
-    return found, edge + (first >> AGE_BITS) if found != NOTHING else NEVER
+    return found, cycle + (first >> AGE_BITS) if found != NOTHING else NEVER
 
 
 @njit(forceinline=True)
 def first_activated(
-    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, cycle: int, half: int
 ) -> tuple[int, int]:
     """Which activated request issues its column command first, as `first_ready` says it.
 
-    Of two that arrived at one edge, the one activated first counts as the older.
+    Of two that arrived at one cycle, the one activated first counts as the older.
     """
     soonest, found = NEVER, NOTHING
     num_units = fixed[RANKS] << fixed[STACK_SHIFT]
@@ -216,7 +216,7 @@ def first_activated(
             bits &= bits - 1
             at = banks[bank, HOLDER]
             command = RD + requests[at, IS_WRITE]
-            ready = max(banks[bank, command], units[unit, command], edge) | half
+            ready = max(banks[bank, command], units[unit, command], cycle) | half
             if ready < soonest or (ready == soonest and _is_older(requests, at, found)):
                 soonest, found = ready, at
     return found, soonest

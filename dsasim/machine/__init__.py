@@ -12,7 +12,7 @@
 
 The one timing rule, of every unit:
 
-    start = max(end of the unit's previous job, space for the output, operands there, its turn, stage begun)
+    start = max(end of the unit's previous job, space for the output, operands there, hardware granted, stage begun)
 
 Nothing is chosen by arrival, so no result depends on the order of simultaneous events.
 """

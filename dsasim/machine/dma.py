@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from simpy import Environment, Event
 
 from dsasim.machine.job import Job
-from dsasim.machine.memory import Memory
 from dsasim.machine.spec import UnitSpec
+from dsasim.machine.transfer import Memory
 from dsasim.machine.unit import Process, Queue, Unit
 from dsasim.machine.waits import classify
 from dsasim.machine.watcher import Watcher

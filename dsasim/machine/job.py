@@ -56,9 +56,9 @@ class Job:
     """How long a unit works, what for, what it waits for, and where its output goes.
 
     `cycles` in all, `conflict` of them lost to bank conflicts; `lanes` where the unit has lanes. A job with a
-    `transfer` is a DMA engine's, and takes as long as its memory says. The first job of a product that is cut in parts
-    has its operands and takes its space, the last makes its token and frees its inputs. `lag`: cycles from the job's
-    end until its token is set (a pipeline, a link).
+    `transfer` is a DMA engine's, and takes as long as its memory says. Of a product that is cut in key blocks
+    the first job has the operands and takes the space, the last makes the token and frees the inputs. `lag`: cycles
+    from the job's end until its token is set (a pipeline, a link).
     """
 
     unit: str

@@ -1,13 +1,12 @@
 """A stream of jobs between two barriers, handed out to units while it is being made."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from dsasim.errors import DesignError
-from dsasim.machine.arbiter import Arbiter, Turn
+from dsasim.machine.arbiter import Grant
 from dsasim.machine.job import Job
-from dsasim.machine.spec import UnitSpec, check_job
 
 
 @dataclass(frozen=True)
@@ -23,26 +22,19 @@ class Stage:
 
 
 class Dispatcher:
-    """Hands each unit its jobs of a stage, and each job of shared hardware its turn, in the order of the stream.
+    """Hands each unit its jobs of a stage.
 
-    `note` is told of each job. A job is made when the first unit wants it or one behind it; those of others wait.
+    A job is made when the first unit wants it or one behind it; those of others wait. Each is admitted when it is made,
+    so that shared hardware is granted in the order of the stream.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        specs: Mapping[str, UnitSpec],
-        arbiters: Mapping[str, Arbiter],
-        note: Callable[[Job], None],
-    ) -> None:
+    def __init__(self, stage: Stage, admit: Callable[[Job], Grant | None]) -> None:
         self._jobs = iter(stage.jobs)
-        self._specs = specs
-        self._arbiters = arbiters
-        self._note = note
-        self._queues: dict[str, deque[tuple[Job, Turn | None]]] = {unit: deque() for unit in stage.units}
+        self._admit = admit
+        self._queues: dict[str, deque[tuple[Job, Grant | None]]] = {unit: deque() for unit in stage.units}
 
-    def queue(self, unit: str) -> Iterator[tuple[Job, Turn | None]]:
-        """A unit's jobs, with their turns."""
+    def queue(self, unit: str) -> Iterator[tuple[Job, Grant | None]]:
+        """A unit's jobs, with their grants."""
         own = self._queues[unit]
         while own or self._pull(unit):
             yield own.popleft()
@@ -52,10 +44,7 @@ class Dispatcher:
         for job in self._jobs:
             if job.unit not in self._queues:
                 raise DesignError(f"a job of {job.unit} ({job.name}) in a stage that does not name it")
-            check_job(self._specs[job.unit], job)
-            self._note(job)
-            arbiter = self._arbiters.get(job.unit)
-            self._queues[job.unit].append((job, None if arbiter is None else arbiter.turn(job.unit)))
+            self._queues[job.unit].append((job, self._admit(job)))
             if job.unit == unit:
                 return True
         return False

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from simpy import Environment
 
 from dsasim.errors import DeadlockError, DesignError
-from dsasim.machine.arbiter import Arbiter
-from dsasim.machine.asked import Asked
+from dsasim.machine.arbiter import Arbiter, Grant
 from dsasim.machine.dma import DmaEngine
 from dsasim.machine.job import Job
-from dsasim.machine.memory import Memory
 from dsasim.machine.space import Buffer
-from dsasim.machine.spec import UnitSpec
+from dsasim.machine.spec import UnitSpec, check_job
 from dsasim.machine.stage import Dispatcher, Stage
+from dsasim.machine.statistics import Totals
+from dsasim.machine.transfer import Memory
 from dsasim.machine.unit import NOTHING, Process, Unit
 from dsasim.machine.watcher import Watcher
 
@@ -36,7 +36,7 @@ class System:
         self._watchers = watchers
         self._memories = memories
         self._ended_at = 0
-        self.asked = Asked()
+        self.totals = Totals()
         self._arbiters = _arbiters(specs)
 
     def buffer(self, name: str, size: int) -> Buffer:
@@ -70,15 +70,19 @@ class System:
 
     def _processes(self, stage: Stage) -> Iterator[Process]:
         """What each unit does in a stage, in any order."""
-        dispatcher = Dispatcher(stage, self.specs, self._arbiters, self._note)
+        dispatcher = Dispatcher(stage, self._admit)
         return (self.units[name].run(dispatcher.queue(name)) for name in stage.units)
 
-    def _note(self, job: Job) -> None:
-        memory = self.specs[job.unit].memory
-        if memory is None or job.transfer is None:
-            self.asked.add(job, 0)
-        else:
-            self.asked.add(job, self._memories[memory].bursts(job.transfer))
+    def _admit(self, job: Job) -> Grant | None:
+        """Check and count a job that has been made; of shared hardware, its grant."""
+        spec = self.specs[job.unit]
+        check_job(spec, job)
+        bursts = 0
+        if spec.memory is not None and job.transfer is not None:
+            bursts = self._memories[spec.memory].bursts(job.transfer)
+        self.totals.add(job, bursts)
+        arbiter = self._arbiters.get(job.unit)
+        return None if arbiter is None else arbiter.grant(job.unit)
 
 
 def _units(

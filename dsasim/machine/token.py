@@ -4,15 +4,24 @@ from simpy import Environment, Event
 
 
 class Token:
-    """Set once; `at` is when, `opened` when the transfer that brings it began (None if none does)."""
+    """Set once; `at` is when, `opened` when the transfer that brings it began (None if none does).
 
-    __slots__ = ("_event", "at", "name", "opened")
+    Called by what it is and, where that does not say it all, `of` what.
+    """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    __slots__ = ("_event", "at", "of", "opened", "what")
+
+    def __init__(self, what: str, of: object = None) -> None:
+        self.what = what
+        self.of = of
         self.at: int | None = None
         self.opened: int | None = None
         self._event: Event | None = None
+
+    @property
+    def name(self) -> str:
+        """As messages and timelines call it."""
+        return self.what if self.of is None else f"{self.what} of {self.of}"
 
     def set(self, now: int) -> None:
         """The operand is complete."""

@@ -1,11 +1,13 @@
-"""What is moved between a memory and a buffer."""
+"""What is moved between a memory and a buffer, and what the engine asks of a memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from simpy import Event
 
 from dsasim.kernels import dram_transfers as transfers
 
@@ -54,3 +56,13 @@ class Transfer:
     def bursts(self, access_bytes: int) -> int:
         """Aligned bursts that the runs touch in order, one repeated immediately counted once."""
         return int(transfers.num_bursts(self.starts, self.sizes, access_bytes))
+
+
+class Memory(Protocol):
+    """Takes transfers of several streams and says when each has moved."""
+
+    def post(self, stream: int, transfer: Transfer) -> Event:
+        """Hand over a transfer of at least one byte; the event fires when its last byte has moved."""
+
+    def bursts(self, transfer: Transfer) -> int:
+        """Bursts that a transfer takes."""

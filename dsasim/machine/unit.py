@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 from simpy import Environment, Event
 
-from dsasim.machine.arbiter import Turn
+from dsasim.machine.arbiter import Grant
 from dsasim.machine.job import Job
+from dsasim.machine.space import Space
 from dsasim.machine.spec import UnitSpec
 from dsasim.machine.statistics import Statistics
 from dsasim.machine.token import Token
@@ -17,7 +18,7 @@ from dsasim.machine.waits import Wait, classify
 from dsasim.machine.watcher import Watcher
 
 Process: TypeAlias = Generator[Event, Any, None]
-Queue: TypeAlias = Iterator[tuple[Job, Turn | None]]
+Queue: TypeAlias = Iterator[tuple[Job, Grant | None]]
 
 NOTHING = "nothing"
 
@@ -32,19 +33,32 @@ class Unit:
         self.statistics = tuple(Statistics(name, watchers) for name in spec.lanes or (spec.name,))
         self.idle_since = 0
         self.stage_began = 0
-        self.waiting_for = NOTHING
+        self._awaited: Token | Space | str = NOTHING
         self._last_output_at = 0
+
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for at the moment, in words."""
+        if isinstance(self._awaited, str):
+            return self._awaited
+        return self._awaited.name if isinstance(self._awaited, Token) else f"space in {self._awaited.name}"
 
     def run(self, queue: Queue) -> Process:
         """Do the jobs of a stage; return when all have ended and their outputs are there."""
-        for job, turn in queue:
+        for job, grant in queue:
             space_at = yield from self._acquire(job)
-            turn_at = 0 if turn is None else (yield from self._take_turn(turn))
-            self._idle(classify(self.idle_since, self.stage_began, space_at, turn_at, job.operands, int(self.env.now)))
-            if turn is not None and turn.switch_cycles:
-                yield from self._switch(turn.switch_cycles)
+            granted_at = 0
+            if grant is not None and grant.before is not None:
+                yield from self._wait(grant.before.wait(self.env), grant.before)
+                granted_at = grant.before.at or 0
+            start = int(self.env.now)
+            if start > self.idle_since:
+                self._idle(classify(self.idle_since, self.stage_began, space_at, granted_at, job.operands, start))
+            if grant is not None and grant.switch_cycles:
+                yield self.env.timeout(grant.switch_cycles)
+                self._idle([Wait("dependency", start, start + grant.switch_cycles)])
             yield self.env.timeout(job.cycles)
-            self._end(job, turn)
+            self._end(job, grant)
         yield from self._lag_passed()
 
     def finish(self, total_cycles: int) -> None:
@@ -55,33 +69,20 @@ class Unit:
     def _acquire(self, job: Job) -> Generator[Event, Any, int]:
         """Wait for space for the output, then for all operands; return when there was space."""
         if job.space is not None:
-            yield from self._wait(job.space.take(self.env, self.name), f"space in {job.space.name}")
+            yield from self._wait(job.space.take(self.env, self.name), job.space)
         space_at = int(self.env.now)
         for operand in job.operands:
             if operand.at is None:
-                yield from self._wait(operand.wait(self.env), operand.name)
+                yield from self._wait(operand.wait(self.env), operand)
         return space_at
 
-    def _take_turn(self, turn: Turn) -> Generator[Event, Any, int]:
-        """Wait for the job before this one on the shared hardware; return when it ended."""
-        if turn.before is None:
-            return 0
-        yield from self._wait(turn.before.wait(self.env), turn.before.name)
-        assert turn.before.at is not None
-        return turn.before.at
-
-    def _switch(self, cycles: int) -> Process:
-        began = int(self.env.now)
-        yield self.env.timeout(cycles)
-        self._idle([Wait("dependency", began, began + cycles)])
-
-    def _wait(self, event: Event | None, what: str) -> Process:
+    def _wait(self, event: Event | None, awaited: Token | Space | str) -> Process:
         if event is not None:
-            self.waiting_for = what
+            self._awaited = awaited
             yield event
-            self.waiting_for = NOTHING
+            self._awaited = NOTHING
 
-    def _end(self, job: Job, turn: Turn | None) -> None:
+    def _end(self, job: Job, grant: Grant | None) -> None:
         """Note how the cycles were spent, free the inputs, and announce the output."""
         now = int(self.env.now)
         start, self.idle_since = now - job.cycles, now
@@ -90,8 +91,8 @@ class Unit:
         else:
             for lane, busy, conflict in zip(self.statistics, *job.lanes, strict=True):
                 lane.job(job, start, busy, conflict, job.cycles - busy - conflict)
-        if turn is not None:
-            turn.ended.set(now)
+        if grant is not None:
+            grant.ended.set(now)
         self._hand_on(job, now)
 
     def _hand_on(self, job: Job, now: int) -> None:

@@ -1,1 +1,4 @@
-"""Prediction methods, one a file: where keep masks come from, and what making them costs (`predictors.method`)."""
+"""Prediction methods, one a file: what predicting masks computes, and scores or masks."""
+
+SHARED = frozenset({"base", "operation", "integer_path", "quantise", "blocks"})
+"""Modules that methods are made of."""

@@ -4,9 +4,8 @@ from functools import cached_property
 
 from dsasim.config.schema import ArchConfig
 from dsasim.kernels.bits import true_keys
-from dsasim.predictors.base import Int64, KeepMask, Mask
-from dsasim.predictors.method import Method
-from dsasim.predictors.state import State
+from dsasim.masks import Int64, KeepMask, Mask
+from dsasim.methods.base import Method, State
 from dsasim.trace.attention import LayerTrace
 
 

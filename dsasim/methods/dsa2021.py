@@ -1,4 +1,4 @@
-"""The paper's predictor (`dsa2021`): low-rank, low-precision scores in exact integers (`predictors.integer_path`).
+"""The paper's predictor (`dsa2021`): low-rank, low-precision scores in exact integers (`methods.integer_path`).
 
 S~ = Q~ K~^T approximates Q K^T up to a constant a row; the model's additive bias is not part of it. XP is computed once
 a layer and K~ once a kv head, as the hardware does.
@@ -14,7 +14,8 @@ from pydantic import model_validator
 
 from dsasim.config.schema import ArchConfig, PredictorConfig, require
 from dsasim.errors import ConfigError
-from dsasim.predictors.integer_path import (
+from dsasim.methods.base import Method, Scorer, State
+from dsasim.methods.integer_path import (
     INPUT_BITS,
     TERNARY_BITS,
     Float32,
@@ -23,10 +24,8 @@ from dsasim.predictors.integer_path import (
     head_codes,
     project,
 )
-from dsasim.predictors.method import Method, Scorer
-from dsasim.predictors.operation import ROWS, SPAN, Operation, Prediction, Storage
-from dsasim.predictors.quantise import Int64, exact_matmul, largest_code
-from dsasim.predictors.state import State
+from dsasim.methods.operation import ROWS, SPAN, Operation, Prediction, Storage
+from dsasim.methods.quantise import Int64, exact_matmul, largest_code
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.trace.notes import SELF
 
@@ -50,12 +49,11 @@ class Dsa2021(Method):
     kinds = ("product",)
     scored = True
     fitted = True
-    remembers = True
+    cached = True
     Settings = Settings
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> None:
         super().__init__(arch, layer, state)
-        self._layer = layer
         self._fitted = _fitted(layer, arch.predictor.sigma)
         self._bits = _stored_bits(self._fitted, arch.predictor.bits)
         self._rank = _rank(self._fitted, arch.predictor.rank)
@@ -73,7 +71,7 @@ class Dsa2021(Method):
     @property
     def prediction(self) -> Prediction:
         """Of the fitted predictor's sizes; what it adds is counted once a non-zero of P."""
-        fitted, layer = self._fitted, self._layer
+        fitted, layer = self._fitted, self.layer
         return prediction_of(
             d_model=int(fitted.projection.shape[0]),
             k=fitted.k,
@@ -86,13 +84,13 @@ class Dsa2021(Method):
             heads_per_kv_head=layer.num_heads // layer.num_kv_heads,
         )
 
-    def unit(self, head: int) -> float:
+    def score_scale(self, head: int) -> float:
         """S~ is in units of the scales of Q~ and K~; the model's score has its own scale besides."""
-        return self._scale("q", head) * self._scale("k", self._layer.kv_head(head)) * self._layer.scale
+        return self._scale("q", head) * self._scale("k", self.layer.kv_head(head)) * self.layer.scale
 
     def scorer(self, head: int) -> Scorer:
         """Predicted scores S~ [num_rows, num_keys] of a block, in units of the head's scales: int32 accumulators."""
-        kv_head = self._layer.kv_head(head)
+        kv_head = self.layer.kv_head(head)
         if self._keys is None or self._keys[0] != kv_head:
             self._keys = (
                 kv_head,
@@ -106,9 +104,9 @@ class Dsa2021(Method):
     def _combined(self) -> tuple[Int64, Int64]:
         """Z of the queries and of the keys; XP is computed once where they share their input."""
         fitted, scale_x, scale_z = self._fitted, self._scale("x"), self._scale("xp")
-        xp_q = project(self._layer.x_q(), scale_x, fitted.projection)
-        same = self._layer.self_attention
-        xp_k = xp_q if same else project(self._layer.x_kv(), scale_x, fitted.projection)
+        xp_q = project(self.layer.x_q(), scale_x, fitted.projection)
+        same = self.layer.self_attention
+        xp_k = xp_q if same else project(self.layer.x_kv(), scale_x, fitted.projection)
         z_q = combined_codes(xp_q, scale_x, fitted.extra_q, scale_z, self._bits)
         return z_q, combined_codes(xp_k, scale_x, fitted.extra_k, scale_z, self._bits)
 

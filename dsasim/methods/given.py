@@ -2,8 +2,8 @@
 
 from dsasim.errors import TraceError
 from dsasim.kernels.bits import set_keys
-from dsasim.predictors.base import KeepMask, Mask
-from dsasim.predictors.method import Method
+from dsasim.masks import KeepMask, Mask
+from dsasim.methods.base import Method
 
 
 class Given(Method):

@@ -1,6 +1,6 @@
 """`oracle_topk`: the highest of the exact scores, free of charge: the upper bound."""
 
-from dsasim.predictors.method import Method, Scorer
+from dsasim.methods.base import Method, Scorer
 from dsasim.trace.scores import exact_scorer
 
 
@@ -10,7 +10,7 @@ class OracleTopK(Method):
     summary = "the highest of the exact scores, free of charge"
     scored = True
     selection = "top_k"
-    remembers = True
+    cached = True
 
     def scorer(self, head: int) -> Scorer:
         """The model's own scores."""

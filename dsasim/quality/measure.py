@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from dsasim.errors import InvariantError
 from dsasim.kernels.attention import masked_softmax, weighted_values
-from dsasim.predictors import KeepMask
-from dsasim.predictors.base import Mask
+from dsasim.masks import KeepMask, Mask
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.memory import Form

@@ -14,8 +14,8 @@ import numpy as np
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import TraceError
-from dsasim.predictors import LayerPredictor, load_predictor
-from dsasim.predictors.base import Int64, Mask
+from dsasim.masks import Int64, Mask
+from dsasim.prediction import LayerPredictor, load_predictor
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.schema import layer_label
 

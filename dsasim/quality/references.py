@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsasim.kernels.references import random_rows, sink_window_rows
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -4,9 +4,9 @@ import numpy as np
 
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import threshold_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.method import Scores
-from dsasim.predictors.selector import Rule, Selector, SelectorSilicon
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Scores
+from dsasim.selectors.base import Rule, Selector, SelectorSilicon
 from dsasim.silicon.operations import operation, register
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
@@ -17,7 +17,7 @@ class Threshold(Selector):
 
     summary = "all scores above `threshold`"
 
-    def rule(self, layer: LayerTrace, unit: float) -> Rule:
+    def rule(self, layer: LayerTrace, score_scale: float) -> Rule:
         """ConfigError where the design names no threshold."""
         generator, threshold = self.generator, self.generator.threshold
         if threshold is None:
@@ -26,7 +26,7 @@ class Threshold(Selector):
         def select(block: RowBlock, scores: Scores) -> Selection:
             allowed = layer.allowed(*block)
             indptr, indices, cycles, comparisons = threshold_rows(
-                scores, allowed, threshold, unit, generator.comparators
+                scores, allowed, threshold, score_scale, generator.comparators
             )
             nothing = np.zeros_like(cycles)
             return Selection(KeepMask(indptr, indices, block.num_keys), cycles, comparisons, nothing, nothing)

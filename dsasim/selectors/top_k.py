@@ -1,17 +1,17 @@
 """`top_k`: the highest allowed scores of each row, a share `mask_generator.density` of them; ties to the lowest key.
 
 Two units find the same keys: quick-select (`kernels.select`), and a bitonic sorter with a merger
-(`predictors.merge_unit`).
+(`selectors.merge_unit`).
 """
 
 import numpy as np
 
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.merge_unit import compare_exchanges, merge_work
-from dsasim.predictors.method import Scores
-from dsasim.predictors.selector import Rule, Selector, SelectorSilicon
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Scores
+from dsasim.selectors.base import Rule, Selector, SelectorSilicon
+from dsasim.selectors.merge_unit import compare_exchanges, merge_work
 from dsasim.silicon.operations import operation, register
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import ceil_share, kept_counts
@@ -26,12 +26,12 @@ class TopK(Selector):
 
     summary = "the highest scores of each row, a share `density` of its allowed keys"
 
-    def rule(self, layer: LayerTrace, unit: float) -> Rule:
+    def rule(self, layer: LayerTrace, score_scale: float) -> Rule:
         """ConfigError where the design names no density.
 
         Quick-select reads S~ in its first pass; what each pass leaves over is written once and read once, by the next.
         """
-        del unit
+        del score_scale
         generator = self.generator
         if generator.density is None:
             raise ConfigError("mask_generator.density: needed to keep the highest scores of each row; got none")

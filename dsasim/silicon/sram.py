@@ -27,7 +27,7 @@ BANKS = (1, 2, 4, 8, 16, 32)
 NODES_NM = (22, 32, 45, 65)
 SOURCE = provenance("CACTI 7.0 (commit 1ffd8dfb1030), 1 read-write port", "B")
 
-Point = tuple[float, float, float, float]
+MacroCost = tuple[float, float, float, float]
 """read_pj, write_pj, leakage_mw, area_mm2 of one macro."""
 
 
@@ -93,7 +93,7 @@ def _next(grid: tuple[int, ...], value: int) -> int:
     return grid[bisect_left(grid, value)]
 
 
-def _at(sizes: list[int], points: list[Point], size_bytes: float) -> tuple[Point, str]:
+def _at(sizes: list[int], points: list[MacroCost], size_bytes: float) -> tuple[MacroCost, str]:
     """Values at a size, and how they were found."""
     if size_bytes < sizes[0]:
         return points[0], f"the smallest such macro, {sizes[0]} B"
@@ -109,7 +109,7 @@ def _at(sizes: list[int], points: list[Point], size_bytes: float) -> tuple[Point
     return _between(points[upper - 1], points[upper], share), f"between {low} and {high} B"
 
 
-def _between(low: Point, high: Point, share: float) -> Point:
+def _between(low: MacroCost, high: MacroCost, share: float) -> MacroCost:
     read_pj, write_pj, leakage_mw, area_mm2 = (
         exp((1 - share) * log(a) + share * log(b)) for a, b in zip(low, high, strict=True)
     )
@@ -124,15 +124,15 @@ def _describe(macro: Macro, table_nm: int, device: str) -> str:
 
 
 @cache
-def _curve(table_nm: int, device: str, block_bytes: int, banks: int) -> tuple[list[int], list[Point]]:
+def _curve(table_nm: int, device: str, block_bytes: int, banks: int) -> tuple[list[int], list[MacroCost]]:
     """Sizes present, ascending, and their values."""
     curve = sorted(_grid()[table_nm, device, block_bytes, banks].items())
     return [size for size, _ in curve], [point for _, point in curve]
 
 
 @cache
-def _grid() -> dict[tuple[int, str, int, int], dict[int, Point]]:
-    grid: dict[tuple[int, str, int, int], dict[int, Point]] = {}
+def _grid() -> dict[tuple[int, str, int, int], dict[int, MacroCost]]:
+    grid: dict[tuple[int, str, int, int], dict[int, MacroCost]] = {}
     for row in csv.DictReader(table_text("cacti_sram.csv").splitlines()):
         key = int(row["tech_nm"]), row["device"], int(row["block_bytes"]), int(row["banks"])
         point = float(row["read_pj"]), float(row["write_pj"]), float(row["leakage_mw"]), float(row["area_mm2"])

@@ -1,31 +1,27 @@
 """What a design is: the units and buffers it declares, and how it compiles layers of a trace into stages of jobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+from simpy import Environment
 
 from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors.base import Mask
-from dsasim.sim.result import LayerReport
+from dsasim.masks import Mask
+from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.sim.scope import Scope
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 
+Observer: TypeAlias = Callable[[LayerTrace, int, Mask], object]
+"""Told each head's keep mask as it is made: a layer, a query head, and its mask."""
 
-class Observer(Protocol):
-    """Somebody who is told each head's keep mask as it is made."""
-
-    def __call__(self, layer: LayerTrace, head: int, mask: Mask, /) -> None:
-        """A layer, a query head, and its mask."""
-
-
-class Progress(Protocol):
-    """Somebody who is told how far a run is."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Heads done, heads in all."""
+Progress: TypeAlias = Callable[[int, int], object]
+"""Told how far a run is: heads done, heads in all."""
 
 
 @dataclass(frozen=True)
@@ -60,37 +56,73 @@ class Demand:
     num_bytes: int = 0
 
 
-@dataclass
+class HeadRecord:
+    """A query head in a run; what frees it (`machine.space.Releasable`) says when its last output was written."""
+
+    def __init__(self, env: Environment, head: int, nnz: int) -> None:
+        self.head = head
+        self.nnz = nnz
+        self.k_loads = 0
+        self.plan_steps = 0
+        self.end = 0
+        self._env = env
+
+    def release(self) -> None:
+        """One more of its outputs has reached the memory."""
+        self.end = int(self._env.now)
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A layer of attention in a run, on a sequence."""
+
+    record: "Record"
+    layer: LayerTrace
+    tile_rows: int
+    heads: list[HeadRecord] = field(default_factory=list)
+
+    def report(self, heads: Sequence[HeadReport]) -> LayerReport:
+        """What is reported of it; its cycles are found later."""
+        number, sequence, allowed = self.layer.number, self.layer.batch_index, self.allowed
+        return LayerReport(number, 0, self.tile_rows, tuple(heads), allowed=allowed, sequence=sequence)
+
+    @cached_property
+    def allowed(self) -> int:
+        """Positions that each of its heads may attend to."""
+        return int(self.layer.allowed_counts.sum())
+
+    def head(self, head: int, nnz: int) -> HeadRecord:
+        """The next query head that is compiled, with the positions it keeps."""
+        self.heads.append(HeadRecord(self.record.env, head, nnz))
+        self.record.head_compiled()
+        return self.heads[-1]
+
+
 class Record:
-    """What a design notes while it compiles and runs: layers and phases in order, their demands and their ends.
+    """What a design notes while it compiles and runs: layers and phases in the order in which they end."""
 
-    A layer is noted without its cycles; `ends` are when the last output of each of its heads reached the memory.
-    """
+    def __init__(self, env: Environment, progress: Progress | None = None, num_heads: int = 0) -> None:
+        self.env = env
+        self.demands: list[Demand] = []
+        self._progress, self._num_heads, self._compiled = progress, num_heads, 0
+        self._noted: list[LayerRecord | tuple[int, str, int]] = []
 
-    progress: Progress | None = None
-    num_heads: int = 0
-    demands: list[Demand] = field(default_factory=list)
-    layers: list[tuple[LayerReport, list[int]]] = field(default_factory=list)
-    phases: list[tuple[int, str, int]] = field(default_factory=list)
-    _compiled: int = 0
-    _order: list[tuple[str, int]] = field(default_factory=list)
+    def layer(self, layer: LayerTrace, tile_rows: int) -> LayerRecord:
+        """A layer of attention begins, on a sequence."""
+        noted = LayerRecord(self, layer, tile_rows)
+        self._noted.append(noted)
+        return noted
 
-    def compiled(self, num_heads: int, demand: Demand) -> None:
-        """So many more heads are about to run, with what they demand; none of a phase."""
-        self.demands.append(demand)
-        self._compiled += num_heads
-        if self.progress is not None and num_heads:
-            self.progress(self._compiled, self.num_heads)
-
-    def layer(self, report: LayerReport, ends: Sequence[int]) -> None:
-        """A layer of attention has ended; heads in the order of the report."""
-        self._order.append(("layer", len(self.layers)))
-        self.layers.append((report, list(ends)))
-
-    def phase(self, layer: int, name: str, end: int) -> None:
+    def phase(self, layer: int, name: str, demand: Demand) -> None:
         """A phase of dense products beside a layer's attention has ended."""
-        self._order.append(("phase", len(self.phases)))
-        self.phases.append((layer, name, end))
+        self.demands.append(demand)
+        self._noted.append((layer, name, int(self.env.now)))
+
+    def head_compiled(self) -> None:
+        """One more head is about to run."""
+        self._compiled += 1
+        if self._progress is not None:
+            self._progress(self._compiled, self._num_heads)
 
     def reports(self) -> Iterator[LayerReport]:
         """Split the time at the ends of heads and phases, and put a layer's together.
@@ -98,23 +130,21 @@ class Record:
         A head that ended before an earlier one took no cycles of its own.
         """
         began = 0
-        found: list[LayerReport] = []
-        dense: dict[int, dict[str, int]] = {}
-        for kind, at in self._order:
-            if kind == "phase":
-                number, name, end = self.phases[at]
-                dense.setdefault(number, {})[name] = max(began, end) - began
-                began = max(began, end)
-                continue
-            report, ends = self.layers[at]
-            heads = []
-            for head, end in zip(report.heads, ends, strict=True):
-                heads.append(replace(head, cycles=max(began, end) - began))
-                began = max(began, end)
-            found.append(replace(report, heads=tuple(heads)))
-        for layer in found:
-            phases = dense.pop(layer.layer, {})  # of all sequences: they stand with the first
-            yield replace(layer, cycles=layer.attention_cycles + sum(phases.values()), dense_cycles=phases)
+        layers: list[LayerReport] = []
+        phases: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        for noted in self._noted:
+            if isinstance(noted, LayerRecord):
+                heads = []
+                for at in noted.heads:
+                    cycles, began = max(0, at.end - began), max(began, at.end)
+                    heads.append(HeadReport(at.head, cycles, at.nnz, at.nnz / noted.allowed, at.k_loads, at.plan_steps))
+                layers.append(noted.report(heads))
+            else:
+                number, name, end = noted
+                phases[number][name], began = max(0, end - began), max(began, end)
+        for layer in layers:
+            dense = phases.pop(layer.layer, {})  # of all sequences: they stand with the first
+            yield replace(layer, cycles=layer.attention_cycles + sum(dense.values()), dense_cycles=dense)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dsasim.machine.system import System
 from dsasim.machine.watcher import Watcher
 from dsasim.model.dram import Dram
 from dsasim.model.dram_watched import WatchedDram
+from dsasim.sim.components import DRAM
 from dsasim.sim.design import Design, Observer, Progress, Record, Workload
 from dsasim.sim.invariants import check
-from dsasim.sim.parts import DRAM
 from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
 from dsasim.sim.unit_reports import dram_channels, dram_counters, unit_reports
@@ -51,10 +51,10 @@ def run_machine(
     dram = WatchedDram(env, arch, streams, watchers) if watchers else Dram(env, arch, streams)
     system = System(env, specs, {DRAM: dram}, watchers)
     workload = Workload(trace, selection, scope, observe)
-    record = Record(progress, workload.num_heads)
+    record = Record(env, progress, workload.num_heads)
     cycles = system.run(design.stages(system, workload, record))
     dram.finish(cycles)
-    counters = {name: system.asked.events[name] for name in events_of(design)} | dram_counters(dram)
+    counters = {name: system.totals.events[name] for name in events_of(design)} | dram_counters(dram)
     units = unit_reports(system, dram, cycles, counters)
     layers = tuple(record.reports())
     return MachineResult(
@@ -62,7 +62,7 @@ def run_machine(
         units=units,
         counters=counters,
         layers=layers,
-        invariants=check(arch, specs, cycles, units, counters, layers, record.demands, system.asked),
+        invariants=check(arch, specs, cycles, units, counters, layers, record.demands, system.totals),
         predictor_free=design.free,
         dram_channels=dram_channels(dram),
     )

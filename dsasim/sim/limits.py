@@ -10,9 +10,9 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from dsasim.config.schema import ArchConfig, MachineConfig
-from dsasim.dataflow.dense_blocks import choose_tiling, dense_room, dram_bytes
-from dsasim.dataflow.dense_layer import Product, after_attention, before_attention
 from dsasim.errors import TraceError
+from dsasim.mappings.dense_blocks import choose_tiling, dense_space, dram_bytes
+from dsasim.mappings.dense_layer import Product, after_attention, before_attention
 from dsasim.model.dram_preset import load_presets, peak_bytes_per_cycle
 from dsasim.sim.engine import design_of
 from dsasim.sim.scope import Scope
@@ -68,12 +68,12 @@ def _terms(arch: MachineConfig, layers: Iterable[tuple[LayerTrace, Sequence[int]
 
 
 def _dense_terms(arch: ArchConfig, batches: Iterable[Sequence[LayerTrace]], access_bytes: int) -> Iterator[Term]:
-    room = dense_room(arch)
+    space = dense_space(arch)
 
     @cache
     def bursts_of(product: Product) -> int:
-        tiling = choose_tiling(room, product, peak_bytes_per_cycle(arch))
-        return dram_bytes(room, product, tiling) // access_bytes
+        tiling = choose_tiling(space, product, peak_bytes_per_cycle(arch))
+        return dram_bytes(space, product, tiling) // access_bytes
 
     for batch in batches:
         for product in chain(*before_attention(batch), *after_attention(batch)):

@@ -3,7 +3,7 @@
 The length of a run is not known beforehand, so stretches start at one cycle and double, two neighbours becoming one,
 whenever the last one is full: memory is the same for a run of any length, and nothing depends on how it is told.
 
-Each unit's stretches sum to its books, busy and every stall reason (`sim.result`), which tests check.
+Each unit's stretches sum to its statistics, busy and every stall reason (`sim.result`), which tests check.
 """
 
 from collections import Counter, defaultdict
@@ -114,7 +114,7 @@ class OverTime:
         counts[last] += end - last * width
 
     def _reach(self, end: int) -> None:
-        """Make room for the cycles before `end`."""
+        """Make space for the cycles before `end`."""
         self._total = max(self._total, end)
         while end > MAX_BINS * self.bin_cycles:
             self.bin_cycles *= 2

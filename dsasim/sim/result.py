@@ -10,7 +10,7 @@ STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency"
 
 @dataclass(frozen=True)
 class UnitReport:
-    """The books of one unit: busy plus stalls is `instances` times the run's cycles.
+    """The statistics of one unit: busy plus stalls is `instances` times the run's cycles.
 
     `utilisation_ratio` is useful / offered MACs (or additions) of units that declare a rate, busy / all cycles of
     the others. `instances` is above 1 for the sums over lanes (`pe_array`) and DMA engines (`dma`).
@@ -26,7 +26,7 @@ class UnitReport:
 class HeadReport:
     """One query head; `cycles` is from the previous head's last output in DRAM to its own, so heads sum to the layer.
 
-    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (`dataflow.plan`).
+    `density` is kept / allowed positions; `k_loads` and `plan_steps` are the plan's (`dataflows.plan`).
     """
 
     head: int
@@ -84,7 +84,7 @@ class MachineResult:
     predictor_free: bool
     """Masks cost nothing here (oracle, given): times are a bound, not a prediction."""
     dram_channels: tuple[Mapping[str, int], ...] = ()
-    """The memory's commands, active and idle edges of each channel (`sim.unit_reports.dram_channels`)."""
+    """The memory's commands, active and idle memory cycles of each channel (`sim.unit_reports`)."""
 
     @property
     def attention_cycles(self) -> int:

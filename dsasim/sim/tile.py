@@ -6,7 +6,7 @@ from typing import NamedTuple
 from dsasim.machine.job import Events, Job, Place
 from dsasim.machine.space import Take
 from dsasim.machine.token import Token
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace.attention import LayerTrace
 
 
@@ -43,7 +43,6 @@ class Tile:
         self.layer = layer
         self.keep = keep
         self.span = span
-        self.written = Token(f"output of {place} in DRAM")
         self._held = {name: token for name, (_, token) in tensors.items()}
         self._stays = {name for name, (tensor, _) in tensors.items() if tensor.of_keys and not last}
         self._slots = slots
@@ -62,6 +61,6 @@ class Tile:
     ) -> Job:
         """A job of at least one cycle that is the last to read these, and makes something in the slot of its name."""
         operands, frees = [self._held[name] for name in reads], [self._slots[n] for n in reads if n not in self._stays]
-        made = self._held[makes] = Token(f"{makes} of {self.place}")
+        made = self._held[makes] = Token(makes, self.place)
         space = self._slots[makes]
         return Job(unit, does, self.place, max(1, cycles), conflict, operands, space, made, frees, events=events)

@@ -6,21 +6,19 @@ are in the order of heads and tiles, and units overlap as far as the slots of th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
-from dsasim.errors import TraceError
+from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Job, Place
 from dsasim.machine.space import Take
 from dsasim.machine.spec import BufferSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
+from dsasim.masks import Mask
 from dsasim.model.memory_map import MemoryMap
-from dsasim.predictors.base import Mask
-from dsasim.sim.design import Demand, Design, Record, Workload
-from dsasim.sim.parts import buffer_spec, dma_job, place_of, slots_of
-from dsasim.sim.result import HeadReport, LayerReport
+from dsasim.sim.components import buffer_spec, dma_job, place_of
+from dsasim.sim.design import Demand, Design, HeadRecord, LayerRecord, Record, Workload
 from dsasim.sim.tile import Tensor, Tile
 from dsasim.trace.attention import LayerTrace
 
@@ -72,38 +70,16 @@ class TiledDesign(Design):
         for layer, heads in workload.layers:
             if not layer.row_spans.any():
                 raise TraceError(f"layer {layer.label} of the trace allows no query to attend to any key")
-            run = _Layer(self, system, layer, workload, record)
-            yield Stage(run.jobs(sorted(heads)), units)
-            allowed = int(layer.allowed_counts.sum())
-            reports = tuple(HeadReport(h.head, 0, h.nnz, h.nnz / allowed, h.k_loads, h.steps) for h in run.heads)
-            ends = [head.end for head in run.heads]
-            report = LayerReport(layer.number, 0, self.tile_rows, reports, allowed=allowed, sequence=layer.batch_index)
-            record.layer(report, ends)
-
-
-@dataclass
-class _Head:
-    """What is known of a head that has been compiled."""
-
-    head: int
-    nnz: int
-    k_loads: int = 0
-    steps: int = 0
-    written: list[Token] = field(default_factory=list)
-
-    @property
-    def end(self) -> int:
-        """When its last output reached the memory."""
-        return max(token.at for token in self.written if token.at is not None)
+            noted = record.layer(layer, self.tile_rows)
+            yield Stage(_Layer(self, system, layer, workload, noted).jobs(sorted(heads)), units)
 
 
 class _Layer:
     """A layer while it is compiled."""
 
     def __init__(
-        self, design: TiledDesign, system: System, layer: LayerTrace, workload: Workload, record: Record
+        self, design: TiledDesign, system: System, layer: LayerTrace, workload: Workload, record: LayerRecord
     ) -> None:
-        self.heads: list[_Head] = []
         self._design, self._layer, self._workload, self._record = design, layer, workload, record
         self._tensors = design.tensors(layer)
         self._vector = layer.d_head * design.element_bytes
@@ -115,32 +91,44 @@ class _Layer:
         self._operands: dict[str, Token] = {}
 
     def _slots_of(self, system: System) -> dict[str, Take]:
-        """A slot for each tensor and each thing that is made, several of them in one of a buffer."""
+        """Slots of each buffer with room for all it holds, as many as fit, at most its own number; one of each thing.
+
+        ConfigError by the buffer's key: there is none, not one slot fits, or it is to be a cache.
+        """
         tile_rows = self._design.tile_rows
-        parts: dict[str, dict[str, int]] = {}
+        held: dict[str, dict[str, int]] = {}
         for tensor in self._tensors:
             rows = self._layer.L_k if tensor.of_keys else tile_rows
-            parts.setdefault(tensor.stream, {})[tensor.name] = rows * tensor.row_bytes
+            held.setdefault(tensor.stream, {})[tensor.name] = rows * tensor.row_bytes
         for name, row_bytes in self._design.made_bytes(self._layer).items():
-            parts.setdefault(name, {})[name] = tile_rows * row_bytes
+            held.setdefault(name, {})[name] = tile_rows * row_bytes
         found: dict[str, Take] = {}
-        for buffer, sizes in parts.items():
-            found |= slots_of(system, f"buffers.{buffer}", getattr(self._design.arch.buffers, buffer, None), sizes)
+        for name, sizes in held.items():
+            buffer, needed = getattr(self._design.arch.buffers, name, None), max(1, sum(sizes.values()))
+            if buffer is None:
+                raise ConfigError(f"buffers.{name}: missing; this machine keeps {', '.join(sizes)} in it")
+            if buffer.residency == "pool":
+                raise ConfigError(f"buffers.{name}.residency pool: this machine keeps whole tensors")
+            if buffer.bytes < needed:
+                raise ConfigError(f"buffers.{name}.bytes is {buffer.bytes}, but this trace needs at least {needed}")
+            count = min(buffer.slots, buffer.bytes // needed)
+            found |= {what: Take(system.buffer(f"the {what} buffer", count)) for what in sizes}
         return found
 
     def jobs(self, heads: Sequence[int]) -> Iterator[Job]:
         """All jobs of the layer; a mask is made when the first of its head's jobs is."""
-        kv_heads = [self._layer.kv_head(head) for head in heads]
+        layer, kv_heads = self._layer, [self._layer.kv_head(head) for head in heads]
         for at, (head, kv_head) in enumerate(zip(heads, kv_heads, strict=True)):
             first, last = kv_head not in kv_heads[:at], kv_head not in kv_heads[at + 1 :]
             keep = self._masked(head, first)
+            noted = self._record.head(head, keep.nnz)
             if first:
-                place = place_of(self._layer)._replace(kv_heads=(kv_head,))
-                yield from self._reads(place, kv_head, 0, self._layer.L_k, of_keys=True)
+                place = place_of(layer)._replace(kv_heads=(kv_head,))
+                yield from self._reads(place, kv_head, 0, layer.L_k, of_keys=True)
             rows = self._design.tile_rows
-            for row in range(0, self._layer.L_q, rows):
-                count = min(rows, self._layer.L_q - row)
-                yield from self._tile(head, keep, row, count, last and row + count == self._layer.L_q)
+            for row in range(0, layer.L_q, rows):
+                count = min(rows, layer.L_q - row)
+                yield from self._tile(noted, keep, row, count, last and row + count == layer.L_q)
 
     def _masked(self, head: int, first: bool) -> Mask:
         """The mask of a head; notes what the head demands, K and V with the `first` of a kv head."""
@@ -150,26 +138,24 @@ class _Layer:
             self._workload.observe(layer, head, keep)
         read = sum(t.rows(layer) * t.row_bytes for t in self._tensors if first or not t.of_keys)
         demand = Demand(sparse_macs=2 * keep.nnz * layer.d_head, num_bytes=read + layer.L_q * self._vector)
-        self._record.compiled(1, demand)
-        self.heads.append(_Head(head, keep.nnz))
+        self._record.record.demands.append(demand)
         return keep
 
     def _reads(self, place: Place, head: int, first: int, count: int, *, of_keys: bool) -> Iterator[Job]:
         for tensor in self._tensors:
             if tensor.of_keys == of_keys:
-                made = self._operands[tensor.name] = Token(f"{tensor.name} of {place}")
+                made = self._operands[tensor.name] = Token(tensor.name, place)
                 transfer = self._regions[tensor.name].transfer(head, first, count)
                 yield dma_job(tensor.stream, place, transfer, makes=made, space=self._slots[tensor.name])
 
-    def _tile(self, head: int, keep: Mask, first: int, count: int, last: bool) -> Iterator[Job]:
-        place = place_of(self._layer)._replace(heads=(head,), tile=first // self._design.tile_rows)
-        yield from self._reads(place, head, first, count, of_keys=False)
+    def _tile(self, head: HeadRecord, keep: Mask, first: int, count: int, last: bool) -> Iterator[Job]:
+        place = place_of(self._layer)._replace(heads=(head.head,), tile=first // self._design.tile_rows)
+        yield from self._reads(place, head.head, first, count, of_keys=False)
         span = int(self._layer.row_spans[first : first + count].max())
         tensors = {tensor.name: (tensor, self._operands[tensor.name]) for tensor in self._tensors}
         tile = Tile(place, self._layer, keep.block(first, count), span, last, tensors, self._slots)
         yield from self._design.tile(tile)
-        transfer, output = self._output.transfer(head, first, count, is_write=True), tile.operand(OUTPUT)
-        yield dma_job(OUTPUT, place, transfer, (output,), makes=tile.written, frees=(self._slots[OUTPUT],))
-        report, (k_loads, steps) = self.heads[-1], self._design.loads(tile)
-        report.k_loads, report.steps = report.k_loads + k_loads, report.steps + steps
-        report.written.append(tile.written)
+        transfer = self._output.transfer(head.head, first, count, is_write=True)
+        yield dma_job(OUTPUT, place, transfer, (tile.operand(OUTPUT),), frees=(self._slots[OUTPUT], head))
+        k_loads, steps = self._design.loads(tile)
+        head.k_loads, head.plan_steps = head.k_loads + k_loads, head.plan_steps + steps

@@ -6,7 +6,7 @@ inside a job a lane loses cycles is not known: bank conflicts and waits for othe
 row of the memory is busy while data is on any bus. Counters: slots taken in each buffer, and bytes a cycle that the
 memory moves, over BIN cycles. One microsecond on the screen is one core cycle.
 
-Each row sums to the unit's books, busy and every stall reason (`sim.result`), which tests check.
+Each row sums to the unit's statistics, busy and every stall reason (`sim.result`), which tests check.
 
 The format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
@@ -53,7 +53,7 @@ EVENTS_AT_A_TIME = 4096
 class Timeline:
     """A watcher that writes to `out`, some thousand events at a time; leaving its context ends the file.
 
-    `window`: what happens outside these cycles is left out, what crosses their edge is cut there.
+    `window`: what happens outside these cycles is left out, what crosses their ends is cut there.
     """
 
     def __init__(self, out: IO[bytes], window: Window | None = None) -> None:

@@ -56,43 +56,46 @@ def _dram_report(dram: Dram, cycles: int) -> UnitReport:
     return UnitReport(busy, stalls, busy / cycles)
 
 
-def dram_counters(dram: Dram) -> dict[str, int]:
-    """The memory's counters by name, over all channels; bytes are whole bursts that the device moved."""
-    counts = dram.counts.sum(axis=0).tolist()
-    access = dram.preset.access_bytes
-    return {
-        "dram_read_bytes": counts[controller.READS] * access,
-        "dram_write_bytes": counts[controller.WRITES] * access,
-        "dram_read_bursts": counts[controller.READS],
-        "dram_write_bursts": counts[controller.WRITES],
-        "dram_forwarded_reads": counts[controller.FORWARDED],
-        "dram_merged_writes": counts[controller.MERGED],
-        "dram_activates": counts[controller.ACTIVATES],
-        "dram_precharges": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
-        "dram_row_hits": counts[controller.HITS],
-        "dram_row_misses": counts[controller.MISSES],
-        "dram_row_conflicts": counts[controller.CONFLICTS],
-        "dram_refreshes": counts[controller.REFRESHES],
-        "dram_open_edges": counts[controller.OPEN_EDGES],
-    }
+COMMANDS = {
+    "activates": (controller.ACTIVATES,),
+    "precharges": (controller.PRECHARGES, controller.PRECHARGE_ALLS),
+    "read_bursts": (controller.READS,),
+    "write_bursts": (controller.WRITES,),
+    "refreshes": (controller.REFRESHES,),
+    "active_edges": (controller.OPEN_CYCLES,),
+}
+"""What a channel did, by the counters that make it up."""
 
 
 def dram_channels(dram: Dram) -> tuple[dict[str, int], ...]:
-    """What each channel did, channel 0 first, and for how many memory clock edges it was active, and idle.
+    """What each channel did, channel 0 first, and for how many memory cycles it was active, and idle.
 
     Active: a row is open in any bank (JEDEC's active standby, IDD3N); idle: all banks are precharged (IDD2N). The two
-    sum to the edges of the run; `cost.model` charges their power.
+    sum to the memory cycles of the run; `cost.model` charges their power.
     """
-    edges = int(dram.state.scalars[kernel.EDGE])
-    return tuple(
-        {
-            "activates": counts[controller.ACTIVATES],
-            "precharges": counts[controller.PRECHARGES] + counts[controller.PRECHARGE_ALLS],
-            "read_bursts": counts[controller.READS],
-            "write_bursts": counts[controller.WRITES],
-            "refreshes": counts[controller.REFRESHES],
-            "active_edges": counts[controller.OPEN_EDGES],
-            "idle_edges": edges - counts[controller.OPEN_EDGES],
-        }
-        for counts in dram.counts.tolist()
-    )
+    total, channels = int(dram.state.scalars[kernel.CYCLE]), []
+    for counts in dram.counts.tolist():
+        did = {name: sum(counts[at] for at in counters) for name, counters in COMMANDS.items()}
+        channels.append(did | {"idle_edges": total - did["active_edges"]})
+    return tuple(channels)
+
+
+def dram_counters(dram: Dram) -> dict[str, int]:
+    """The memory's counters by name, over all channels; bytes are whole bursts that the device moved."""
+    channels, counts, access = dram_channels(dram), dram.counts.sum(axis=0).tolist(), dram.preset.access_bytes
+    did = {name: sum(channel[name] for channel in channels) for name in COMMANDS}
+    return {
+        "dram_read_bytes": did["read_bursts"] * access,
+        "dram_write_bytes": did["write_bursts"] * access,
+        "dram_read_bursts": did["read_bursts"],
+        "dram_write_bursts": did["write_bursts"],
+        "dram_forwarded_reads": counts[controller.FORWARDED],
+        "dram_merged_writes": counts[controller.MERGED],
+        "dram_activates": did["activates"],
+        "dram_precharges": did["precharges"],
+        "dram_row_hits": counts[controller.HITS],
+        "dram_row_misses": counts[controller.MISSES],
+        "dram_row_conflicts": counts[controller.CONFLICTS],
+        "dram_refreshes": did["refreshes"],
+        "dram_open_edges": did["active_edges"],
+    }

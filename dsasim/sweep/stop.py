@@ -15,7 +15,7 @@ DEAF_SECONDS = 5.0
 
 
 class Stopped(SystemExit):
-    """Asked to end by a signal; the exit status is 128 + its number, as a shell has it."""
+    """Totals to end by a signal; the exit status is 128 + its number, as a shell has it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)

@@ -36,7 +36,7 @@ class TraceMeta:
 
 @dataclass(frozen=True)
 class FittedPredictor:
-    """Float weights of the prediction path (`predictors.integer_path`) of one layer for one sigma.
+    """Float weights of the prediction path (`methods.integer_path`) of one layer for one sigma.
 
     Z = [X P | extra]: k ternary columns, then columns that do not come from X (rotary positions, a constant), K in all.
 

@@ -20,5 +20,7 @@ def ceil_share(share: Decimal, whole: int) -> int:
 def kept_counts(allowed_counts: Int64, density: Decimal) -> Int64:
     """Keys that each row keeps: max(1, ceil(density x n)) of its n allowed keys, 0 of none; both int64 [rows]."""
     distinct, row_kinds = np.unique(allowed_counts, return_inverse=True)
-    kept: Int64 = np.array([max(1, ceil_share(density, int(n))) if n else 0 for n in distinct], dtype=np.int64)
+    numerator, denominator = density.as_integer_ratio()
+    counts = [max(1, -(-n * numerator // denominator)) if n else 0 for n in distinct.tolist()]
+    kept: Int64 = np.array(counts, dtype=np.int64)
     return kept[row_kinds]

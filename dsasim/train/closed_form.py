@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.predictors.integer_path import INPUT_BITS, project, projection_factor
-from dsasim.predictors.quantise import least_squares_scale
+from dsasim.methods.integer_path import INPUT_BITS, project, projection_factor
+from dsasim.methods.quantise import least_squares_scale
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.counts import ceil_share
 from dsasim.trace.positions import Positions

@@ -1,4 +1,4 @@
-"""The prediction path of fitted predictors in PyTorch integers, from its definition (`predictors.integer_path`).
+"""The prediction path of fitted predictors in PyTorch integers, from its definition (`methods.integer_path`).
 
 Products are taken in float64, where every integer up to 2^53 is exact, so the same code runs on a GPU.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dsasim.predictors import method_of
+from dsasim.prediction import method_of
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.validate.subject import Subject
 

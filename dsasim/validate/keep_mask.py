@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsasim import registry
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.packing import Bool
 from dsasim.validate.check import Check, skipped

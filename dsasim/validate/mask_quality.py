@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsasim.predictors import KeepMask, method_of
+from dsasim.masks import KeepMask
+from dsasim.prediction import method_of
 from dsasim.quality.measure import QualityMeter
 from dsasim.quality.references import random_mask
 from dsasim.trace.attention import LayerTrace

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.predicted import Predicted
 from dsasim.trace.attention import LayerTrace
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.emulation import emulated_layers
@@ -40,7 +39,7 @@ def check_predictor_scores(subject: Subject) -> list[Check]:
     count, emulated = _Count(), emulated_layers(subject)
     for layer, head in subject.heads():
         emulation, predictor = emulated(layer), subject.predictor(layer)
-        if emulation is None or not isinstance(predictor, Predicted) or not predictor.method.fitted:
+        if emulation is None or not predictor.method.fitted:
             continue
         score, emulated_score = predictor.method.scorer(head), emulation.scorer(head)
         for block in layer.row_blocks():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace.attention import LayerTrace, TensorSource
 
 BLOCK_POSITIONS = 1 << 24

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsasim.kernels.attention import masked_softmax, weighted_values
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.scores import exact_scorer
 from dsasim.validate.check import Check, skipped

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors import KeepMask, LayerPredictor, load_predictor
+from dsasim.masks import KeepMask
+from dsasim.prediction import LayerPredictor, load_predictor
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 
 

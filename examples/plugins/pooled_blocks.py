@@ -17,12 +17,12 @@ from pydantic import Field
 
 from dsasim.config.schema import Count, MaskGeneratorConfig, PredictorConfig, Ratio
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors.base import KeepMask, Selection
-from dsasim.predictors.blocks import pooled, spread
-from dsasim.predictors.method import Method, Scorer
-from dsasim.predictors.operation import Operation, Prediction, Storage, Symbol
-from dsasim.predictors.quantise import Floating, Int64, coded, exact_matmul, largest_code
-from dsasim.predictors.selector import Rule
+from dsasim.masks import KeepMask, Selection
+from dsasim.methods.base import Method, Scorer
+from dsasim.methods.blocks import pooled, spread
+from dsasim.methods.operation import Operation, Prediction, Storage, Symbol
+from dsasim.methods.quantise import Floating, Int64, coded, exact_matmul, largest_code
+from dsasim.selectors.base import Rule
 from dsasim.selectors.top_k import TopK
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.counts import kept_counts
@@ -44,7 +44,7 @@ class PooledBlocks(Method):
     summary = "one score a block of rows and keys, from averaged low-precision Q and K"
     kinds = ("product", "add")
     scored = True
-    remembers = True
+    cached = True
     Settings = PooledSettings
 
     @property
@@ -78,7 +78,7 @@ class PooledBlocks(Method):
         block_of = np.arange(max(self.layer.L_q, self.layer.L_k)) // block
         return lambda rows: scores[block_of[rows.rows, None], block_of[: rows.num_keys]]
 
-    def unit(self, head: int) -> float:
+    def score_scale(self, head: int) -> float:
         """What a score of 1 is worth: the scales of both, and the model's own."""
         tensors = self.layer.q(head), self.layer.k(self.layer.kv_head(head))
         return prod(coded(each, self.arch.predictor.bits)[1] for each in tensors) * self.layer.scale
@@ -121,7 +121,7 @@ class TopBlocks(TopK):
         (blocks,) = kept_counts(np.array([-(-num_keys // self.block_keys)]), self.generator.density)
         return min(num_keys, int(blocks) * self.block_keys)
 
-    def rule(self, layer: LayerTrace, _unit: float) -> Rule:
+    def rule(self, layer: LayerTrace, _score_scale: float) -> Rule:
         """What a block of rows takes is noted at its first row."""
         rows, keys = self.block_rows, self.block_keys
         density, width = self.generator.density, self.generator.comparators

@@ -18,13 +18,12 @@ import numpy as np
 from pydantic import Field
 
 from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
-from dsasim.dataflow.base import Dataflow, Rows
-from dsasim.dataflow.plan import Plan
-from dsasim.dataflow.residency import Parts, plan_parts
-from dsasim.dataflow.token_parallel import vector_timing
-from dsasim.dataflow.work import ArrayWork
+from dsasim.dataflows.base import ArrayWork, Dataflow, Rows
+from dsasim.dataflows.key_blocks import KeyBlocks, plan_blocks
+from dsasim.dataflows.plan import Plan
+from dsasim.dataflows.token_parallel import vector_timing
 from dsasim.errors import ConfigError
-from dsasim.predictors.base import Int64, KeepMask
+from dsasim.masks import Int64, KeepMask
 
 
 class QuerySerialArray(PEArrayConfig):
@@ -56,30 +55,32 @@ class QuerySerial(Dataflow):
         """All of the array's."""
         return arch.pe_array.lanes * arch.scheduler.token_parallelism
 
-    def parts(self, rows: Rows, capacity: int) -> Parts:
-        """Runs of steps; ConfigError if a pool's share cannot hold the keys of one."""
+    def key_blocks(self, rows: Rows, capacity: int) -> KeyBlocks:
+        """Runs of steps; ConfigError if a cache's share cannot hold the keys of one."""
         widest = int(np.diff(rows.plan.load_ptr).max(initial=0))
         if widest > capacity:
             raise ConfigError(
-                f"buffers: a part of a pool has room for {capacity} vectors, and a step of pe_array.dataflow"
+                f"buffers: a key block of a cache has room for {capacity} vectors, and a step of pe_array.dataflow"
                 f" query_serial loads {widest}: make k and v larger, or the array smaller"
             )
-        return plan_parts(rows.plan, rows.groups_per_tile, capacity)
+        return plan_blocks(rows.plan, rows.groups_per_tile, capacity)
 
-    def products(self, arch: ArchConfig, rows: Rows, k: Parts | None, v: Parts | None) -> tuple[ArrayWork, ArrayWork]:
+    def products(
+        self, arch: ArchConfig, rows: Rows, k: KeyBlocks | None, v: KeyBlocks | None
+    ) -> tuple[ArrayWork, ArrayWork]:
         """S = Q K^T and O = P V load alike, each from its own buffer."""
         return _work(arch, rows, arch.buffers.k, k), _work(arch, rows, arch.buffers.v, v)
 
 
-def _work(arch: ArchConfig, rows: Rows, buffer: BufferConfig, parts: Parts | None) -> ArrayWork:
-    """A job a tile or part: the sums over its steps."""
+def _work(arch: ArchConfig, rows: Rows, buffer: BufferConfig, blocks: KeyBlocks | None) -> ArrayWork:
+    """A job a tile or key block: the sums over its steps."""
     timing, plan, array = vector_timing(arch, rows.d_head, buffer), rows.plan, arch.pe_array
     loads = np.diff(plan.load_ptr)
     step = np.repeat(np.arange(len(loads)), loads)
     in_bank = np.bincount(step * timing.banks + plan.load_key % timing.banks, minlength=len(loads) * timing.banks)
     lasts = np.maximum(timing.vector_cycles, in_bank.reshape(len(loads), timing.banks).max(axis=1) * timing.read_cycles)
     working = loads[:, None] > arch.scheduler.token_parallelism * np.arange(array.lanes)
-    bounds = _bounds(plan, rows.groups_per_tile) if parts is None else parts.bounds[:, 2:]
+    bounds = _bounds(plan, rows.groups_per_tile) if blocks is None else blocks.bounds[:, 2:]
     reads = _sums(loads, bounds)
     return ArrayWork(
         cycles=np.maximum(1, _sums(lasts + array.turn_cycles * _turns(plan), bounds)),

@@ -19,14 +19,14 @@ import numpy as np
 from pydantic import Field
 
 from dsasim.config.schema import BuffersConfig, Count, MachineConfig, Section
-from dsasim.dataflow.folds import SystolicArray
 from dsasim.designs.dsa.rival import dense_rival
 from dsasim.machine.spec import Rate, UnitSpec
-from dsasim.predictors.quantise import coded, exact_matmul, largest_code
-from dsasim.predictors.softmax import softmax_above
+from dsasim.mappings.folds import SystolicArray
+from dsasim.methods.quantise import coded, exact_matmul, largest_code
+from dsasim.selectors.softmax import softmax_above
 from dsasim.silicon.operations import multiply_accumulate, operation
+from dsasim.sim.components import dma_engines, silicon_of
 from dsasim.sim.design import Macs
-from dsasim.sim.parts import dma_engines, silicon_of
 from dsasim.sim.tile import Tensor
 from dsasim.sim.tiled import TiledDesign
 

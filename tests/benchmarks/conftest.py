@@ -11,7 +11,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     found = list(session.benchmarks) if session is not None else []
     replays = [bench for bench in found if {"trace", "use"} <= set(bench.params or ())]
     lines = [
-        f"{bench.name:40} {amount / 1e6:10.2f} M {what.removesuffix('_per_second').replace('_', ' ')}"
+        f"{bench.name:40} {amount:10.2f} µs a job"
+        if what == "us_a_job"
+        else f"{bench.name:40} {amount / 1e6:10.2f} M {what.removesuffix('_per_second').replace('_', ' ')}"
         for bench in found
         if bench not in replays
         for what, amount in bench.extra_info.items()

@@ -1,7 +1,7 @@
 """Speed of `dsasim dram` without the CSV: every preset on every golden trace pattern (run with -m benchmark).
 
 Requests a CPU second, from the best of a few rounds; a table, ready to paste, has a row a trace and a column a memory.
-Asked of DDR4 are 3 M streaming and on sorted gathers, 1.5 M unsorted and random, and of the others, with more banks,
+Totals of DDR4 are 3 M streaming and on sorted gathers, 1.5 M unsorted and random, and of the others, with more banks,
 buses or half cycles, OTHERS times that. The references do 0.1 to 0.3 M.
 """
 

@@ -12,14 +12,14 @@ from simpy import Environment
 
 from dsasim.api import simulate
 from dsasim.config.loader import load_arch
-from dsasim.dataflow import systolic
-from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.token_parallel import array_work, vector_timing
-from dsasim.dataflow.work import ArrayWork
+from dsasim.dataflows import systolic
+from dsasim.dataflows.base import ArrayWork
+from dsasim.dataflows.plan import make_plan
+from dsasim.dataflows.token_parallel import array_work, vector_timing
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
-from dsasim.kernels.array import walk_parts
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array import walk_blocks
+from dsasim.kernels.key_blocks import tile_bounds
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.machine.job import NOWHERE, Job
@@ -27,12 +27,12 @@ from dsasim.machine.spec import UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.transfer import Transfer
+from dsasim.masks import KeepMask
 from dsasim.model.dram import Dram
 from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import load_presets
 from dsasim.model.dram_replay import replay_trace
-from dsasim.predictors import load_predictor
-from dsasim.predictors.base import KeepMask
+from dsasim.prediction import load_predictor
 from dsasim.trace.find import find_trace
 from dsasim.trace.requests import Requests
 from dsasim.trace.store import open_trace
@@ -141,7 +141,7 @@ def test_walk(benchmark: Any, trace: str) -> None:
     kept = sum(mask.nnz for mask in masks)
     timed(
         benchmark,
-        lambda: [walk_parts(tile_bounds(plan[0], 16), *plan, 4, 32, 4, 2) for plan in plans],
+        lambda: [walk_blocks(tile_bounds(plan[0], 16), *plan, 4, 32, 4, 2) for plan in plans],
         kept_elements=kept,
     )
 
@@ -179,7 +179,7 @@ def test_dram(benchmark: Any, pattern: str) -> None:
         remaining = 1
         while remaining:
             _, remaining = kernel.advance(
-                dram.memory, dram.state, int(dram.state.scalars[kernel.EDGE]), queue.NEVER, finished
+                dram.memory, dram.state, int(dram.state.scalars[kernel.CYCLE]), queue.NEVER, finished
             )
 
     timed(benchmark, work, requests=requests)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import buffers, mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa import mask_generator, pe_array, predictor, scheduler, softmax_unit
 from dsasim.machine.spec import absent
+from dsasim.sim.components import buffer_spec
 
 MakeArch = Callable[..., ArchConfig]
 
@@ -118,7 +119,7 @@ def test_softmax(make_arch: MakeArch) -> None:
 def test_buffer(make_arch: MakeArch) -> None:
     """Row 45,itrs-hp,32768,32,4: a byte is a 32nd of an access; a tenth of 41.4348 mW leaks."""
     arch = make_arch()
-    unit = buffers.silicon(arch, "q", arch.buffers.q)
+    unit = buffer_spec(arch, "q", arch.buffers.q).silicon
     assert unit.area_mm2 == 0.199851
     assert unit.leakage_mw == pytest.approx(4.14348)
     assert unit.energy_pj == pytest.approx({"q_buffer_read_bytes": 30.1148 / 32, "q_buffer_write_bytes": 42.2134 / 32})

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.dataflow.plan import Plan, make_plan
-from dsasim.dataflow.token_parallel import WALKS, VectorTiming
-from dsasim.kernels.parts import tile_bounds
-from dsasim.predictors.base import KeepMask
+from dsasim.dataflows.plan import Plan, make_plan
+from dsasim.dataflows.token_parallel import WALKS, VectorTiming
+from dsasim.kernels.key_blocks import tile_bounds
+from dsasim.masks import KeepMask
 
 UNTIMED = settings(deadline=None, max_examples=150)
 AMPLE = VectorTiming(banks=1, vector_cycles=1000, read_cycles=1)
@@ -20,7 +20,7 @@ AMPLE = VectorTiming(banks=1, vector_cycles=1000, read_cycles=1)
 def cycles(plan: Plan, groups_per_tile: int, lanes: int, timing: VectorTiming, lane_sync: str = "lock_step") -> int:
     """Cycles of all tiles of a plan."""
     bounds = tile_bounds(plan.step_ptr, groups_per_tile)
-    walk = WALKS[lane_sync].parts(bounds, plan.step_ptr, plan.load_ptr, plan.load_key, lanes, *timing)
+    walk = WALKS[lane_sync].blocks(bounds, plan.step_ptr, plan.load_ptr, plan.load_key, lanes, *timing)
     return int(walk[0].sum())
 
 

@@ -9,17 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import Room, Tiling, _block_sizes, choose_tiling, dense_jobs, dense_room, dram_bytes
-from dsasim.dataflow.dense_layer import Product
-from dsasim.dataflow.folds import SystolicArray
 from dsasim.errors import ConfigError
+from dsasim.mappings.dense_blocks import (
+    DenseSpace,
+    Tiling,
+    _block_sizes,
+    choose_tiling,
+    dense_jobs,
+    dense_space,
+    dram_bytes,
+)
+from dsasim.mappings.dense_layer import Product
+from dsasim.mappings.folds import SystolicArray
 
 PEAK = Fraction(512, 10)
 
 
-def room_of(grid: SystolicArray, activations: int, weights: int, results: int) -> Room:
+def room_of(grid: SystolicArray, activations: int, weights: int, results: int) -> DenseSpace:
     """Slots in bytes, elements of 16 bits, ports to spare."""
-    return Room(grid, activations, weights, results, 2, 5, 1, 1)
+    return DenseSpace(grid, activations, weights, results, 2, 5, 1, 1)
 
 
 def test_worked_example() -> None:
@@ -84,7 +92,7 @@ def test_ports_of_both_buffers_count(
         *(f"buffers.{name}.banks=1" for name in "qk"),
         *(f"buffers.{name}.port_bytes={size}" for name, size in zip("qk", ports, strict=True)),
     )
-    room = dense_room(arch)
+    room = dense_space(arch)
     assert (room.stream_stretch, room.hold_stretch) == stretches
     assert (room.activation_slot, room.weight_slot, room.result_slot) == (8192, 65536, 8192)
 

@@ -7,15 +7,15 @@ from math import ceil
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_layer import (
+from dsasim.designs.dsa.predictor import operations_work
+from dsasim.errors import TraceError
+from dsasim.mappings.dense_layer import (
     after_attention,
     before_attention,
     feed_forward,
     output_projection,
     projections,
 )
-from dsasim.designs.dsa.predictor import operations_work
-from dsasim.errors import TraceError
 from dsasim.methods.dsa2021 import prediction_of
 
 

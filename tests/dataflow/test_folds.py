@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dsasim.config.schema import BufferConfig
-from dsasim.dataflow.folds import Folds, Stationary, SystolicArray, Traffic, operand_stretch
+from dsasim.mappings.folds import Folds, Stationary, SystolicArray, Traffic, operand_stretch
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STATIONARY: dict[str, Stationary] = {"os": "output", "ws": "weight", "is": "input"}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dsasim.dataflow.plan import ORDERS, make_plan
-from dsasim.predictors.base import KeepMask
+from dsasim.dataflows.plan import ORDERS, make_plan
+from dsasim.masks import KeepMask
 
 KEEP = KeepMask.from_dense(
     np.array([[1, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=np.bool_)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsasim.dataflow.interleave import Interleaving
-from dsasim.predictors.base import KeepMask
+from dsasim.designs.dsa.interleave import Interleaving
+from dsasim.masks import KeepMask
 
 
 def test_worked_example() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.systolic import key_parts, output_work, score_work
+from dsasim.dataflows.systolic import key_runs, output_work, score_work
 
 MakeArch = Callable[..., ArchConfig]
 DENSE_2_BY_4 = ("scheduler.token_parallelism=1", "scheduler.tile_rows=4", "pe_array.lanes=2", "pe_array.macs_per_row=4")
@@ -99,9 +99,9 @@ def test_rows_that_may_attend_to_nothing_take_one_cycle(make_arch: MakeArch, sta
     [(4, [4, 4, 2]), (5, [5, 5]), (9, [5, 5]), (10, [10])],  # the worked example; as few runs as fit, about equal
 )
 def test_keys_are_cut_into_runs_that_fit_the_pool(capacity: int, lengths: list[int]) -> None:
-    parts = key_parts(np.array([9, 10, 3]), 2, capacity)
-    runs = [parts.union(at).tolist() for at in range(len(parts)) if parts.tile[at] == 0]
+    parts = key_runs(np.array([9, 10, 3]), 2, capacity)
+    runs = [parts.keys_of(at).tolist() for at in range(len(parts)) if parts.tile[at] == 0]
     assert [len(run) for run in runs] == lengths
     assert [key for run in runs for key in run] == list(range(10))
-    assert parts.union(len(parts) - 1).tolist() == [0, 1, 2]
+    assert parts.keys_of(len(parts) - 1).tolist() == [0, 1, 2]
     assert parts.tile.tolist() == [0] * len(lengths) + [1]

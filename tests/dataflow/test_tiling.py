@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.tiling import Footprint, Residency, SpilledSlot, fit_tile_rows, residency
+from dsasim.designs.dsa.tiling import Footprint, Residency, SpilledSlot, fit_tile_rows, residency
 from dsasim.errors import ConfigError
 
 MakeArch = Callable[..., ArchConfig]

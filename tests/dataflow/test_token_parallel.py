@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.plan import make_plan
-from dsasim.dataflow.token_parallel import array_work, vector_timing
-from dsasim.predictors.base import KeepMask
+from dsasim.dataflows.plan import make_plan
+from dsasim.dataflows.token_parallel import array_work, vector_timing
+from dsasim.masks import KeepMask
 
 ONE_KEY = make_plan(KeepMask.from_dense(np.ones((1, 1), np.bool_)), "in_order", 1)
 

@@ -18,8 +18,8 @@ from dsasim.trace.store import trace_in_memory
 
 METHOD = """
 from decimal import Decimal
-from dsasim.predictors.method import Method
-from dsasim.predictors.operation import ROWS, SPAN, Operation, Prediction, Storage
+from dsasim.methods.base import Method
+from dsasim.methods.operation import ROWS, SPAN, Operation, Prediction, Storage
 from dsasim.trace.scores import exact_scorer
 
 

@@ -17,13 +17,12 @@ from collections.abc import Callable
 from simpy import Environment
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import Tiling, dense_room
-from dsasim.dataflow.dense_layer import Product
-from dsasim.designs.dsa.dense_products import dense_stage
-from dsasim.designs.dsa.dense_work import DenseWork, PlacedProduct
+from dsasim.designs.dsa.context import STREAMS
+from dsasim.designs.dsa.dense_products import DensePhase, PlacedProduct
 from dsasim.designs.dsa.design import Dsa
-from dsasim.designs.dsa.stream import STREAMS
 from dsasim.machine.system import System
+from dsasim.mappings.dense_blocks import Tiling
+from dsasim.mappings.dense_layer import Product
 from dsasim.model.dram import Dram
 from dsasim.model.memory_map import MemoryMap
 from dsasim.sim.unit_reports import dram_counters
@@ -39,10 +38,11 @@ SMALL = (
     "dram.channels=1",
     "dram.mapping=row-bank-bankgroup-column-channel",
 )
+ONE_SLOT = [f"buffers.{name}.double_buffered=false" for name in ("q", "k", "output")]
 MakeArch = Callable[..., ArchConfig]
 
 
-def run(arch: ArchConfig, tiling: Tiling, slots: tuple[int, int, int] = (2, 2, 2)) -> tuple[int, System, Dram]:
+def run(arch: ArchConfig, tiling: Tiling) -> tuple[int, System, Dram]:
     memory, product = MemoryMap(arch), Product("x", 2, 4, 8)
     placed = PlacedProduct(
         product, tiling, memory.place(1, 2, 8), memory.place(1, 1, 4096), memory.place(1, 2, 16), element_bytes=2
@@ -50,8 +50,7 @@ def run(arch: ArchConfig, tiling: Tiling, slots: tuple[int, int, int] = (2, 2, 2
     env = Environment()
     dram = Dram(env, arch, len(STREAMS))
     system = System(env, Dsa(arch).units(), {"dram": dram})
-    work = DenseWork(0, "x", dense_room(arch), (placed,), 1, slots)
-    return system.run([dense_stage(system, work)]), system, dram
+    return system.run([DensePhase(arch, 0, (placed,)).stage(system)]), system, dram
 
 
 def spent(system: System, unit: str) -> dict[str, int]:
@@ -77,7 +76,7 @@ def test_with_one_slot_weights_come_when_the_block_before_is_used_up(make_arch: 
     The first write ends at 110 as before and frees the only output slot, too late for the second job: 110-120. Its
     write is posted at 120: WR 121, ends 141.
     """
-    cycles, system, _ = run(make_arch(*SMALL), Tiling(2, 4, 4, weights_stay=False), (1, 1, 1))
+    cycles, system, _ = run(make_arch(*SMALL, *ONE_SLOT), Tiling(2, 4, 4, weights_stay=False))
     assert cycles == 141
     assert spent(system, "pe_array") == {"busy": 20, "dram": 57, "output_full": 43, "drained": 21}
 

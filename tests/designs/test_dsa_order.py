@@ -1,62 +1,39 @@
 """The stream of an attention layer: the array's order, whose turn it is on a coupled array, and where spills go."""
 
 from collections.abc import Callable
-from itertools import chain
 
 import pytest
 from simpy import Environment
 
-from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import work as given
+from dsasim.api import load_trace
+from dsasim.config.loader import load_arch
 from dsasim.designs.dsa.design import Dsa
-from dsasim.designs.dsa.stream import AttentionLayer
-from dsasim.designs.dsa.work import (
-    ArrayWork,
-    Bundle,
-    HeadCounts,
-    KVHeadWork,
-    LayerWork,
-    Part,
-    SlotCounts,
-    Spill,
-    TileWork,
-)
+from dsasim.designs.dsa.layer import AttentionLayer
 from dsasim.machine.arbiter import Arbiter
-from dsasim.machine.job import Job, Place
+from dsasim.machine.job import Job
 from dsasim.machine.system import System
-from dsasim.machine.transfer import Transfer
+from dsasim.sim.design import Record
 
-NOTHING = Transfer.run(False, 0, 0)
-MakeArch = Callable[..., ArchConfig]
-
-
-def tile_of(tile: int, spill: Spill | None) -> TileWork:
-    job, part = given.Work(1), (Part(ArrayWork(1, (1,) * 4, (0,) * 4)),)
-    place = Place(0, heads=(0,), tile=tile)
-    return TileWork(place, NOTHING, given.Work(1, does="S~"), job, job, part, job, part, NOTHING, spill, spill)
+MakeJobs = Callable[..., list[Job]]
+ONE_SLOT = ("buffers.score.double_buffered=false", "buffers.mask.double_buffered=false", "buffers.mask.num_slots=1")
+ROOM = tuple(f"buffers.{name}.bytes=1048576" for name in ("q", "predictor", "mask", "score", "output"))
 
 
-def layer_of(
-    num_inputs: int, num_tiles: int, slots: int = 2, kv_heads: int = 1, spill: Spill | None = None
-) -> LayerWork:
-    """kv heads of one query head each; a part for each product of a tile."""
-    tiles = tuple(tile_of(at, spill) for at in range(num_tiles))
-    bundle = Bundle((HeadCounts(0, 1, 1, 1, 1),), tiles)
-    heads = tuple(
-        KVHeadWork(Place(0, kv_heads=(at,)), (bundle,), NOTHING, NOTHING, NOTHING, given.Work(1))
-        for at in range(kv_heads)
-    )
-    counts = SlotCounts(q=2, k=2, v=2, predictor=2, mask=slots, score=slots, output=2)
-    return LayerWork(Place(0), 4, counts, heads, NOTHING, (NOTHING,) * num_inputs, (given.Work(1),) * num_inputs)
+def rows(count: int, inputs: int | None = None) -> tuple[str, ...]:
+    """Tiles of so many of the 128 rows (of 64 bytes of Q, in two slots), and of so many inputs, if others."""
+    return (*ROOM, f"scheduler.tile_rows={inputs or count}", f"buffers.q.bytes={count * 64 * 2}")
 
 
 @pytest.fixture
-def jobs(make_arch: MakeArch) -> Callable[[LayerWork], list[Job]]:
-    """The jobs of a layer in the order of the stream."""
+def jobs() -> MakeJobs:
+    """The jobs of a layer of 128 tokens in the order of the stream; each query head has a kv head of its own."""
 
-    def made(work: LayerWork) -> list[Job]:
-        system = System(Environment(), Dsa(make_arch()).units(), {"dram": None})
-        return list(AttentionLayer(system, work).stage().jobs)
+    def made(*overrides: str, heads: tuple[int, ...] = (0,)) -> list[Job]:
+        arch, env = load_arch("dsa-decoupled", overrides), Environment()
+        system = System(env, Dsa(arch).units(), {"dram": None})
+        trace = load_trace("minilm-l128").layer(2)
+        layer = AttentionLayer(arch, trace, heads, system)
+        return list(layer.stage(Record(env).layer(trace, 0), None).jobs)
 
     return made
 
@@ -70,20 +47,20 @@ def owners(jobs: list[Job]) -> str:
     return "".join({"predictor": "p", "pe_array": "a"}.get(job.unit, "") for job in jobs)
 
 
-def test_worked_example(jobs: Callable[[LayerWork], list[Job]]) -> None:
-    assert products(jobs(layer_of(2, 3))) == "S0 S1 P0 S2 P1 P2"
+def test_worked_example(jobs: MakeJobs) -> None:
+    assert products(jobs(*rows(48))) == "S0 S1 P0 S2 P1 P2"
 
 
-def test_without_a_second_slot_each_tile_is_finished_first(jobs: Callable[[LayerWork], list[Job]]) -> None:
-    assert products(jobs(layer_of(2, 3, slots=1))) == "S0 P0 S1 P1 S2 P2"
+def test_without_a_second_slot_each_tile_is_finished_first(jobs: MakeJobs) -> None:
+    assert products(jobs(*rows(48), *ONE_SLOT)) == "S0 P0 S1 P1 S2 P2"
 
 
 @pytest.mark.parametrize("slots", [1, 2])
-@pytest.mark.parametrize("num_tiles", range(1, 6))
+@pytest.mark.parametrize(("tile_rows", "num_tiles"), [(128, 1), (64, 2), (48, 3), (32, 4), (16, 8)])
 def test_every_product_once_and_never_more_than_two_tiles_under_way(
-    jobs: Callable[[LayerWork], list[Job]], num_tiles: int, slots: int
+    jobs: MakeJobs, tile_rows: int, num_tiles: int, slots: int
 ) -> None:
-    order = products(jobs(layer_of(1, num_tiles, slots))).split()
+    order = products(jobs(*rows(tile_rows), *(ONE_SLOT if slots == 1 else ()))).split()
     assert sorted(order) == sorted(f"{product}{tile}" for product in "SP" for tile in range(num_tiles))
     under_way: set[str] = set()
     for product, tile in order:
@@ -92,28 +69,38 @@ def test_every_product_once_and_never_more_than_two_tiles_under_way(
         assert len(under_way) <= slots
 
 
-def test_shared_order_worked_example(jobs: Callable[[LayerWork], list[Job]]) -> None:
+def test_shared_order_worked_example(jobs: MakeJobs) -> None:
     """XP XP K~ A0 A1 S0 A2 S1 P0 S2 P1 P2; with one slot XP XP K~ A0 A1 S0 P0 A2 S1 P1 S2 P2; one tile is alone."""
-    assert owners(jobs(layer_of(2, 3))) == "ppppp" + "a" + "p" + "aaaaa"
-    assert owners(jobs(layer_of(2, 3, slots=1))) == "ppppp" + "aa" + "p" + "aaaa"
-    assert owners(jobs(layer_of(1, 1))) == "ppp" + "aa"
+    assert owners(jobs(*rows(48, inputs=64))) == "ppppp" + "a" + "p" + "aaaaa"
+    assert owners(jobs(*rows(48, inputs=64), *ONE_SLOT)) == "ppppp" + "aa" + "p" + "aaaa"
+    assert owners(jobs(*rows(128))) == "ppp" + "aa"
 
 
-def test_keys_of_the_next_kv_head_come_before_its_first_prediction(jobs: Callable[[LayerWork], list[Job]]) -> None:
+def test_keys_of_the_next_kv_head_come_before_its_first_prediction(jobs: MakeJobs) -> None:
     """One tile a kv head: XP K~ A0 K~ A1 S0 S1 P0 P1."""
-    assert owners(jobs(layer_of(1, 1, kv_heads=2))) == "ppppp" + "aaaa"
+    assert owners(jobs(*rows(128), heads=(0, 1))) == "ppppp" + "aaaa"
+
+
+def test_whole_heads_are_asked_for_as_far_ahead_as_there_are_slots(jobs: MakeJobs) -> None:
+    """Two slots: K and V of three heads before the first tile, then of another with each head."""
+    order = [
+        f"{job.unit[-1]}{job.place.kv_heads[0]}" if job.unit in ("dma_k", "dma_v") else f"{job.place.heads[0]}"
+        for job in jobs(*rows(128), heads=(0, 1, 2, 3, 4))
+        if job.unit in ("dma_k", "dma_v", "dma_q")
+    ]
+    assert " ".join(order) == "k0 v0 k1 v1 k2 v2 0 k3 v3 1 k4 v4 2 3 4"
 
 
 @pytest.mark.parametrize(("previous", "cycles"), [(None, 15), ("predictor", 15), ("pe_array", 20)])
 def test_every_change_costs_the_switch_and_the_first_job_of_a_run_none(
-    jobs: Callable[[LayerWork], list[Job]], previous: str | None, cycles: int
+    jobs: MakeJobs, previous: str | None, cycles: int
 ) -> None:
     """S0, A2 and S1 pay 5 cycles; after another layer's SpMM the first XP does too."""
     arbiter = Arbiter(5)
     if previous is not None:
-        arbiter.turn(previous)
-    order = [job.unit for job in jobs(layer_of(2, 3)) if job.unit in ("predictor", "pe_array")]
-    turns = [(unit, arbiter.turn(unit)) for unit in order]
+        arbiter.grant(previous)
+    order = [job.unit for job in jobs(*rows(48, inputs=64)) if job.unit in ("predictor", "pe_array")]
+    turns = [(unit, arbiter.grant(unit)) for unit in order]
     paid = {unit: [turn.switch_cycles for at, turn in turns if at == unit] for unit in ("predictor", "pe_array")}
     assert paid["pe_array"] == [5, 5, 0, 0, 0, 0]
     assert paid["predictor"] == [5 if previous == "pe_array" else 0, 0, 0, 0, 0, 5]
@@ -122,13 +109,16 @@ def test_every_change_costs_the_switch_and_the_first_job_of_a_run_none(
 
 def test_each_turn_waits_for_the_end_of_the_one_before() -> None:
     arbiter = Arbiter(5)
-    turns = [arbiter.turn(unit) for unit in ("predictor", "pe_array", "pe_array", "predictor")]
+    turns = [arbiter.grant(unit) for unit in ("predictor", "pe_array", "pe_array", "predictor")]
     assert [turn.before for turn in turns] == [None, *(turn.ended for turn in turns[:-1])]
 
 
-def test_each_way_of_a_spill_starts_when_the_one_before_has_ended(jobs: Callable[[LayerWork], list[Job]]) -> None:
+SPILLED = ("buffers.score.bytes=64", "buffers.predictor.bytes=19500")
+
+
+def test_each_way_of_a_spill_starts_when_the_one_before_has_ended(jobs: MakeJobs) -> None:
     """S~ goes out and comes back for the mask generator; S for the softmax, and as probabilities for the SpMM."""
-    made = jobs(layer_of(1, 1, spill=Spill(Transfer.run(True, 0, 500), Transfer.run(False, 0, 500))))
+    made = [job for job in jobs(*SPILLED) if job.place.tile == 1 and job.place.heads]
     by_name = {job.does: job for job in made if job.transfer is None}
     moves = [job for job in made if job.unit in ("dma_predictor", "dma_score") and job.transfer.num_bytes]
     assert [job.transfer.is_write for job in moves] == [True, False] * 3
@@ -136,5 +126,4 @@ def test_each_way_of_a_spill_starts_when_the_one_before_has_ended(jobs: Callable
     for maker, out, back, reader in (*path, [by_name["softmax"], *moves[4:], by_name["SpMM"]]):
         assert (out.operands, back.operands) == ((maker.makes,), (out.makes,))
         assert back.makes in reader.operands
-    plain = chain(jobs(layer_of(1, 1)))
-    assert not any(job.unit == "dma_score" for job in plain)
+    assert not any(job.unit == "dma_score" for job in jobs(*rows(128)))

@@ -10,7 +10,7 @@ from dsasim.designs.dsa import mask_generator, predictor, softmax_unit
 from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError
 from dsasim.methods.dsa2021 import prediction_of, score_bits
-from dsasim.predictors.operation import ROWS, SPAN, Operation, Symbol
+from dsasim.methods.operation import ROWS, SPAN, Operation, Symbol
 
 PREDICTION = prediction_of(
     d_model=576, k=144, columns=144, rank=16, bits=4, ternary_adds=0,
@@ -99,13 +99,13 @@ def test_softmax_worked_example(make_arch: MakeArch) -> None:
     config = make_arch(
         "softmax.exp_per_cycle=16", "softmax.div_per_cycle=16", "softmax.pipeline_depth_cycles=32"
     ).softmax
-    assert time_of(softmax_unit.tile_job(config, np.array([16, 17]), 2)) == (38, 0)
+    assert time_of(softmax_unit.tile_jobs(config, np.array([16, 17]), 2, 2)[0]) == (38, 0)
 
 
 def test_softmax_of_nothing_takes_the_depth_and_at_least_one_cycle(make_arch: MakeArch) -> None:
     for depth, cycles in ((0, 1), (1, 1), (2, 2)):
         config = make_arch(f"softmax.pipeline_depth_cycles={depth}").softmax
-        assert time_of(softmax_unit.tile_job(config, np.array([0, 0]), 2)) == (cycles, 0)
+        assert time_of(softmax_unit.tile_jobs(config, np.array([0, 0]), 2, 2)[0]) == (cycles, 0)
 
 
 def test_weights_of_a_kv_head_by_hand() -> None:

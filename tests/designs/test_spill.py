@@ -1,15 +1,15 @@
-"""What of a tile's scores crosses the memory bus: the worked example of model.spill."""
+"""What of a tile's scores crosses the memory bus: the worked example of designs.dsa.tile."""
 
-from dsasim.designs.dsa.spill import spill_of
+from dsasim.designs.dsa.tile import Spill
 from dsasim.model.memory_map import Region
 
 SLOTS = Region(4096, 2, 1, 500, interleaved=False)
-"""Room in DRAM for what two slots of 1000 bytes cannot hold of 1500."""
+"""Space in DRAM for what two slots of 1000 bytes cannot hold of 1500."""
 
 
 def test_what_a_slot_cannot_hold_goes_out_and_comes_back() -> None:
     for slot, size, beyond in ((0, 1500, 500), (1, 800, 0)):
-        spill = spill_of(SLOTS, slot, size, 1000)
+        spill = Spill.of(SLOTS, slot, size, 1000)
         assert [(move.is_write, move.num_bytes) for move in (spill.write, spill.read)] == [
             (True, beyond),
             (False, beyond),
@@ -18,7 +18,7 @@ def test_what_a_slot_cannot_hold_goes_out_and_comes_back() -> None:
 
 
 def test_each_slot_has_a_place_of_its_own() -> None:
-    spill = spill_of(SLOTS, 1, 1001, 1000)
+    spill = Spill.of(SLOTS, 1, 1001, 1000)
     for move in (spill.write, spill.read):
         assert (move.starts.tolist(), move.sizes.tolist()) == ([4596], [1])
-    assert spill_of(SLOTS, 1, 1000, 1000).write.num_bytes == 0
+    assert Spill.of(SLOTS, 1, 1000, 1000).write.num_bytes == 0

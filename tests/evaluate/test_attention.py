@@ -11,7 +11,7 @@ from dsasim.api import simulate
 from dsasim.errors import TraceError
 from dsasim.evaluate.attention import layer_of, masked_attention
 from dsasim.evaluate.masks import masks_of
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.quality.measure import QualityMeter
 from dsasim.trace.store import open_trace
 

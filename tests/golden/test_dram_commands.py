@@ -50,8 +50,8 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 
     def advance_to(last: int) -> None:
         remaining = 1
-        while remaining and int(dram.state.scalars[kernel.EDGE]) < last:
-            first = int(dram.state.scalars[kernel.EDGE])
+        while remaining and int(dram.state.scalars[kernel.CYCLE]) < last:
+            first = int(dram.state.scalars[kernel.CYCLE])
             completions, remaining = kernel.advance(dram.memory, dram.state, first, last, finished)
             ends.extend(finished[:completions, 1].tolist())
 

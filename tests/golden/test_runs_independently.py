@@ -15,7 +15,7 @@ from recount import recount
 from twin.run import run_twin
 
 from dsasim.api import load_arch, load_trace
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.sim.engine import run_machine
 
 HERE = Path(__file__).parent

@@ -118,7 +118,7 @@ def by_kernel(dram: Dram, posts: list[Post], cuts: list[int], until: int = 0) ->
         while remaining and first < last:
             completions, remaining = kernel.advance(dram.memory, dram.state, first, last, finished)
             ends.update({numbers.pop(index): end for index, end in finished[:completions].tolist()})
-            first = int(dram.state.scalars[kernel.EDGE])
+            first = int(dram.state.scalars[kernel.CYCLE])
 
     times = sorted({0, *cuts, *(post.time for post in posts)})
     for time, following in zip(times, [*times[1:], queue.NEVER], strict=True):
@@ -193,7 +193,7 @@ def test_commands_ends_and_counters_equal_their_twin_wherever_it_is_cut(
     make_dram: Callable[..., Dram], design: dict[str, Any], posts: list[Post], cuts: list[int]
 ) -> None:
     dram, twin = build(make_dram, design)
-    expected, until = by_twin(twin, dram.core_cycles_per_edge, posts, LONG)
+    expected, until = by_twin(twin, dram.core_cycles_per_memory_cycle, posts, LONG)
     assert by_kernel(dram, posts, cuts, until) == expected
 
 
@@ -217,7 +217,7 @@ def test_events_post_and_complete_at_the_twins_times(
     for time in others:
         env.timeout(time)
     env.run()
-    ratio = dram.core_cycles_per_edge
+    ratio = dram.core_cycles_per_memory_cycle
     at_edges = [Post(ceil(posting.time / ratio), posting.stream, posting.transfer) for posting in posts]
     expected, until = by_twin(twin, ratio, at_edges, LONG)
     assert ready == {number: ceil(end * ratio) for number, end in expected.ends.items()}
@@ -329,7 +329,7 @@ def test_open_edges_are_those_with_a_row_open(make_dram: Callable[..., Dram]) ->
     dram = make_dram("clock_ghz=1.2004")
     by_kernel(dram, [Post(0, 0, Transfer.run(False, 0, 64))], [])
     dram.finish(1000)
-    edges = ceil(1000 / dram.core_cycles_per_edge)
-    assert dram.counts[0, controller.OPEN_EDGES] == edges - 1
+    edges = ceil(1000 / dram.core_cycles_per_memory_cycle)
+    assert dram.counts[0, controller.OPEN_CYCLES] == edges - 1
     dram.finish(1000)
-    assert dram.counts[0, controller.OPEN_EDGES] == edges - 1
+    assert dram.counts[0, controller.OPEN_CYCLES] == edges - 1

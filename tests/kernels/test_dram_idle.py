@@ -72,7 +72,7 @@ def memory_of(make_dram: Callable[..., Dram], name: str, use: MemoryUse, log_com
 def play(dram: Dram, phase: Phase, step: int) -> list[int]:
     """Transfers, whose ends are returned, and idle time, of which at most `step` edges pass at once."""
     transfers, *idle = phase
-    edge = int(dram.state.scalars[kernel.EDGE])
+    edge = int(dram.state.scalars[kernel.CYCLE])
     posted = [Transfer.run(write, burst * dram.preset.access_bytes, 1) for write, burst in transfers]
     owners = {dram._enqueue(0, transfer): number for number, transfer in enumerate(posted)}
     finished = np.empty((3 * 64, 2), np.int64)
@@ -81,7 +81,7 @@ def play(dram: Dram, phase: Phase, step: int) -> list[int]:
     while remaining:
         completions, remaining = kernel.advance(dram.memory, dram.state, at, queue.NEVER, finished)
         ends |= {owners[index]: end for index, end in finished[:completions].tolist()}
-        at = int(dram.state.scalars[kernel.EDGE])
+        at = int(dram.state.scalars[kernel.CYCLE])
     following = next_edge(dram, edge, ends, *idle)
     while at < following:
         at = min(following, at + step)
@@ -140,11 +140,11 @@ def test_ends_and_counts_are_the_twins(
     for phase in given_phases:
         expected, edge = play_twin(twin, dram, phase, edge)
         assert play(dram, phase, step=10**9) == expected
-    controller.close_books(dram.memory.channel, dram.memory.counters, edge)
+    controller.finish_counts(dram.memory.channel, dram.memory.counters, edge)
     found = dram.counts.sum(axis=0)
     fields = {"REF": controller.REFRESHES, "PREA": controller.PRECHARGE_ALLS, "ACT": controller.ACTIVATES}
     assert {key: int(found[at]) for key, at in fields.items()} == {key: twin.counts[key] for key in fields}
-    assert dram.counts[:, controller.OPEN_EDGES].tolist() == [twin.open_edges[c] for c in range(use.channels)]
+    assert dram.counts[:, controller.OPEN_CYCLES].tolist() == [twin.open_edges[c] for c in range(use.channels)]
 
 
 @RANDOM
@@ -199,7 +199,8 @@ def test_a_watched_memory_skips_as_well() -> None:
     first, second = zip(bus.posts, bus.begins, strict=True)
     assert abs(second[1] - second[0] - (first[1] - first[0])) <= 1  # refreshes closed the row; an edge is 0.83 cycles
     assert (
-        dram.counts[0, controller.REFRESHES] == ceil(2 * 10**9 / dram.core_cycles_per_edge) // dram.memory.fixed[REFI]
+        dram.counts[0, controller.REFRESHES]
+        == ceil(2 * 10**9 / dram.core_cycles_per_memory_cycle) // dram.memory.fixed[REFI]
     )
 
 

@@ -9,7 +9,7 @@ from plugin_files import watched, yaml_of
 
 from dsasim.config.loader import load_arch
 from dsasim.errors import ConfigError
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace

@@ -10,11 +10,10 @@ from plugin_files import yaml_of
 
 from dsasim.config.loader import load_arch
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.base import Rows, dataflow_of
-from dsasim.dataflow.residency import Parts
-from dsasim.dataflow.work import ArrayWork
+from dsasim.dataflows.base import ArrayWork, Rows, dataflow_of
+from dsasim.dataflows.key_blocks import KeyBlocks
 from dsasim.errors import ConfigError
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 
 SIZES = (
     "pe_array.lanes=2",
@@ -38,7 +37,7 @@ def rows_of(arch: ArchConfig, keep: np.ndarray, tile_rows: int = 4, d_head: int 
     return Rows(plan, np.full(len(keep), keep.shape[1]), tile_rows, tile_rows // 2, d_head)
 
 
-def products(arch: ArchConfig, rows: Rows, parts: Parts | None = None) -> tuple[ArrayWork, ArrayWork]:
+def products(arch: ArchConfig, rows: Rows, parts: KeyBlocks | None = None) -> tuple[ArrayWork, ArrayWork]:
     return dataflow_of(arch).products(arch, rows, parts, parts)
 
 
@@ -85,15 +84,15 @@ def test_random_masks(arch: ArchConfig, density: float) -> None:
     assert plan.plan_steps == sum(ceil(count / 4) for count in keep.sum(axis=1))
 
 
-def test_parts_of_a_tile_take_its_steps_in_turn(arch: ArchConfig) -> None:
+def test_key_blocks_of_a_tile_take_its_steps_in_turn(arch: ArchConfig) -> None:
     keep = np.random.default_rng(2).random((8, 37)) < 0.5
     rows = rows_of(arch, keep)
-    whole, cut = products(arch, rows)[0], products(arch, rows, dataflow_of(arch).parts(rows, 9))[0]
+    whole, cut = products(arch, rows)[0], products(arch, rows, dataflow_of(arch).key_blocks(rows, 9))[0]
     assert len(cut.cycles) > len(whole.cycles)
     assert cut.cycles.sum() == whole.cycles.sum()
     assert cut.vector_reads.sum() == whole.vector_reads.sum()
-    with pytest.raises(ConfigError, match=r"^buffers: a part of a pool has room for 3 vectors.* loads 4"):
-        dataflow_of(arch).parts(rows, 3)
+    with pytest.raises(ConfigError, match=r"^buffers: a key block of a cache has room for 3 vectors.* loads 4"):
+        dataflow_of(arch).key_blocks(rows, 3)
 
 
 def test_it_needs_the_order_in_which_nothing_is_shared(arch: ArchConfig) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dsasim import registry
 from dsasim.errors import ConfigError
 
-BASE = "a class that derives from dsasim.predictors.method.Method, not"
+BASE = "a class that derives from dsasim.methods.base.Method, not"
 FILES = {
     "no dictionary": ("METHODS = 5", "METHODS: a dictionary of names and classes, not 5"),
     "no class": ('METHODS = {"x": 5}', f"METHODS['x']: {BASE} 5"),
@@ -22,12 +22,12 @@ FILES = {
     "import": ("import nothere", "ModuleNotFoundError: No module named 'nothere'"),
     "exit": ("raise SystemExit(7)", "SystemExit: 7"),
     "taken": (
-        "from dsasim.predictors.method import Method\nMETHODS = {'dense': Method}",
+        "from dsasim.methods.base import Method\nMETHODS = {'dense': Method}",
         "there is a method named dense already",
     ),
 }
 RAISES = """
-from dsasim.predictors.method import Method
+from dsasim.methods.base import Method
 
 
 class Boom(Method):

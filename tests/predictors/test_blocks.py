@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from dsasim.config.loader import load_arch
-from dsasim.dataflow.tiling import smallest_tile
-from dsasim.predictors.blocks import pooled, spread
-from dsasim.predictors.operation import Storage
-from dsasim.predictors.quantise import coded
-from dsasim.predictors.softmax import softmax_above
+from dsasim.designs.dsa.tiling import smallest_tile
+from dsasim.methods.blocks import pooled, spread
+from dsasim.methods.operation import Storage
+from dsasim.methods.quantise import coded
+from dsasim.selectors.softmax import softmax_above
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.store import trace_in_memory

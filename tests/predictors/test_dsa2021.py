@@ -11,10 +11,9 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
+from dsasim.methods.base import NO_STATE
 from dsasim.methods.dsa2021 import Dsa2021
-from dsasim.predictors import load_predictor
-from dsasim.predictors.predicted import Predicted
-from dsasim.predictors.state import NO_STATE
+from dsasim.prediction import load_predictor
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor, LayerTrace
 from dsasim.trace.positions import Positions, RowBlock
@@ -104,8 +103,8 @@ def test_the_work_counts_extra_columns_and_ternary_adds(make_arch: MakeArch, mak
 
 def test_top_k_keeps_the_highest_predicted_scores(make_arch: MakeArch, make_layer: MakeLayer) -> None:
     layer = make_layer()
-    predictor = Dsa2021(make_arch("predictor.sigma=0.5", "mask_generator.density=0.25"), layer, NO_STATE)
-    selection, scores = Predicted(predictor).select(1), all_scores(predictor, layer, 1)
+    predictor = load_predictor(make_arch("predictor.sigma=0.5", "mask_generator.density=0.25"), layer)
+    selection, scores = predictor.select(1), all_scores(predictor.method, layer, 1)
     for i, keys in enumerate(np.split(selection.keep.indices, selection.keep.indptr[1:-1])):
         wanted = math.ceil((i + 1) / 4)
         assert keys.tolist() == sorted(sorted(range(i + 1), key=lambda j, row=i: -scores[row, j])[:wanted])
@@ -129,8 +128,8 @@ def test_threshold_compares_dequantised_scores_times_scale(
         found = np.unique(real[layer.allowed()])
         for at in (len(found) // 2, len(found) * 3 // 4, len(found) - 2):
             middle = (found[at] + found[at + 1]) / 2
-            predictor = Dsa2021(make_arch(*threshold, f"mask_generator.threshold={middle:.9f}"), layer, NO_STATE)
-            keep = Predicted(predictor).select(head).keep.to_dense()
+            arch = make_arch(*threshold, f"mask_generator.threshold={middle:.9f}")
+            keep = load_predictor(arch, layer).select(head).keep.to_dense()
             assert keep.any()
             assert np.array_equal(keep, (real > middle) & layer.allowed())
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
 from dsasim.kernels.select import top_k_rows
-from dsasim.predictors import load_predictor
-from dsasim.predictors.merge_unit import compare_exchanges, merge_work, sorter_stages
+from dsasim.prediction import load_predictor
+from dsasim.selectors.merge_unit import compare_exchanges, merge_work, sorter_stages
 from dsasim.trace.attention import LayerTrace
 
 Entry = tuple[float, int]
@@ -107,7 +107,7 @@ def test_worked_example() -> None:
 
 def test_one_more_key_costs_at_the_edges_of_blocks_and_chunks() -> None:
     n, k = np.array([63, 64, 65, 64, 64]), np.array([16, 16, 16, 17, 0])
-    assert merge_work(n, k, 16).row_cycles.tolist() == [10 + 4, 10 + 4, 10 + 5, 10 + 1 + 3 * 2, 0]
+    assert merge_work(n, k, 16)[0].tolist() == [10 + 4, 10 + 4, 10 + 5, 10 + 1 + 3 * 2, 0]
 
 
 def test_a_sorter_of_16_has_80_compare_exchanges_in_10_stages() -> None:

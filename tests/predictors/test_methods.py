@@ -9,7 +9,9 @@ import pytest
 from dsasim import registry
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import TraceError
-from dsasim.predictors import NO_STATE, Selection, load_predictor
+from dsasim.masks import Selection
+from dsasim.methods.base import NO_STATE
+from dsasim.prediction import load_predictor
 from dsasim.trace.arrays import LayerArrays, MaskArrays
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.store import trace_in_memory

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsasim.errors import ConfigError
-from dsasim.predictors.quantise import (
+from dsasim.methods.quantise import (
     Multiplier,
     exact_matmul,
     largest_code,

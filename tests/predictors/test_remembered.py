@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors import Selection, load_predictor
-from dsasim.predictors.base import SELECTION_ROWS, KeepMask
+from dsasim.masks import KeepMask, Selection
+from dsasim.prediction import load_predictor
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.memory import Memory
 
@@ -35,7 +35,7 @@ DESIGNS = [
 def figures(selection: Selection, layer: LayerTrace) -> tuple[object, ...]:
     """All of a selection, as plain values."""
     keep = selection.keep.block(0, layer.L_q).to_dense().tolist()
-    return keep, *(getattr(selection, name).tolist() for name in SELECTION_ROWS)
+    return keep, *(rows.tolist() for rows in selection[1:])
 
 
 def test_each_design_and_head_gets_its_own(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors import Selection, load_predictor
-from dsasim.predictors.merge_unit import merge_work
+from dsasim.masks import Selection
+from dsasim.prediction import load_predictor
+from dsasim.selectors.merge_unit import merge_work
 from dsasim.trace import positions
 from dsasim.trace.attention import LayerTrace
 
@@ -66,6 +67,6 @@ def test_a_head_s_work_is_that_of_all_its_rows(
     arch = make_arch("predictor.sigma=0.5", *METHODS["dsa2021 by merging"])
     selection = load_predictor(arch, layer).select(1)
     work = merge_work(layer.allowed_counts, selection.keep.row_counts, 4)
-    assert not np.array_equal(work.entries_read, work.entries_written)
-    for name, values in work._asdict().items():
-        assert np.array_equal(getattr(selection, name), values), name
+    assert not np.array_equal(selection.entries_read, selection.entries_written)
+    for name, found, values in zip(selection._fields[1:], selection[1:], work, strict=True):
+        assert np.array_equal(found, values), name

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
-from dsasim.predictors.base import KeepMask
-from dsasim.predictors.selection import generator_of, select_rows
+from dsasim.masks import KeepMask
+from dsasim.selectors.base import generator_of, select_rows
 from dsasim.selectors.threshold import Threshold
 from dsasim.selectors.top_k import TopK
 from dsasim.trace.arrays import LayerArrays

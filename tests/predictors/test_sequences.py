@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.disk_cache import DiskCache

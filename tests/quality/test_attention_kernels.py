@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dsasim.kernels.attention import masked_softmax, score_rows, tile_keys, weighted_values
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 
 # the first call may compile the kernel
 UNTIMED = settings(deadline=None)

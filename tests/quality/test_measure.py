@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsasim.errors import InvariantError, TraceError
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.quality import QualityMeter
 from dsasim.trace import positions
 from dsasim.trace.arrays import LayerArrays

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 
 from dsasim.config.loader import load_arch
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.quality import QualityMeter
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace

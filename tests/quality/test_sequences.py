@@ -8,7 +8,7 @@ import pytest
 
 from dsasim.config.loader import load_arch
 from dsasim.errors import TraceError
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.quality import QualityMeter
 from dsasim.quality.measure import Quality
 from dsasim.quality.overlap import compare_masks

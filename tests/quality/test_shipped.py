@@ -3,7 +3,7 @@
 import pytest
 
 from dsasim.config.loader import load_arch
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.quality import Quality, QualityMeter
 from dsasim.trace.find import find_trace
 from dsasim.trace.store import open_trace

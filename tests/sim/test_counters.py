@@ -1,20 +1,20 @@
 """What the units count: plan entries, spans, and products in the predictor's buffer, by hand."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.plan import Plan, make_plan
+from dsasim.dataflows.plan import Plan, make_plan
 from dsasim.designs.dsa.events import Groups
-from dsasim.designs.dsa.mask_generator import Selected, tile_jobs
+from dsasim.designs.dsa.mask_generator import tile_jobs
 from dsasim.designs.dsa.predictor import product
-from dsasim.designs.dsa.products import EVENTS
+from dsasim.designs.dsa.products import SDDMM, SPMM
 from dsasim.designs.dsa.scheduler import mask_row_bytes
 from dsasim.designs.dsa.scheduler import tile_jobs as plan_jobs
-from dsasim.predictors.base import KeepMask
+from dsasim.mappings.dense_blocks import sum_bytes
+from dsasim.masks import KeepMask, Selection
 
 
 def plan_counters(arch: ArchConfig, plan: Plan, groups: Groups, num_keys: int) -> dict[str, int]:
@@ -106,9 +106,9 @@ def test_operands_are_read_once_a_fold_of_the_other(tiny: Callable[..., ArchConf
 
 def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[..., ArchConfig]) -> None:
     """16-bit elements take 2 bytes, their sums 2 * 16 + 8 bits = 5: read back and written by each product."""
-    context = SimpleNamespace(arch=tiny("pe_array.bits=16"), layer=SimpleNamespace(d_head=4))
-    sddmm = EVENTS["k"](context, 0, 0, served=0, vectors=0, rereads=3, sums=4)
-    spmm = EVENTS["v"](context, 0, 0, served=0, vectors=0, rereads=5, sums=6)
+    sizes = 4, 2, sum_bytes(tiny("pe_array.bits=16"))
+    sddmm = SDDMM.events(sizes, 0, 0, served=0, vectors=0, rereads=3, sums=4)
+    spmm = SPMM.events(sizes, 0, 0, served=0, vectors=0, rereads=5, sums=6)
     assert {name: count for name, count in sddmm.items() if count} == {
         "q_buffer_read_bytes": 3 * 2,
         "score_buffer_read_bytes": 4 * 5,
@@ -124,7 +124,8 @@ def test_a_systolic_array_reads_again_and_hands_on_partial_sums(tiny: Callable[.
 @pytest.mark.parametrize(("keys", "entry_bytes"), [(256, 3), (257, 4), (512, 4)])
 def test_what_a_selector_passes_over_again_is_read_and_written(keys: int, entry_bytes: int) -> None:
     """Two rows, 900 comparisons, 7 entries read and 9 written: scores of 2 bytes, keys of 8 or 9 bits."""
-    selected = Selected(*(np.array(row) for row in ([0, 0], [500, 400], [7, 0], [4, 5])))
+    keep = KeepMask.from_dense(np.ones((2, keys), np.bool_))
+    selected = Selection(keep, *(np.array(row) for row in ([0, 0], [500, 400], [7, 0], [4, 5])))
     (work,) = tile_jobs(selected, 2, Groups(np.array([2]), np.array([keys])), 1, [2 * keys], 2, keys, 1)
     assert work.events == {
         "mask_comparisons": 900,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa.work import SlotCounts
+from dsasim.designs.dsa.shape import LayerShape
 from dsasim.errors import DeadlockError
 from dsasim.sim.result import MachineResult
 from dsasim.trace.attention import AttentionTrace
@@ -22,7 +22,7 @@ def test_every_waiting_unit_is_named_and_no_other(
     Tile 0 has passed the softmax. The scheduler has filled both mask slots, DMA both Q slots (that of tile 0 is free
     again). K and V are there, so their engines wait for nothing.
     """
-    monkeypatch.setattr(SlotCounts, "overlapped", property(lambda _: 4))
+    monkeypatch.setattr(LayerShape, "tiles_ahead", property(lambda _: 4))
     arch = tiny("buffers.score.double_buffered=false", "buffers.score.num_slots=1")
     with pytest.raises(DeadlockError) as caught:
         run(arch, masked([[1, 0, 0, 0]] * 8))

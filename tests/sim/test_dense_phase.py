@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dsasim.api import simulate
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.dense_blocks import DenseJob, Span, dense_room
-from dsasim.dataflow.folds import Traffic
 from dsasim.designs.dsa.dense_products import job_events
 from dsasim.errors import ConfigError, TraceError
+from dsasim.mappings.dense_blocks import DenseJob, Span, dense_space
+from dsasim.mappings.folds import Traffic
 from dsasim.sim.engine import run_machine
 from dsasim.sim.result import MachineResult
 from dsasim.trace.arrays import LayerArrays
@@ -130,7 +130,7 @@ def test_what_a_job_counts(tiny: Callable[..., ArchConfig]) -> None:
     job = DenseJob(
         "x", Span(0, 2), Span(3, 3), Span(0, 4), 9, 0, Traffic(6, 12, 0), 12, 0, False, False, 0
     )  # fmt: skip
-    assert job_events(dense_room(tiny()), job) == {
+    assert job_events(dense_space(tiny()), job) == {
         "macs_dense": 24,
         "q_buffer_read_bytes": 12,
         "k_buffer_read_bytes": 24,

@@ -9,7 +9,7 @@ import pytest
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import InvariantError
-from dsasim.machine.asked import Asked
+from dsasim.machine.statistics import Totals
 from dsasim.sim.design import Demand
 from dsasim.sim.engine import design_of
 from dsasim.sim.invariants import check, serial_cycles
@@ -18,7 +18,7 @@ from dsasim.trace.attention import AttentionTrace
 
 FULL = [[1, 1, 1, 1]] * 4
 DEMAND = Demand(sparse_macs=2 * 16 * 4, num_bytes=128)
-ASKED = Asked(job_cycles=100, transfers=6, bursts=6)
+TOTALS = Totals(job_cycles=100, transfers=6, bursts=6)
 """What the tiny machine asks for: Q, K, V, output of 32 bytes, two tiles; cycles of jobs only bound the total."""
 
 
@@ -31,11 +31,11 @@ def laws(
     good = run(arch, masked(FULL))
 
     def checked(
-        demand: Demand = DEMAND, asked: Asked = ASKED, counters: dict[str, int] | None = None, **fields: Any
+        demand: Demand = DEMAND, totals: Totals = TOTALS, counters: dict[str, int] | None = None, **fields: Any
     ) -> dict[str, bool]:
         bent, specs = replace(good, **fields), design_of(arch).units()
         counted = dict(good.counters) | (counters or {})
-        return check(arch, specs, bent.cycles, bent.units, counted, bent.layers, [demand], asked)
+        return check(arch, specs, bent.cycles, bent.units, counted, bent.layers, [demand], totals)
 
     checked.good = good
     return checked
@@ -82,14 +82,14 @@ def test_less_or_more_than_must_be_done(laws: Any, demand: dict[str, int], law: 
 
 
 @pytest.mark.parametrize(
-    ("asked", "law"),
+    ("totals", "law"),
     [
         ({"bursts": 7}, "dram_bursts_are_those_asked_for"),
         ({"job_cycles": 0, "bursts": 0, "transfers": 0}, "cycles_at_most_serial"),
     ],
 )
-def test_less_or_more_than_was_asked_for(laws: Any, asked: dict[str, int], law: str) -> None:
-    assert law in broken(lambda: laws(asked=replace(ASKED, **asked)))
+def test_less_or_more_than_was_asked_for(laws: Any, totals: dict[str, int], law: str) -> None:
+    assert law in broken(lambda: laws(totals=replace(TOTALS, **totals)))
 
 
 def test_more_than_the_peak(laws: Any) -> None:
@@ -110,7 +110,7 @@ def test_serial_bound_by_hand(tiny: Callable[..., ArchConfig]) -> None:
 
     A burst at worst: nCWL + nBL + nWR + nRP + nRC + nCL + nBL + 1 = 16 + 4 + 24 + 22 + 74 + 22 + 4 + 1 = 167 edges.
     """
-    assert serial_cycles(tiny(), ASKED) == 100 + 6 * 167 + 6 * 2
+    assert serial_cycles(tiny(), TOTALS) == 100 + 6 * 167 + 6 * 2
     # of each nREFI = 12480 edges a refresh may cost nRFC = 576 and a burst's 167; one may be due at once
     one = 100 + 6 * 167 + 6 * 2
-    assert serial_cycles(tiny("dram.refresh=true"), ASKED) == Fraction(one + 743) * 12480 / (12480 - 743)
+    assert serial_cycles(tiny("dram.refresh=true"), TOTALS) == Fraction(one + 743) * 12480 / (12480 - 743)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
-from dsasim.dataflow import base
+from dsasim.dataflows import base
 from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.quality import measure
 from dsasim.trace.disk_cache import DiskCache

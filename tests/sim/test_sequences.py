@@ -133,18 +133,18 @@ def test_projections_of_a_batch_read_their_weights_once() -> None:
 
 STATEFUL = """
 import numpy as np
-from dsasim.predictors.base import KeepMask
-from dsasim.predictors.method import Method
+from dsasim.masks import KeepMask
+from dsasim.methods.base import Method
 
 
 class Counting(Method):
     def mask(self, head):
         keep = np.zeros((self.layer.L_q, self.layer.L_k), bool)
-        keep[:, : 1 + self.state.values.get("seen", 0)] = True
+        keep[:, : 1 + self.state.get("seen", 0)] = True
         return KeepMask.from_dense(keep)
 
     def after(self):
-        return self.state.with_value("seen", self.layer.L_k - 2)
+        return {**self.state, "seen": self.layer.L_k - 2}
 
 
 METHODS = {"counting": Counting}

@@ -125,7 +125,7 @@ def test_names_say_job_layer_head_and_tile(
     assert busy("softmax") == ["softmax layer 0 head 0 tile 0"]
     assert busy("scheduler") == ["plan layer 0 head 0 tile 0"]
     assert busy("dma_k transfer 0") == ["K of layer 0 kv head 0"]
-    assert busy("dma_output transfer 0") == ["output of layer 0 head 0 tile 0 in DRAM"]
+    assert busy("dma_output transfer 0") == ["output of layer 0 head 0 tile 0"]
     assert {event["cname"] for event in drawn.rows["lane_0"] if event["name"] == "dram"} == {"rail_animation"}
 
 

@@ -10,7 +10,7 @@ nn, functional = torch.nn, torch.nn.functional
 
 from dsasim import load_arch, simulate
 from dsasim.errors import ConfigError, TraceError
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.trace.store import open_trace
 from dsasim.train.dsa import attach
 from dsasim.train.dsa.rules import Fixed, OracleTopK, Scores, Threshold, TopK, highest

@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dsasim.errors import ConfigError, TraceError
-from dsasim.predictors.integer_path import combined_codes, head_accumulators, head_codes, project
-from dsasim.predictors.quantise import Multiplier, exact_matmul, largest_code
-from dsasim.predictors.quantise import quantise as quantise_exactly
-from dsasim.predictors.quantise import requantise as requantise_exactly
+from dsasim.methods.integer_path import combined_codes, head_accumulators, head_codes, project
+from dsasim.methods.quantise import Multiplier, exact_matmul, largest_code
+from dsasim.methods.quantise import quantise as quantise_exactly
+from dsasim.methods.quantise import requantise as requantise_exactly
 from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
 from dsasim.train.dsa.codes import exact_matmul as torch_matmul
@@ -35,7 +35,7 @@ def fitted(L_q=20, L_k=20, kv_heads=2, d_model=16, cross=False, rotary_base=None
 
 
 def integer_scores(fit, bits, x_q, x_kv, head):
-    """S~ of a head by the steps of predictors.integer_path."""
+    """S~ of a head by the steps of methods.integer_path."""
     scale = {name: values.astype(np.float64) for name, values in fit.scales[bits].items()}
     kv_head = head // (len(fit.w_q) // len(fit.w_k))
     sides = []

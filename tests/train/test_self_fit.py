@@ -12,7 +12,7 @@ import pytest
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.errors import TraceError
-from dsasim.predictors import load_predictor
+from dsasim.prediction import load_predictor
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.store import open_trace
 from dsasim.trace.stream import StreamedTensor, write_stream

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dsasim.predictors.integer_path import projection_factor
-from dsasim.predictors.quantise import least_squares_scale
+from dsasim.methods.integer_path import projection_factor
+from dsasim.methods.quantise import least_squares_scale
 from dsasim.train.static_scales import scales_at
 
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsasim.errors import ConfigError
+from dsasim.methods.base import NO_STATE
 from dsasim.methods.dsa2021 import Dsa2021
-from dsasim.predictors.state import NO_STATE
 from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import exact_scorer
 from twin.cases import arch_of, random_case, selection_of, trace_of

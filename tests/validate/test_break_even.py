@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.baseline.dense import IsoArea
+from dsasim.methods.base import NO_STATE
 from dsasim.methods.dsa2021 import Dsa2021
-from dsasim.predictors import NO_STATE
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import trace_in_memory

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dsasim.errors import TraceError
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace import positions
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.store import trace_in_memory

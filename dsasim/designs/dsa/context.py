@@ -1,41 +1,50 @@
-"""What is at hand while a layer's work is built."""
+"""What is at hand while a layer's jobs are compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.residency import Pool
 from dsasim.designs.dsa.placement import Placement
 from dsasim.designs.dsa.shape import LayerShape
-from dsasim.predictors.base import LayerPredictor, Mask
+from dsasim.designs.dsa.vectors import Vectors
+from dsasim.designs.dsa.work import Work
+from dsasim.machine.job import Place
+from dsasim.machine.space import Take
+from dsasim.machine.token import Token
+from dsasim.methods.operation import Prediction
+from dsasim.prediction import LayerPredictor
 from dsasim.trace.attention import LayerTrace
 
-Observer = Callable[[LayerTrace, int, Mask], None]
-"""Told each head's keep mask as it is made: (layer, query head, mask)."""
-
-
-@dataclass
-class Pools:
-    """The pools of K and V vectors as the parts so far have left them; None where whole kv heads are kept."""
-
-    k: Pool | None
-    v: Pool | None
-
-    @classmethod
-    def empty(cls, shape: LayerShape) -> "Pools":
-        """The pools at the start of a layer."""
-        k, v = (None if kept.pool_vectors is None else Pool(kept.pool_vectors) for kept in (shape.k, shape.v))
-        return cls(k, v)
+PREDICTOR, MASK_GENERATOR, SCHEDULER = "predictor", "mask_generator", "scheduler"
+ARRAY, SOFTMAX = "pe_array", "softmax"
+STREAMS = ("predictor", "q", "k", "v", "score", "output")
+"""DMA streams, in the order in which the memory controller takes simultaneous posts."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all heads of a layer share; `shape` is that of the rows being worked on."""
+    """What all heads of a layer share: its sizes, its tensors' places, slots of its buffers by what they hold."""
 
     arch: ArchConfig
     layer: LayerTrace
     predictor: LayerPredictor
     shape: LayerShape
     placement: Placement
-    pools: Pools
-    observe: Observer | None
+    slots: Mapping[str, Take]
+    vectors: Mapping[str, Vectors]
+    """K and V."""
+    prediction: Callable[[int, int, int], Work | None]
+    """The predictor's work for a tile of so many rows that see so many keys, of so many heads one after the other."""
+
+
+class KVHeads:
+    """kv heads that are on chip together, and what the tiles of their query heads wait for."""
+
+    def __init__(self, layer: Place, numbers: tuple[int, ...], work: Prediction | None) -> None:
+        self.numbers = numbers
+        self.place = layer._replace(kv_heads=numbers)
+        self.vectors = {"k": Token("K", self.place), "v": Token("V", self.place)}
+        self.predicted = () if work is None else work.of("kv_head")
+        """What the method does once a kv head (K~)."""
+        has_weights = work is not None and work.storage.weight_bits > 0
+        self.weights = Token("predictor weights", self.place) if has_weights else None

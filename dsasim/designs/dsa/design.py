@@ -3,29 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import buffers, mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa import mask_generator, pe_array, predictor, scheduler, softmax_unit
+from dsasim.designs.dsa.context import ARRAY, MASK_GENERATOR, PREDICTOR, SCHEDULER, SOFTMAX, STREAMS
 from dsasim.designs.dsa.dense_phase import phases_after, phases_before
-from dsasim.designs.dsa.dense_products import dense_stage
-from dsasim.designs.dsa.dense_work import DenseWork
-from dsasim.designs.dsa.layer import build_layer
-from dsasim.designs.dsa.stream import (
-    ARRAY,
-    MASK_GENERATOR,
-    PREDICTOR,
-    SCHEDULER,
-    SOFTMAX,
-    STREAMS,
-    AttentionLayer,
-)
-from dsasim.designs.dsa.work import LayerWork
-from dsasim.machine.spec import BufferSpec, UnitSpec
+from dsasim.designs.dsa.dense_products import DensePhase
+from dsasim.designs.dsa.layer import AttentionLayer
+from dsasim.designs.dsa.shape import BUFFERS
+from dsasim.machine.spec import BufferSpec, UnitSpec, absent
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors import NO_STATE, State, load_predictor, method_of
-from dsasim.predictors.base import Mask
-from dsasim.sim.design import Demand, Design, Macs, Record, Workload
-from dsasim.sim.parts import dma_engines
-from dsasim.sim.result import HeadReport, LayerReport
+from dsasim.masks import Mask
+from dsasim.methods.base import NO_STATE, State
+from dsasim.prediction import load_predictor, method_of
+from dsasim.sim.components import buffer_events, buffer_spec, dma_engines
+from dsasim.sim.design import Design, Macs, Record, Workload
 from dsasim.trace.attention import LayerTrace
 
 
@@ -77,8 +68,18 @@ class Dsa(Design):
         ]
 
     def buffers(self) -> Sequence[BufferSpec]:
-        """In the order of the data's path."""
-        return buffers.buffer_specs(self.arch)
+        """In the order of the data's path; one without a use is absent, like the units that would fill it.
+
+        The predictor's is for methods that predict, the mask's for all but dense.
+        """
+        arch = self.arch
+        unused = {"predictor": arch.predictor.free, "mask": arch.predictor.method == "dense"}
+        return [
+            BufferSpec(name, absent(*buffer_events(name)))
+            if unused.get(name) or getattr(arch.buffers, name) is None
+            else buffer_spec(arch, name, getattr(arch.buffers, name))
+            for name in BUFFERS
+        ]
 
     def stages(self, system: System, workload: Workload, record: Record) -> Iterator[Stage]:
         """Each layer of attention, sequence after sequence, and the dense products of all sequences around it."""
@@ -87,42 +88,14 @@ class Dsa(Design):
             batch = workload.trace.batch(number)
             yield from self._phases(system, phases_before(self.arch, batch, workload.scope), record)
             for layer in batch:
-                state = states.get(layer.sequence, NO_STATE)
-                work, states[layer.sequence] = build_layer(self.arch, layer, heads, workload.observe, state)
-                record.compiled(len(heads), _demand(work, layer, self.arch.pe_array.bits // 8))
-                compiled, report = AttentionLayer(system, work), _report(work)
-                yield compiled.stage()
-                record.layer(report, list(compiled.head_ends()))
+                attention = AttentionLayer(self.arch, layer, heads, system, states.get(layer.sequence, NO_STATE))
+                noted = record.layer(layer, attention.shape.tile_rows)
+                yield attention.stage(noted, workload.observe)
+                record.demands.append(attention.demand(noted.heads))
+                states[layer.sequence] = attention.predictor.after()
             yield from self._phases(system, phases_after(self.arch, batch, workload.scope), record)
 
-    def _phases(self, system: System, phases: Sequence[DenseWork], record: Record) -> Iterator[Stage]:
+    def _phases(self, system: System, phases: Sequence[DensePhase], record: Record) -> Iterator[Stage]:
         for phase in phases:
-            record.compiled(0, _dense_demand(phase))
-            yield dense_stage(system, phase)
-            record.phase(phase.layer, phase.phase, int(system.env.now))
-
-
-def _report(work: LayerWork) -> LayerReport:
-    """What is known of a layer before it runs."""
-    heads = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
-    allowed, place = work.heads[0].allowed, work.place
-    assert place.layer is not None
-    return LayerReport(place.layer, 0, work.tile_rows, tuple(heads), allowed=allowed, sequence=place.sequence)
-
-
-def _demand(work: LayerWork, layer: LayerTrace, element_bytes: int) -> Demand:
-    """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
-    first, heads = work.kv_heads[0], [head.head for head in work.heads]
-    whole = (first.k_read is not None) + (first.v_read is not None)
-    kv_heads = {layer.kv_head(head) for head in heads}
-    vectors = 2 * len(heads) * layer.L_q + whole * len(kv_heads) * layer.L_k
-    kept = sum(head.nnz for head in work.heads)
-    return Demand(sparse_macs=2 * layer.d_head * kept, num_bytes=vectors * layer.d_head * element_bytes)
-
-
-def _dense_demand(work: DenseWork) -> Demand:
-    """All products, and their blocks, which are all compulsory."""
-    return Demand(
-        dense_macs=sum(placed.product.macs for placed in work.products),
-        num_bytes=sum(transfer.num_bytes for transfer in work.transfers()),
-    )
+            yield phase.stage(system)
+            record.phase(phase.layer, phase.name, phase.demand)

@@ -3,7 +3,7 @@
 Who counts which bytes of a buffer (a value written once by its maker and read once by each reader):
 
     q        DMA writes a tile's rows; each row is read once into its lane (a systolic array: `products`)
-    k, v     DMA writes a head, or the vectors that a pool lacks; read once per vector that the array's steps fetch
+    k, v     DMA writes a head, or the vectors that a cache lacks; read once per vector that the array's steps fetch
     score    SDDMM writes each kept score; softmax reads and writes it twice (exponential, division); SpMM reads it
     mask     written by the mask generator, one bit a position up to the group's span; read by the scheduler, which
              writes a reordered plan over it, and spilled keys, which it reads back; SDDMM and SpMM each read the plan

@@ -1,59 +1,221 @@
-"""From a layer of a trace to work for the units: its projection, its kv heads, and the bundles that share them.
+"""An attention layer as a stream of jobs, compiled a head group at a time while it is consumed.
 
-One bundle's tensors, masks and plan are alive at a time; what stays is a few integers a tile.
+              X, W~            S~                 mask             plan
+    DRAM ─► predictor unit ─► mask generator ─► scheduler ─► PE array ─► output ─► DRAM
+     ▲                                             Q, K, V ─►   ▲ │
+     └──── six DMA engines                        scores ─► softmax unit
+
+The stream: XP of the layer's inputs, then for each kv head K~, and for each tile of its query heads S~, mask and plan,
+one tile ahead of the array. The array's own order is S0, S1, P0, S2, P1, ... (S = SDDMM, P = SpMM), so that the softmax
+of one tile runs beside the SDDMM of the next; that needs two score slots and two mask slots (a tile's plan stays in its
+mask slot until its SpMM), else S0, P0, S1, P1, ... In a coupled design predictor and PE array are one composable array,
+which takes their jobs in the order of the stream.
+
+Worked example: one kv head, two tiles of X and three of queries, whole keys: XP XP K~ A0 A1 S0 A2 S1 P0 S2 P1 P2
+(A = prediction), so with a switch cost of 5 the jobs S0, A2 and S1 pay it: 15 cycles.
+
+A method that waits for a head's scores (barrier: head) has all its predictions before the first mask of the head.
+One head group's tensors, masks and plan are alive at a time, and the jobs that are under way.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from itertools import chain, islice, pairwise
 
 from dsasim.config.schema import ArchConfig
-from dsasim.designs.dsa import predictor
-from dsasim.designs.dsa.context import Context, Observer, Pools
-from dsasim.designs.dsa.head_group import bundle_work
+from dsasim.designs.dsa.context import ARRAY, MASK_GENERATOR, PREDICTOR, SCHEDULER, SOFTMAX, Context, KVHeads
+from dsasim.designs.dsa.head_group import head_group_tiles
 from dsasim.designs.dsa.placement import place_layer
+from dsasim.designs.dsa.predictor import operations_work
 from dsasim.designs.dsa.shape import LayerShape, layer_shape
-from dsasim.designs.dsa.work import KVHeadWork, LayerWork, Work
+from dsasim.designs.dsa.tile import Tile
+from dsasim.designs.dsa.vectors import Vectors
+from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError, TraceError
+from dsasim.machine.job import Job, Place
+from dsasim.machine.space import Take
+from dsasim.machine.stage import Stage
+from dsasim.machine.system import System
+from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
-from dsasim.predictors import NO_STATE, Prediction, State, load_predictor
-from dsasim.sim.parts import place_of
+from dsasim.methods.base import NO_STATE, State
+from dsasim.methods.operation import Prediction
+from dsasim.prediction import load_predictor
+from dsasim.sim.components import dma_job, place_of
+from dsasim.sim.design import Demand, HeadRecord, LayerRecord, Observer
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
-"""kv heads that are on chip together, and the bundles of query heads that use them."""
+"""kv heads that are on chip together, and the head groups of query heads that use them."""
 
 
-def build_layer(
-    arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], observe: Observer | None, state: State = NO_STATE
-) -> tuple[LayerWork, State]:
-    """The work of `heads` of a layer, kv heads and their query heads ascending; and what its method leaves behind.
+class AttentionLayer:
+    """One layer; ConfigError if the design cannot hold it, TraceError if nothing may be attended to."""
 
-    ConfigError if the design cannot hold it, TraceError if nothing may be attended to.
-    """
-    sharing = list(share_out(arch, layer, heads))
-    chosen = load_predictor(arch, layer, state)
-    if not layer.row_spans.any():
-        raise TraceError(f"layer {layer.label} of the trace allows no query to attend to any key")
-    shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
-    if chosen.work is not None:
-        _check_barrier(arch, chosen.work, shape)
-    placement = place_layer(arch, layer, chosen.work, shape.slots, shape.tiling)
-    context = Context(arch, layer, chosen, shape, placement, Pools.empty(shape), observe)
-    reads, projections = ((), ()) if chosen.work is None else _projections(context, chosen.work)
-    constant = None if placement.predictor is None else placement.predictor.constant
-    projection_read = None if constant is None else constant.transfer(0, 0, 1)
-    kv_heads = tuple(_kv_heads(context, numbers, bundles) for numbers, bundles in sharing)
-    work = LayerWork(
-        place=place_of(layer),
-        tile_rows=shape.tile_rows,
-        slots=shape.slots,
-        kv_heads=kv_heads,
-        projection_read=projection_read,
-        input_reads=reads,
-        projections=projections,
-        head_barrier=chosen.work is not None and chosen.work.barrier == "head",
-    )
-    return work, chosen.after()
+    def __init__(
+        self, arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], system: System, state: State = NO_STATE
+    ) -> None:
+        self._sharing = list(share_out(arch, layer, heads))
+        self.predictor = load_predictor(arch, layer, state)
+        self._work = work = self.predictor.work
+        if not layer.row_spans.any():
+            raise TraceError(f"layer {layer.label} of the trace allows no query to attend to any key")
+        self.shape = shape = layer_shape(arch, layer, work, max(len(kv_heads) for kv_heads, _ in self._sharing))
+        if work is not None:
+            _check_barrier(arch, work, shape)
+        placement = place_layer(arch, layer, work, shape.slots, shape.tiling)
+        vectors = {"k": Vectors("k", placement.k, shape.k), "v": Vectors("v", placement.v, shape.v)}
+        slots = _slots(system, shape)
+        self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors, cache(self._prediction))
+
+    def demand(self, heads: Sequence[HeadRecord]) -> Demand:
+        """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
+        context, layer = self._context, self._context.layer
+        whole = sum(each.block_vectors is None for each in context.vectors.values())
+        kv_heads = {layer.kv_head(head.head) for head in heads}
+        vectors = 2 * len(heads) * layer.L_q + whole * len(kv_heads) * layer.L_k
+        kept = sum(head.nnz for head in heads)
+        num_bytes = vectors * layer.d_head * context.arch.pe_array.bits // 8
+        return Demand(sparse_macs=2 * layer.d_head * kept, num_bytes=num_bytes)
+
+    def stage(self, record: LayerRecord, observe: Observer | None) -> Stage:
+        """The layer as one stage; notes its heads in `record`, and tells `observe` of each mask as it is made."""
+        return Stage(self._jobs(record, observe), self._units)
+
+    def _prediction(self, rows: int, span: int, heads: int) -> Work | None:
+        """The predictor's work for a tile; many are alike."""
+        if self._work is None:
+            return None
+        return operations_work(self._context.arch, self._work.of("query_tile"), rows, span).times(heads)
+
+    @property
+    def _units(self) -> Collection[str]:
+        """The units that have something to do in the layer."""
+        arch, work, placement = self._context.arch, self._work, self._context.placement.predictor
+        units = [ARRAY, SOFTMAX, "dma_q", "dma_k", "dma_v", "dma_output"]
+        if arch.predictor.method != "dense":
+            units.append(SCHEDULER)
+        if work is not None and placement is not None:
+            units += [PREDICTOR] if arch.mask_generator is None else [PREDICTOR, MASK_GENERATOR]
+            if placement.reads_anything or "predictor" in self.shape.tiling.spilled:
+                units.append("dma_predictor")
+        return units + (["dma_score"] if "score" in self.shape.tiling.spilled else [])
+
+    def _jobs(self, record: LayerRecord, observe: Observer | None) -> Iterator[Job]:
+        layer = place_of(self._context.layer)
+        kv_heads = [KVHeads(layer, numbers, self._work) for numbers, _ in self._sharing]
+        heads_ahead = self._whole_heads(kv_heads)
+        yield from self._projections(layer)
+        waiting: deque[Tile] = deque()
+        tiles = self._tiles(kv_heads, record, observe)
+        for tile, following in pairwise(chain([None], tiles, [None])):
+            if following is not None:
+                if following.first:
+                    yield from next(heads_ahead)
+                    yield from self._keys(following.kv)
+                yield from _front(following)
+            if tile is not None:
+                yield from tile.attend()
+                waiting.append(tile)
+                if len(waiting) > self.shape.tiles_ahead:
+                    yield from waiting.popleft().output()
+        for tile in waiting:
+            yield from tile.output()
+
+    def _tiles(self, kv_heads: Sequence[KVHeads], record: LayerRecord, observe: Observer | None) -> Iterator[Tile]:
+        """All tiles in order, a head group's when the first of them is asked for."""
+        for kv, (_, groups) in zip(kv_heads, self._sharing, strict=True):
+            for group in groups:
+                yield from self._group_tiles(kv, group, groups, record, observe)
+
+    def _group_tiles(
+        self,
+        kv: KVHeads,
+        group: Sequence[int],
+        groups: Sequence[Sequence[int]],
+        record: LayerRecord,
+        observe: Observer | None,
+    ) -> Iterator[Tile]:
+        """The tiles of a head group; those of a method that waits for all its scores know each other."""
+        masks = []
+        for head in group:
+            masks.append(self.predictor.select(head))
+            if observe is not None:
+                observe(self._context.layer, head, masks[-1].keep)
+        heads = [record.head(head, mask.keep.nnz) for head, mask in zip(group, masks, strict=True)]
+        last = len(self.shape.tiles) - 1
+        together: list[Tile] = []
+        for tile in head_group_tiles(self._context, kv, heads, masks):
+            tile.first = group is groups[0] and tile.place.tile == 0
+            tile.last = group is groups[-1] and tile.place.tile == last
+            if self._work is not None and self._work.barrier == "head":
+                tile.scored = together
+                together.append(tile)
+            else:
+                yield tile
+        yield from together
+
+    def _projections(self, layer: Place) -> Iterator[Job]:
+        """What the method does once a layer (XP), a tile of X at a time, as large as the predictor's buffer holds."""
+        place, work, slot = self._context.placement.predictor, self._work, self._context.slots["X"]
+        if place is None or work is None:
+            return
+        operands: tuple[Token, ...] = ()
+        if place.constant is not None:
+            operands = (Token("projection P", layer),)
+            yield dma_job("predictor", layer, place.constant.transfer(0, 0, 1), makes=operands[0])
+        step = self.shape.tiling.input_rows
+        reads = ((region, first) for region in place.inputs for first in range(0, region.rows, step))
+        for at, (region, first) in enumerate(reads):
+            rows = min(step, region.rows - first)
+            inputs, tile = Token(f"X tile {at}", layer), layer._replace(tile=at)
+            yield dma_job("predictor", tile, region.transfer(0, first, rows), makes=inputs, space=slot)
+            job = operations_work(self._context.arch, work.of("layer"), rows)
+            yield job.job(PREDICTOR, tile, (*operands, inputs), frees=(slot,))
+
+    def _whole_heads(self, kv_heads: Sequence[KVHeads]) -> Iterator[Iterator[Job]]:
+        """K and V of each kv head, whole, ahead of it by as many heads as can be on the way while it is read."""
+        reads = (self._whole_head(kv) for kv in kv_heads)
+        slots = self.shape.slots
+        yield chain.from_iterable(islice(reads, max(slots["k"], slots["v"]) + 1))
+        while True:
+            yield next(reads, iter(()))
+
+    def _whole_head(self, kv: KVHeads) -> Iterator[Job]:
+        for name, vectors in self._context.vectors.items():
+            if vectors.block_vectors is None:
+                read, slot = vectors.whole(kv.numbers), self._context.slots[name]
+                yield dma_job(name, kv.place, read, makes=kv.vectors[name], space=slot)
+
+    def _keys(self, kv: KVHeads) -> Iterator[Job]:
+        """What the method reads (W~) and makes (K~) of kv heads that are on chip together, one after the other."""
+        place, operands = self._context.placement.predictor, () if kv.weights is None else (kv.weights,)
+        if place is not None and place.weights is not None:
+            read = Transfer.joined([place.weights.transfer(number, 0, 1) for number in kv.numbers])
+            yield dma_job("predictor", kv.place, read, makes=kv.weights, space=self._context.slots["weights"])
+        if kv.predicted:
+            keys = operations_work(self._context.arch, kv.predicted).times(len(kv.numbers))
+            yield keys.job(PREDICTOR, kv.place, operands)
+
+
+def _front(tile: Tile) -> Iterator[Job]:
+    """All that comes before the array: Q; and S~, mask and plan where the design makes them."""
+    yield from tile.fetch()
+    scored = tile.scored or (tile,)
+    if tile is scored[0]:
+        for each in scored:
+            yield from each.predict()
+    yield from tile.select([each.predicted for each in scored])
+
+
+def _slots(system: System, shape: LayerShape) -> dict[str, Take]:
+    """A slot of each buffer; the predictor's has some of each thing that it holds."""
+    slots = {}
+    for name, count in shape.slots.items():
+        for part in ("X", "weights", "query rows", "S~") if name == "predictor" else ("",):
+            slots[part or name] = Take(system.buffer(f"the {name} buffer{part and f' ({part})'}", count))
+    return slots
 
 
 def _check_barrier(arch: ArchConfig, work: Prediction, shape: LayerShape) -> None:
@@ -66,7 +228,7 @@ def _check_barrier(arch: ArchConfig, work: Prediction, shape: LayerShape) -> Non
             f"{method}: masks wait for the scores of a whole {work.barrier}; the machine dsa makes those"
             " of a head when it has the head's scores at the latest"
         )
-    tiles, slots = len(shape.tiles), shape.slots.predictor
+    tiles, slots = len(shape.tiles), shape.slots["predictor"]
     if work.barrier == "head" and tiles > slots:
         raise ConfigError(
             f"buffers.predictor: {method} makes no mask of a head before all its scores are there, {tiles} tiles of"
@@ -75,7 +237,7 @@ def _check_barrier(arch: ArchConfig, work: Prediction, shape: LayerShape) -> Non
 
 
 def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iterator[Sharing]:
-    """Each kv head with its query heads one by one; or bundles of as many heads as there are lanes.
+    """Each kv head with its query heads one by one; or head groups of as many heads as there are lanes.
 
     Worked example: heads 0 .. 3 of which each two share a kv head are ((0,), ((0,), (1,))) and ((1,), ((2,), (3,)));
     with three lanes split over heads they are ((0, 1), ((0, 1, 2),)) and ((1,), ((3,),)).
@@ -83,53 +245,11 @@ def share_out(arch: ArchConfig, layer: LayerTrace, heads: Sequence[int]) -> Iter
     ascending = sorted(heads)
     if arch.pe_array.lane_split == "heads":
         for first in range(0, len(ascending), arch.pe_array.lanes):
-            bundle = tuple(ascending[first : first + arch.pe_array.lanes])
-            yield tuple(sorted({layer.kv_head(head) for head in bundle})), (bundle,)
+            group = tuple(ascending[first : first + arch.pe_array.lanes])
+            yield tuple(sorted({layer.kv_head(head) for head in group})), (group,)
         return
     by_kv_head: dict[int, list[tuple[int, ...]]] = defaultdict(list)
     for head in ascending:
         by_kv_head[layer.kv_head(head)].append((head,))
-    for kv_head, bundles in by_kv_head.items():
-        yield (kv_head,), tuple(bundles)
-
-
-def _projections(context: Context, work: Prediction) -> tuple[tuple[Transfer, ...], tuple[Work, ...]]:
-    """The method's operations a layer, a tile of input rows at a time, as many as the predictor's buffer holds."""
-    arch, tile_rows = context.arch, context.shape.tiling.input_rows
-    assert context.placement.predictor is not None
-    reads, jobs = [], []
-    for region in context.placement.predictor.inputs:
-        for first in range(0, region.rows, tile_rows):
-            rows = min(tile_rows, region.rows - first)
-            reads.append(region.transfer(0, first, rows))
-            jobs.append(predictor.operations_work(arch, work.of("layer"), rows))
-    return tuple(reads), tuple(jobs)
-
-
-def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tuple[int, ...]]) -> KVHeadWork:
-    """The kv heads `numbers`, on chip together, and the bundles that use them."""
-    layer, placement, shape = context.layer, context.placement, context.shape
-    weights, keys = _weights_and_keys(context, numbers)
-    whole_k, whole_v = (
-        None if kept.pool_vectors else Transfer.joined([region.transfer(n, 0, layer.L_k) for n in numbers])
-        for kept, region in ((shape.k, placement.k), (shape.v, placement.v))
-    )
-    return KVHeadWork(
-        place=place_of(layer)._replace(kv_heads=numbers),
-        bundles=tuple(bundle_work(context, numbers, bundle) for bundle in bundles),
-        k_read=whole_k,
-        v_read=whole_v,
-        weights_read=weights,
-        key_prediction=keys,
-    )
-
-
-def _weights_and_keys(context: Context, numbers: Sequence[int]) -> tuple[Transfer | None, Work | None]:
-    """What the method reads and does for kv heads that are on chip together, one head after the other."""
-    arch, work, place = context.arch, context.predictor.work, context.placement.predictor
-    if work is None or place is None:
-        return None, None
-    weights = place.weights
-    read = None if weights is None else Transfer.joined([weights.transfer(number, 0, 1) for number in numbers])
-    operations = work.of("kv_head")
-    return read, predictor.operations_work(arch, operations).times(len(numbers)) if operations else None
+    for kv_head, groups in by_kv_head.items():
+        yield (kv_head,), tuple(groups)

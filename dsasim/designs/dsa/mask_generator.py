@@ -2,7 +2,7 @@
 
 Under `threshold` a selector takes ceil(n / comparators) cycles for a row of n allowed keys. Under `top_k` it is a
 quick-select unit, which takes ceil(remaining / comparators) + 3 for each pass that it really makes (`kernels.select`),
-or a bitonic sorter with a merger (`predictors.merge_unit`). Row r of a tile goes to selector r mod num_selectors, which
+or a bitonic sorter with a merger (`selectors.merge_unit`). Row r of a tile goes to selector r mod num_selectors, which
 starts its next row when it has ended one; the tile is done when its slowest selector is, after at least one cycle.
 
 Row barrier: no row is begun before the scores of its whole tile are in the predictor's buffer. A top-k needs its row's
@@ -12,7 +12,6 @@ Worked example: two selectors, rows that need 10, 4, 3, 9 cycles: max(10 + 3, 4 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +20,15 @@ from dsasim.config.schema import ArchConfig
 from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.pe_array import GROWTH_BITS
 from dsasim.designs.dsa.scheduler import key_bits
-from dsasim.designs.dsa.work import Work
+from dsasim.designs.dsa.work import NOTHING, Work
 from dsasim.machine.job import Events
 from dsasim.machine.spec import Silicon, absent
-from dsasim.predictors.selection import selector_of
+from dsasim.masks import Selection
+from dsasim.selectors.base import selector_of
+from dsasim.sim.components import silicon_of
 
 
-def tile_job(
-    row_cycles: NDArray[np.int64], num_selectors: int, events: Events | None = None, block_rows: int = 1
-) -> Work:
+def tile_job(row_cycles: NDArray[np.int64], num_selectors: int, events: Events = NOTHING, block_rows: int = 1) -> Work:
     """Time of one tile from what each of its rows takes a selector.
 
     Of `block_rows` rows that are selected together the first has the cycles, and selectors take blocks in turn.
@@ -38,21 +37,11 @@ def tile_job(
         row_cycles = row_cycles[row_cycles > 0]
     rows = np.zeros(-(-len(row_cycles) // num_selectors) * num_selectors, np.int64)
     rows[: len(row_cycles)] = row_cycles
-    return Work(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())), events=events or {})
-
-
-@dataclass(frozen=True)
-class Selected:
-    """What selecting took, of each row: see `predictors.base.Selection`."""
-
-    row_cycles: NDArray[np.int64]
-    comparisons: NDArray[np.int64]
-    entries_read: NDArray[np.int64]
-    entries_written: NDArray[np.int64]
+    return Work(max(1, int(rows.reshape(-1, num_selectors).sum(axis=0).max())), 0, events, "select")
 
 
 def tile_jobs(
-    selected: Selected,
+    selected: Selection,
     tile_rows: int,
     groups: Groups,
     groups_per_tile: int,
@@ -99,10 +88,5 @@ def silicon(arch: ArchConfig) -> Silicon:
         return absent("mask_comparisons")
     score_bits = 2 * bits + GROWTH_BITS
     unit = selector_of(design).silicon(score_bits, arch.technology_nm)
-    lanes = design.num_selectors * unit.lanes
-    return Silicon(
-        area_mm2=lanes * unit.silicon.area_mm2,
-        leakage_mw=lanes * unit.silicon.leakage_mw,
-        energy_pj={"mask_comparisons": unit.used.energy_pj},
-        sources=(*unit.silicon.sources, f"S~ of {score_bits} bits"),
-    )
+    used = {"mask_comparisons": unit.used}
+    return silicon_of(design.num_selectors * unit.lanes, unit.silicon, used, f"S~ of {score_bits} bits")

@@ -1,11 +1,12 @@
 """The PE array: what it is made of, and what a whole PE costs. How long it works is the dataflow's affair.
 
-Rules: `dataflow.token_parallel`, `dataflow.systolic`; its order of jobs: `designs.dsa.stream`.
+Rules: `dataflows.token_parallel`, `dataflows.systolic`; its order of jobs: `designs.dsa.stream`.
 """
 
 from dsasim.config.schema import ArchConfig
 from dsasim.machine.spec import Rate, Silicon
 from dsasim.silicon.operations import Price, multiply_accumulate
+from dsasim.sim.components import silicon_of
 
 GROWTH_BITS = 8
 """A sum of products of b-bit operands takes 2b + 8 bits: 512 products of at most 2^(2b-2), and a sign."""
@@ -20,16 +21,14 @@ def silicon(arch: ArchConfig) -> Silicon:
     """
     bits = arch.pe_array.bits
     pe = whole_pe(arch, bits, 2 * bits + GROWTH_BITS)
-    return Silicon(
-        area_mm2=arch.macs * pe.area_mm2,
-        leakage_mw=arch.macs * pe.leakage_mw,
-        energy_pj=dict.fromkeys(MACS, pe.energy_pj),
-        sources=(*pe.sources, overhead(arch)),
-        free={
-            "k_vector_reads": "in the bytes of the k buffer",
-            "v_vector_reads": "in the bytes of the v buffer",
-            "idle_row_slots": "time, not work",
-        },
+    return silicon_of(
+        arch.macs,
+        pe,
+        dict.fromkeys(MACS, pe),
+        overhead(arch),
+        k_vector_reads="in the bytes of the k buffer",
+        v_vector_reads="in the bytes of the v buffer",
+        idle_row_slots="time, not work",
     )
 
 

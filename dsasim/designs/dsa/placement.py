@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.tiling import Tiling
-from dsasim.designs.dsa.work import SlotCounts
+from dsasim.designs.dsa.tiling import Tiling
+from dsasim.methods.operation import Prediction
 from dsasim.model.memory_map import MemoryMap, Region
-from dsasim.predictors import Prediction
 from dsasim.trace.attention import LayerTrace
 
 
@@ -22,6 +21,11 @@ class PredictorPlacement:
     weights: Region | None
     query_rows: Region | None
 
+    @property
+    def reads_anything(self) -> bool:
+        """Whether predicting the layer moves anything."""
+        return any((self.constant, self.inputs, self.weights, self.query_rows))
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -33,11 +37,11 @@ class Placement:
     v: Region
     output: Region
     spills: Mapping[str, Region]
-    """Room for the scores beyond each slot of a buffer, by its name."""
+    """Space for the scores beyond each slot of a buffer, by its name."""
 
 
 def place_layer(
-    arch: ArchConfig, layer: LayerTrace, work: Prediction | None, slots: SlotCounts, tiling: Tiling
+    arch: ArchConfig, layer: LayerTrace, work: Prediction | None, slots: Mapping[str, int], tiling: Tiling
 ) -> Placement:
     """Give every tensor of the layer its place; ConfigError if the memory is too small."""
     memory = MemoryMap(arch)
@@ -48,10 +52,7 @@ def place_layer(
         k=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
         v=memory.place(layer.num_kv_heads, layer.L_k, vector_bytes),
         output=memory.place(layer.num_heads, layer.L_q, vector_bytes),
-        spills={
-            name: memory.place(getattr(slots, name), 1, spilled.spilled_bytes)
-            for name, spilled in tiling.spilled.items()
-        },
+        spills={name: memory.place(slots[name], 1, spilled.spilled_bytes) for name, spilled in tiling.spilled.items()},
     )
 
 

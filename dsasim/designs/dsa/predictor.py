@@ -3,7 +3,7 @@
 Jobs of a layer, in order: the method's operations a layer (such as XP) for each tile of X; then for each kv head
 those a kv head (K~ = XP W~k), and for each tile of its query heads those a tile (Q~ = XP W~q, S~ = Q~ K~^T up to the
 last key any row of the tile may attend to). Each product is
-output-stationary with pipelined folds (`dataflow.folds`) on the predictor's array, or in a coupled design on the PE
+output-stationary with pipelined folds (`mappings.folds`) on the predictor's array, or in a coupled design on the PE
 array (`array_shape`); where the predictor buffer's ports deliver fewer operands than the array consumes, streaming
 stretches and the excess is bank conflict.
 
@@ -13,17 +13,17 @@ takes 7 * 64 + 16 + 190 = 654; the job 988.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dsasim.config.schema import ArchConfig
-from dsasim.dataflow.folds import SystolicArray, operand_stretch
 from dsasim.designs.dsa.events import added
 from dsasim.designs.dsa.pe_array import overhead, overhead_ratio, whole_pe
 from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError
 from dsasim.machine.spec import Rate, Silicon, absent
-from dsasim.predictors.operation import Operation
-from dsasim.silicon.operations import merged, operation
+from dsasim.mappings.folds import SystolicArray, operand_stretch
+from dsasim.methods.operation import Operation
+from dsasim.silicon.operations import operation
+from dsasim.sim.components import silicon_of
 
 
 def array_shape(arch: ArchConfig, bits: int) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def operation_work(arch: ArchConfig, operation: Operation, rows: int = 0, span: 
     counted = {name: number * m for name, number in operation.counts.items()}
     if operation.kind == "product":
         made = product(arch, m, k, n, operation.left_bits, operation.right_bits, operation.result_bits)
-        return replace(made, events=added(made.events, counted or {"macs_predictor": m * k * n}))
+        return made._replace(events=added(made.events, counted or {"macs_predictor": m * k * n}))
     if operation.kind == "add":
         array_rows, array_columns = array_shape(arch, operation.left_bits)
         traffic = {
@@ -119,12 +119,7 @@ def silicon(arch: ArchConfig) -> Silicon:
     pe = whole_pe(arch, design.bits, PREDICTOR_ACCUMULATOR_BITS)
     ternary = operation("add", PREDICTOR_ACCUMULATOR_BITS, arch.technology_nm) * overhead_ratio(arch)
     num_macs = 0 if coupled else (design.array_rows or 0) * (design.array_columns or 0)
-    return Silicon(
-        area_mm2=num_macs * pe.area_mm2,
-        leakage_mw=num_macs * pe.leakage_mw,
-        energy_pj={"macs_predictor": pe.energy_pj, "adds_predictor": ternary.energy_pj},
-        sources=(*merged(pe.sources, ternary.sources), overhead(arch)),
-    )
+    return silicon_of(num_macs, pe, {"macs_predictor": pe, "adds_predictor": ternary}, overhead(arch))
 
 
 def rate(arch: ArchConfig) -> Rate | None:

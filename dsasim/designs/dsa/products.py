@@ -1,149 +1,131 @@
-"""SDDMM and SpMM of a bundle's rows on the array: one job a tile, or parts where K or V is fetched into a pool."""
+"""SDDMM and SpMM of a head group's rows on the array: one job a tile, or one a key block of a cache."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.dataflow import work as jobs
-from dsasim.dataflow.base import Rows, dataflow_of
-from dsasim.dataflow.dense_blocks import sum_bytes
-from dsasim.dataflow.plan import Plan
-from dsasim.dataflow.residency import Parts, fetches
+from dsasim.dataflows.base import ArrayWork, Rows, dataflow_of
+from dsasim.dataflows.key_blocks import KeyBlocks
+from dsasim.dataflows.plan import Plan
 from dsasim.designs.dsa.context import Context
 from dsasim.designs.dsa.events import tile_sums
-from dsasim.designs.dsa.work import ArrayWork, Fetch, Part
-from dsasim.machine.job import Events
-from dsasim.machine.transfer import Transfer
-from dsasim.model.memory_map import Region
-
-SDDMM, SPMM = "k", "v"
-"""The products, by what they read."""
+from dsasim.designs.dsa.shape import LayerShape
+from dsasim.designs.dsa.tile import Block
+from dsasim.designs.dsa.work import Work
+from dsasim.machine.job import Events, LaneCycles
+from dsasim.mappings.dense_blocks import sum_bytes
 
 
-TiledProduct: TypeAlias = list[list[Part]]
-"""SDDMM or SpMM of some rows: the parts of each tile."""
+class Product(NamedTuple):
+    """A product by the buffers it uses: its vectors, what they are multiplied with, and where results go."""
+
+    does: str
+    vectors: str
+    left: str
+    results: str
+
+    def events(
+        self,
+        sizes: tuple[int, int, int],
+        row_bytes: int,
+        plan_bytes: int,
+        served: int,
+        vectors: int,
+        rereads: int,
+        sums: int,
+    ) -> Events:
+        """What a job counts; `sizes`: d_head, bytes of an element and of an unfinished sum.
+
+        The plan is read, and K (V) vectors are fetched. SDDMM reads Q and writes kept scores, SpMM reads these and
+        writes the output's rows (`row_bytes` of either). A systolic array reads the left operand again for each column
+        fold (`rereads`), and its partial sums, as wide as the accumulators, leave and come back through the results'
+        buffer.
+        """
+        d_head, element, sum_size = sizes
+        once, made = row_bytes, served * element
+        if self.left == "score":
+            once, made = made, once
+        return {
+            f"macs_{self.does.lower()}": served * d_head,
+            f"{self.vectors}_vector_reads": vectors,
+            f"{self.vectors}_buffer_read_bytes": vectors * d_head * element,
+            f"{self.left}_buffer_read_bytes": once + rereads * element,
+            f"{self.results}_buffer_write_bytes": made + sums * sum_size,
+            f"{self.results}_buffer_read_bytes": sums * sum_size,
+            "mask_buffer_read_bytes": plan_bytes,
+        }
+
+
+SDDMM, SPMM = Product("SDDMM", "k", "q", "score"), Product("SpMM", "v", "score", "output")
 
 
 def products(
-    context: Context, plan: Plan, kv_heads: Sequence[int], num_heads: int, plan_bytes: Sequence[int]
-) -> tuple[TiledProduct, TiledProduct]:
-    """Both products of a head group, by the design's dataflow; their fetches change the pools.
+    context: Context,
+    shape: LayerShape,
+    kv_heads: Sequence[int],
+    num_heads: int,
+    plan: Plan,
+    plan_bytes: Sequence[int],
+) -> tuple[list[list[Block]], list[list[Block]]]:
+    """Both products of a run of tiles, by the design's dataflow; their fetches change the caches.
 
     `plan_bytes`: of each tile, which either product reads.
     """
-    arch, shape, d_head = context.arch, context.shape, context.layer.d_head
+    arch, d_head = context.arch, context.layer.d_head
     dataflow = dataflow_of(arch)
     rows = Rows(plan, shape.row_spans, shape.tile_rows, shape.groups_per_tile, d_head)
-    parts = {}
-    for name in (SDDMM, SPMM):
-        capacity = getattr(shape, name).part_vectors
-        parts[name] = None if capacity is None else dataflow.parts(rows, capacity)
-    sddmm, spmm = dataflow.products(arch, rows, parts[SDDMM], parts[SPMM])
-    queries = [num_heads * count * d_head * arch.pe_array.bits // 8 for _, count, _ in shape.tiles]
-    per_tile = list(zip(queries, plan_bytes, strict=True))
-    return (
-        _product(context, SDDMM, sddmm, plan, parts[SDDMM], kv_heads, per_tile),
-        _product(context, SPMM, spmm, plan, parts[SPMM], kv_heads, per_tile),
+    blocks = []
+    for product in (SDDMM, SPMM):
+        capacity = context.vectors[product.vectors].block_vectors
+        blocks.append(None if capacity is None else dataflow.key_blocks(rows, capacity))
+    row_bytes = [num_heads * count * d_head * arch.pe_array.bits // 8 for _, count, _ in shape.tiles]
+    once = list(zip(row_bytes, plan_bytes, strict=True))
+    sddmm, spmm = (
+        _blocks(context, shape, product, work, plan, cut, kv_heads, once)
+        for product, work, cut in zip((SDDMM, SPMM), dataflow.products(arch, rows, *blocks), blocks, strict=True)
     )
+    return sddmm, spmm
 
 
-def _product(
+def _blocks(
     context: Context,
-    name: str,
-    work: jobs.ArrayWork,
+    shape: LayerShape,
+    product: Product,
+    work: ArrayWork,
     plan: Plan,
-    parts: Parts | None,
+    blocks: KeyBlocks | None,
     kv_heads: Sequence[int],
-    per_tile: Sequence[tuple[int, int]],
-) -> TiledProduct:
-    """The parts of each tile; `per_tile`: bytes of its rows of Q (or output) and of its plan, read once."""
-    tile_of = list(range(len(context.shape.tiles))) if parts is None else parts.tile.tolist()
-    fetches = [None] * len(tile_of) if parts is None else _fetches(context, name, kv_heads, parts)
-    served = _served(plan, context.shape.groups_per_tile, parts).tolist()
-    tiles: list[list[Part]] = [[] for _ in context.shape.tiles]
-    for at, (tile, fetch) in enumerate(zip(tile_of, fetches, strict=True)):
-        once = (0, 0) if tiles[tile] else per_tile[tile]
-        counted = (served[at], *(int(each[at]) for each in (work.vector_reads, work.rereads, work.partial_sums)))
-        job = ArrayWork(
-            int(work.cycles[at]),
-            tuple(work.busy_cycles[at].tolist()),
-            tuple(work.conflict_cycles[at].tolist()),
-            EVENTS[name](context, *once, *counted),
-        )
-        tiles[tile].append(Part(job, fetch))
+    once: Sequence[tuple[int, int]],
+) -> list[list[Block]]:
+    """The blocks of each tile; `once`: bytes of a tile's rows of Q (or output) and of its plan, read once."""
+    bits = context.arch.pe_array.bits
+    sizes = context.layer.d_head, bits // 8, sum_bytes(context.arch)
+    tile_of = list(range(len(shape.tiles))) if blocks is None else blocks.tile.tolist()
+    fetches = [None] * len(tile_of) if blocks is None else context.vectors[product.vectors].fetches(kv_heads, blocks)
+    cycles, busy, conflict, *counted = (each.tolist() for each in work)
+    tiles: list[list[Block]] = [[] for _ in shape.tiles]
+    served = _served(plan, shape.groups_per_tile, blocks).tolist()
+    for at, (tile, fetch, *counts) in enumerate(zip(tile_of, fetches, served, *counted, strict=True)):
+        events = product.events(sizes, *((0, 0) if tiles[tile] else once[tile]), *counts)
+        lanes = LaneCycles(busy[at], conflict[at])
+        tiles[tile].append((Work(cycles[at], 0, events, product.does, lanes), fetch))
     return tiles
 
 
-def _served(plan: Plan, groups_per_tile: int, parts: Parts | None) -> NDArray[np.int64]:
-    """Kept positions of each job: those that its loads serve; a systolic part's are those of its keys."""
-    if parts is None:
+def _served(plan: Plan, groups_per_tile: int, blocks: KeyBlocks | None) -> NDArray[np.int64]:
+    """Kept positions of each job: those that its loads serve; a systolic key block's are those of its keys."""
+    if blocks is None:
         return np.array(tile_sums(plan.group_served(), groups_per_tile))
-    if parts.bounds[:, 1].all():
-        served: NDArray[np.int64] = np.diff(plan.served()[plan.load_ptr[parts.bounds[:, 2:]]], axis=1)[:, 0]
+    if blocks.bounds[:, 1].all():
+        served: NDArray[np.int64] = np.diff(plan.served()[plan.load_ptr[blocks.bounds[:, 2:]]], axis=1)[:, 0]
         return served
     ends = plan.load_ptr[plan.step_ptr[np.append(np.arange(0, len(plan.step_ptr) - 1, groups_per_tile), -1)]]
     rows = np.bitwise_count(plan.load_rows)
     found = []
-    for part, tile in enumerate(parts.tile.tolist()):
-        loads, keys = slice(ends[tile], ends[tile + 1]), parts.union(part)
-        found.append(int(rows[loads][np.isin(plan.load_key[loads], keys)].sum(dtype=np.int64)))
+    for block, tile in enumerate(blocks.tile.tolist()):
+        loads = slice(ends[tile], ends[tile + 1])
+        wanted = np.isin(plan.load_key[loads], blocks.keys_of(block))
+        found.append(int(rows[loads][wanted].sum(dtype=np.int64)))
     return np.array(found, dtype=np.int64)
-
-
-def _sddmm_events(
-    context: Context, row_bytes: int, plan_bytes: int, served: int, vectors: int, rereads: int, sums: int
-) -> Events:
-    """Q and plan are read, K vectors fetched, kept scores written; a systolic array reads Q again for each column fold.
-
-    Its partial sums, as wide as the accumulators (`sum_bytes`), leave and come back through the score buffer.
-    """
-    arch, d_head = context.arch, context.layer.d_head
-    element, unfinished = arch.pe_array.bits // 8, sums * sum_bytes(arch)
-    return {
-        "macs_sddmm": served * d_head,
-        "k_vector_reads": vectors,
-        "k_buffer_read_bytes": vectors * d_head * element,
-        "q_buffer_read_bytes": row_bytes + rereads * element,
-        "score_buffer_write_bytes": served * element + unfinished,
-        "score_buffer_read_bytes": unfinished,
-        "mask_buffer_read_bytes": plan_bytes,
-    }
-
-
-def _spmm_events(
-    context: Context, row_bytes: int, plan_bytes: int, served: int, vectors: int, rereads: int, sums: int
-) -> Events:
-    """Probabilities and plan are read, V vectors fetched, the output's rows written; partial sums pass the output."""
-    arch, d_head = context.arch, context.layer.d_head
-    element, unfinished = arch.pe_array.bits // 8, sums * sum_bytes(arch)
-    return {
-        "macs_spmm": served * d_head,
-        "v_vector_reads": vectors,
-        "v_buffer_read_bytes": vectors * d_head * element,
-        "score_buffer_read_bytes": (served + rereads) * element,
-        "output_buffer_write_bytes": row_bytes + unfinished,
-        "output_buffer_read_bytes": unfinished,
-        "mask_buffer_read_bytes": plan_bytes,
-    }
-
-
-EVENTS = {SDDMM: _sddmm_events, SPMM: _spmm_events}
-
-
-def _fetches(context: Context, name: str, kv_heads: Sequence[int], parts: Parts) -> list[Fetch]:
-    """What each part brings into the pool, where key j of kv head n is known as n * L_k + j."""
-    region: Region = getattr(context.placement, name)
-    L_k = context.layer.L_k
-    place, key = np.divmod(parts.union_keys.astype(np.int64), L_k)
-    known = replace(parts, union_keys=np.array(kv_heads)[place] * L_k + key)
-    found, after = fetches(getattr(context.pools, name), known)
-    setattr(context.pools, name, after)
-    made = []
-    for part in range(len(parts)):
-        kv_head, key = np.divmod(found.keys(part), L_k)
-        transfer = Transfer.joined([region.gather(number, key[kv_head == number]) for number in kv_heads])
-        made.append(Fetch(transfer, int(found.must_have_ended[part])))
-    return made

@@ -1,6 +1,6 @@
 """Token-parallel scheduler: a tile's mask becomes the plan the array executes.
 
-The plan itself is a function of the mask alone (`dataflow.plan`); the scheduler's time, and its worked example, are in
+The plan itself is a function of the mask alone (`dataflows.plan`); the scheduler's time, and its worked example, are in
 `kernels.schedule`. In a design without a predictor the masks are there from the start and the scheduler reserves the
 mask slot itself.
 
@@ -20,12 +20,13 @@ keep at most 52 keys. A spilled key takes 9 + 9 bits, 3 bytes.
 import numpy as np
 
 from dsasim.config.schema import ArchConfig, SchedulerConfig
-from dsasim.dataflow.plan import Plan, group_spills
+from dsasim.dataflows.plan import Plan, group_spills
 from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.kernels.schedule import schedule_tiles
 from dsasim.machine.spec import Silicon, absent
 from dsasim.silicon.operations import operation, register
+from dsasim.sim.components import silicon_of
 
 KEY_NUMBER_BITS = 16
 """A key's number in an ID queue: sequences up to 65536 keys."""
@@ -91,7 +92,7 @@ def tile_jobs(
             "mask_buffer_read_bytes": mask_bytes + spilled * spilled_entry,
             "mask_buffer_write_bytes": (issued * entry if reordered else 0) + spilled * spilled_entry,
         }
-        works.append(Work(int(cycles[at]), events=events))
+        works.append(Work(int(cycles[at]), 0, events, "plan"))
     return works, plan_bytes
 
 
@@ -114,13 +115,10 @@ def silicon(arch: ArchConfig) -> Silicon:
     find = operation("leading_zeros", 16, node) * -(-num_queues // 16)
     queues = key_number * (2 * num_queues * design.id_queue_entries)
     silicon = classify * design.keys_classified_per_cycle + queues + find
-    return Silicon(
-        area_mm2=design.num_schedulers * silicon.area_mm2,
-        leakage_mw=design.num_schedulers * silicon.leakage_mw,
-        energy_pj={"keys_classified": classify.energy_pj, "keys_issued": (key_number * 2 + find).energy_pj},
-        sources=(
-            *silicon.sources,
-            f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
-        ),
-        free={"keys_spilled": "in the bytes of the mask buffer"},
+    return silicon_of(
+        design.num_schedulers,
+        silicon,
+        {"keys_classified": classify, "keys_issued": key_number * 2 + find},
+        f"assumed, two sets of ID queues of {design.id_queue_entries} x {KEY_NUMBER_BITS} bits",
+        keys_spilled="in the bytes of the mask buffer",
     )

@@ -1,6 +1,6 @@
 """A layer's rows as the machine sees them: tiles, groups, and how far along the keys each may look."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import lcm
 
@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, BufferConfig
-from dsasim.dataflow.interleave import Interleaving
-from dsasim.dataflow.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
 from dsasim.designs.dsa.events import Groups
+from dsasim.designs.dsa.interleave import Interleaving
 from dsasim.designs.dsa.scheduler import mask_row_bytes
-from dsasim.designs.dsa.work import SlotCounts
-from dsasim.predictors import Prediction, method_of
-from dsasim.predictors.selection import selector_of
+from dsasim.designs.dsa.tiling import Footprint, Residency, Tiling, fit_tile_rows, residency, smallest_tile
+from dsasim.methods.operation import Prediction
+from dsasim.prediction import method_of
+from dsasim.selectors.base import selector_of
 from dsasim.trace.attention import LayerTrace
+
+BUFFERS = ("q", "k", "v", "predictor", "mask", "score", "output")
+"""In the order of the data's path."""
 
 UNUSED_SLOTS = 2
 """Mask slots of a dense machine, which puts nothing into them: enough not to hold the array back."""
@@ -26,9 +29,9 @@ RUN_POSITIONS = 1 << 22
 
 @dataclass(frozen=True)
 class LayerShape:
-    """Tiles and groups of a layer, the same for all its bundles of heads.
+    """Tiles and groups of a layer, the same for all its head groups.
 
-    A tile of `tile_rows` rows holds `tile_rows / interleaving.width` rows of each head of a bundle.
+    A tile of `tile_rows` rows holds `tile_rows / interleaving.width` rows of each head of a head group.
     """
 
     tiling: Tiling
@@ -37,11 +40,17 @@ class LayerShape:
     groups: Groups
     allowed: int
     """Positions that may be kept."""
-    slots: SlotCounts
+    slots: Mapping[str, int]
+    """Slots of each buffer; those of `predictor` hold X, weights, query rows and S~ alike."""
     k: Residency
     v: Residency
     first_row: int = 0
     """Of a run of tiles: the head's row that it begins with."""
+
+    @property
+    def tiles_ahead(self) -> int:
+        """Tiles whose SDDMM may come before the SpMM of the one before them: a second one where slots allow it."""
+        return int(self.slots["score"] >= 2 and self.slots["mask"] >= 2)
 
     @property
     def tile_rows(self) -> int:
@@ -80,7 +89,7 @@ class LayerShape:
 def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv_heads_together: int) -> LayerShape:
     """Cut a layer into tiles and groups that fit the design's buffers; ConfigError if they cannot.
 
-    `kv_heads_together`: kv heads that a bundle needs on chip at a time.
+    `kv_heads_together`: kv heads that a head group needs on chip at a time.
     """
     group_rows = arch.scheduler.token_parallelism
     starts = np.arange(0, layer.L_q, group_rows)
@@ -89,14 +98,15 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv
     held_bytes = kv_heads_together * layer.L_k * vector_bytes
     k, v = (residency(arch, name, held_bytes, vector_bytes) for name in ("k", "v"))
     needs = _footprints(arch, layer, work, kv_heads_together)
-    slots = {need.buffer: need.slots for need in needs}
+    known = {"predictor": 1, "mask": UNUSED_SLOTS, "k": k.slots, "v": v.slots}
+    known |= {need.buffer: need.slots for need in needs}
     return LayerShape(
         tiling=fit_tile_rows(arch, needs, _rows_together(arch, work)),
         interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
         row_spans=layer.row_spans,
         groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
         allowed=int(layer.allowed_counts.sum()),
-        slots=SlotCounts(k=k.slots, v=v.slots, **{"predictor": 1, "mask": UNUSED_SLOTS} | slots),
+        slots={name: known[name] for name in BUFFERS},
         k=k,
         v=v,
     )
@@ -157,6 +167,6 @@ def _predictor_footprint(arch: ArchConfig, layer: LayerTrace, work: Prediction, 
     return Footprint("predictor", "projected inputs, weights and Q~", slots, needs.row_bytes, score_bytes, resident)
 
 
-def _slots(buffer: BufferConfig, room: int, slot_bytes: int) -> int:
-    """Slots of at least `slot_bytes` in `room` bytes, up to the buffer's own number; one if they must be smaller."""
-    return min(buffer.slots, max(1, room // slot_bytes))
+def _slots(buffer: BufferConfig, space: int, slot_bytes: int) -> int:
+    """Slots of at least `slot_bytes` in `space` bytes, up to the buffer's own number; one if they must be smaller."""
+    return min(buffer.slots, max(1, space // slot_bytes))

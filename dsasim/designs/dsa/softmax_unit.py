@@ -7,29 +7,28 @@ Worked example: depth 32, 16 exponentials and 16 divisions a cycle, rows with 16
 32 + (1 + 1) + (2 + 2) = 38 cycles.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dsasim.config.schema import ArchConfig, SoftmaxConfig
+from dsasim.designs.dsa.events import Int64, tile_sums
 from dsasim.designs.dsa.work import Work
 from dsasim.machine.spec import Silicon
 from dsasim.silicon.operations import operation, register
+from dsasim.sim.components import silicon_of
 
 
-def tile_job(config: SoftmaxConfig, row_counts: NDArray[np.int64], element_bytes: int) -> Work:
-    """One tile from the kept scores of each of its rows; each is read and written twice."""
-    exponentials = -(-row_counts // config.exp_per_cycle)
-    divisions = -(-row_counts // config.div_per_cycle)
-    kept = int(row_counts.sum())
-    return Work(
-        max(1, config.pipeline_depth_cycles + int((exponentials + divisions).sum())),
-        events={
+def tile_jobs(config: SoftmaxConfig, row_counts: Int64, tile_rows: int, element_bytes: int) -> list[Work]:
+    """Tiles of some rows, from the kept scores of each row; each is read and written twice."""
+    row_cycles = -(-row_counts // config.exp_per_cycle) - (-row_counts // config.div_per_cycle)
+    jobs = []
+    for cycles, kept in zip(tile_sums(row_cycles, tile_rows), tile_sums(row_counts, tile_rows), strict=True):
+        passed = 2 * kept * element_bytes
+        events = {
             "softmax_exponentials": kept,
             "softmax_divisions": kept,
-            "score_buffer_read_bytes": 2 * kept * element_bytes,
-            "score_buffer_write_bytes": 2 * kept * element_bytes,
-        },
-    )
+            "score_buffer_read_bytes": passed,
+            "score_buffer_write_bytes": passed,
+        }
+        jobs.append(Work(max(1, config.pipeline_depth_cycles + cycles), 0, events, "softmax"))
+    return jobs
 
 
 ROW_SUM_BITS = 32
@@ -50,12 +49,5 @@ def silicon(arch: ArchConfig) -> Silicon:
     division = operation("reciprocal", 12, node) + operation("multiply", bits, node) + registers
     array_rows = arch.pe_array.lanes * arch.scheduler.token_parallelism
     silicon = exponential * design.exp_per_cycle + division * design.div_per_cycle + row_maximum * array_rows
-    return Silicon(
-        area_mm2=silicon.area_mm2,
-        leakage_mw=silicon.leakage_mw,
-        energy_pj={
-            "softmax_exponentials": (exponential + row_maximum).energy_pj,
-            "softmax_divisions": division.energy_pj,
-        },
-        sources=silicon.sources,
-    )
+    uses = {"softmax_exponentials": exponential + row_maximum, "softmax_divisions": division}
+    return silicon_of(1, silicon, uses)

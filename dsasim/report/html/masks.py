@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dsasim.config.schemas import design_from
 from dsasim.errors import ConfigError
-from dsasim.predictors.base import Mask
+from dsasim.masks import Mask
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
 from dsasim.report.html.label import hover
 from dsasim.sim.engine import design_of

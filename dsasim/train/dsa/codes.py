@@ -1,4 +1,4 @@
-"""Integer codes in PyTorch: the arithmetic of `dsasim.predictors.quantise`, with a gradient.
+"""Integer codes in PyTorch: the arithmetic of `dsasim.methods.quantise`, with a gradient.
 
 The forward values are those of the integer path bit for bit, held in floating point; the gradient passes straight
 through the rounding (Bengio et al. 2013, arXiv 1308.3432) and is zero where a code is clipped.
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dsasim.errors import ConfigError
-from dsasim.predictors.quantise import Multiplier, largest_code
+from dsasim.methods.quantise import Multiplier, largest_code
 
 EXACT_ACCUMULATOR = 2**29
 """An accumulator below this times a mantissa of 24 bits is an exact float64."""

@@ -1,4 +1,4 @@
-"""The prediction path of one attention layer as a PyTorch module, bit for bit that of `predictors.integer_path`."""
+"""The prediction path of one attention layer as a PyTorch module, bit for bit that of `methods.integer_path`."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.predictors.integer_path import INPUT_BITS, project, projection_factor
-from dsasim.predictors.quantise import largest_code, least_squares_scale
+from dsasim.methods.integer_path import INPUT_BITS, project, projection_factor
+from dsasim.methods.quantise import largest_code, least_squares_scale
 from dsasim.trace.attention import FittedPredictor
 from dsasim.train.dsa.codes import exact_matmul, quantise, requantise
 from dsasim.train.static_scales import scales_at

@@ -11,8 +11,8 @@ import pytest
 
 from dsasim.api import load_trace
 from dsasim.config.schema import ArchConfig
+from dsasim.masks import KeepMask
 from dsasim.model.dram_preset import peak_bytes_per_cycle
-from dsasim.predictors import KeepMask
 from dsasim.report.html import beside, costs, front, heads, masks, quantities, roofline, sensitivity, units
 from dsasim.report.html.figure import Figure, log_axis, templates
 from dsasim.report.html.inputs import read_input

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsasim.api import load_trace
-from dsasim.predictors import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.report.html import beside, heads, masks, roofline, sensitivity
 from dsasim.report.html.points import axes_of, groups
 from dsasim.report.html.quantities import quantity

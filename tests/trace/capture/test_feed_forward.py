@@ -124,7 +124,7 @@ def test_experts_of_unknown_number_have_no_width():
 
 @pytest.mark.filterwarnings("ignore:d_ff is")
 def test_a_layer_of_a_mixture_is_simulated_with_the_experts_that_a_token_visits():
-    from dsasim.dataflow.dense_layer import feed_forward as products
+    from dsasim.mappings.dense_layer import feed_forward as products
 
     up, down = products(captured("Mixtral", MIXTURES[0][1]).trace.layer(1))
     assert (up.macs, down.macs) == (7 * D * 2 * 128, 7 * 128 * D)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.parts import cut_tiles, tile_bounds
+from dsasim.kernels.key_blocks import cut_tiles, tile_bounds
 
 UNTIMED = settings(deadline=None, max_examples=150)
 
@@ -75,9 +75,9 @@ def test_a_tile_that_keeps_nothing_is_one_empty_part() -> None:
     assert cut([[], [], [[5]]], 2, 1) == [(0, 2, 0, 0, []), (2, 3, 0, 1, [5])]
 
 
-def test_a_step_wider_than_the_pool_is_refused() -> None:
+def test_a_step_wider_than_the_cache_is_refused() -> None:
     assert len(cut([[[0, 1]]], 1, 2)) == 1
-    with pytest.raises(ValueError, match="more vectors than the pool"):
+    with pytest.raises(ValueError, match="more vectors than the cache"):
         cut([[[0, 1]]], 1, 1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.pool import fetch_parts
+from dsasim.kernels.vector_cache import fetch_blocks
 
 UNTIMED = settings(deadline=None, max_examples=200)
 
@@ -24,7 +24,7 @@ def fetch(unions: Unions, capacity: int, batches: int = 1) -> Fetched:
         batch = unions[first : first + size]
         union_ptr = np.array([0, *np.cumsum([len(union) for union in batch])], np.int64)
         union_keys = np.array([key for union in batch for key in union], np.int64)
-        ptr, found, ended, keys, stamps = fetch_parts(union_ptr, union_keys, capacity, keys, stamps, first)
+        ptr, found, ended, keys, stamps = fetch_blocks(union_ptr, union_keys, capacity, keys, stamps, first)
         assert len(keys) == len(set(keys.tolist())) <= capacity
         assert list(zip(stamps, keys, strict=True)) == sorted(zip(stamps, keys, strict=True))
         fetched += [(found[ptr[at] : ptr[at + 1]].tolist(), int(ended[at])) for at in range(len(batch))]

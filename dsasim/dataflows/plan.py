@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dsasim.config.schema import SchedulerConfig
 from dsasim.kernels import plan as kernel
 from dsasim.kernels.schedule import spilled_keys
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 
 ORDERS: dict[str, Callable[[NDArray[np.int64], NDArray[np.int32], int], kernel.Plan]] = {
     "in_order": kernel.plan_in_order,

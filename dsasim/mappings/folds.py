@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dsasim.config.schema import BufferConfig
+from dsasim.config.schema import ArchConfig, BufferConfig
 
 Stationary = Literal["output", "weight", "input"]
 
@@ -116,3 +116,10 @@ def operand_stretch(bits_per_cycle: int, buffer: BufferConfig) -> int:
     Worked example: two banks with ports of 8 bytes deliver 128 bits in a cycle, and 129 in two.
     """
     return max(1, -(-bits_per_cycle // (8 * buffer.banks * buffer.port_bytes)))
+
+
+def pe_grid(arch: ArchConfig) -> SystolicArray:
+    """The PE array of a design as a systolic array."""
+    config = arch.pe_array
+    rows = config.lanes * arch.scheduler.token_parallelism
+    return SystolicArray(rows, config.macs_per_row, config.stationary, config.pipelined_folds)

@@ -8,10 +8,26 @@ from numpy.typing import NDArray
 
 from dsasim import registry
 from dsasim.config.schema import ArchConfig, PEArrayConfig
-from dsasim.dataflow.plan import Plan, make_plan
-from dsasim.dataflow.residency import Parts
-from dsasim.dataflow.work import ArrayWork
-from dsasim.predictors.base import KeepMask
+from dsasim.dataflows.key_blocks import KeyBlocks
+from dsasim.dataflows.plan import Plan, make_plan
+from dsasim.masks import KeepMask
+
+
+class ArrayWork(NamedTuple):
+    """Time and reads of one product (SDDMM or SpMM) of a head; a job is a tile, or a key block of one.
+
+    A lane that is neither busy nor in conflict waits for other lanes (imbalance).
+    """
+
+    cycles: NDArray[np.int64]  # [jobs]
+    busy_cycles: NDArray[np.int64]  # [jobs, lanes]
+    conflict_cycles: NDArray[np.int64]  # [jobs, lanes]
+    vector_reads: NDArray[np.int64]  # [jobs]
+    """K or V vectors read from the buffer; one that several lanes want in a step is read once if they step together."""
+    rereads: NDArray[np.int64]  # [jobs]
+    """Elements of Q or P read beyond once each: a systolic array streams them again for every column fold."""
+    partial_sums: NDArray[np.int64]  # [jobs]
+    """Sums that leave the array unfinished and return to it from the output's buffer."""
 
 
 class Rows(NamedTuple):
@@ -56,12 +72,14 @@ class Dataflow:
             return arch.scheduler.order
         return arch.scheduler.model_dump_json(), arch.pe_array.model_dump_json()
 
-    def parts(self, rows: Rows, capacity: int) -> Parts:
-        """Each tile cut until the keys of a part fit a pool of `capacity` vectors."""
+    def key_blocks(self, rows: Rows, capacity: int) -> KeyBlocks:
+        """Each tile cut until the keys of a block fit a cache of `capacity` vectors."""
         raise NotImplementedError
 
-    def products(self, arch: ArchConfig, rows: Rows, k: Parts | None, v: Parts | None) -> tuple[ArrayWork, ArrayWork]:
-        """SDDMM and SpMM: a job a tile, or one for each of the parts that K (V) is fetched in."""
+    def products(
+        self, arch: ArchConfig, rows: Rows, k: KeyBlocks | None, v: KeyBlocks | None
+    ) -> tuple[ArrayWork, ArrayWork]:
+        """SDDMM and SpMM: a job a tile, or one for each of the key blocks that K (V) is fetched in."""
         raise NotImplementedError
 
 

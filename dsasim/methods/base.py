@@ -1,21 +1,29 @@
 """What a prediction method is: made for a layer, it says what its masks cost and where they come from."""
 
-from collections.abc import Callable
-from typing import ClassVar, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.config.schema import ArchConfig, PredictorConfig
-from dsasim.predictors.base import Mask
-from dsasim.predictors.operation import Kind, Prediction
-from dsasim.predictors.state import State
+from dsasim.masks import Mask
+from dsasim.methods.operation import Kind, Prediction
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
 
 Scores: TypeAlias = NDArray[np.int32] | NDArray[np.float32]
 Scorer: TypeAlias = Callable[[RowBlock], Scores]
 """Scores [num_rows, num_keys] of a block of rows."""
+
+State: TypeAlias = Mapping[str, Any]
+"""What earlier layers, steps or rounds left for a method, by name: passed on explicitly, never kept aside or changed.
+
+Each value is the affair of the method that left it: probabilities summed over layers, pruned tokens.
+"""
+
+NO_STATE: State = MappingProxyType({})
 
 
 class Method:
@@ -39,7 +47,7 @@ class Method:
     fitted: ClassVar[bool] = False
     """Whether its scores are those of a fitted predictor's integer path, which `dsasim.validate` makes again."""
 
-    remembers: ClassVar[bool] = False
+    cached: ClassVar[bool] = False
     """Whether its masks are worth keeping for other designs that make the same."""
 
     Settings: ClassVar[type[PredictorConfig]] = PredictorConfig
@@ -59,7 +67,7 @@ class Method:
         """The scores of a query head."""
         raise NotImplementedError
 
-    def unit(self, _head: int) -> float:
+    def score_scale(self, _head: int) -> float:
         """What a score of 1 is worth as a scaled score of the model, for a threshold."""
         return 1.0
 
@@ -76,21 +84,3 @@ class Method:
         """What must stand beside every figure of a run on this layer, if anything."""
         del arch, layer
         return None
-
-
-class MethodType(Protocol):
-    """A method's class, as a registry has it."""
-
-    summary: str
-    kinds: tuple[Kind, ...]
-    scored: bool
-    selection: str | None
-    fitted: bool
-    remembers: bool
-    Settings: type[PredictorConfig]
-
-    def __call__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> Method:
-        """The method applied to a layer."""
-
-    def note(self, arch: ArchConfig, layer: LayerTrace) -> str | None:
-        """What must stand beside every figure of a run on this layer."""

@@ -5,10 +5,10 @@ is set aside. A tile is a whole number of groups, and where buffers make it smal
 the same number for every lane. Where not even `smallest_tile` fits (one group, or one of every head where lanes are
 split over heads), the design cannot run the trace: ConfigError. Only scores (S~ in the predictor buffer, S in the score
 buffer) may be larger than their slot: tiles are then that small, and what the slot cannot hold is spilled to DRAM
-(`designs.dsa.spill`).
+(`designs.dsa.tile`).
 
-K and V of a kv head are kept whole where one fits; otherwise their buffer is a pool of single vectors
-(`dataflow.residency`).
+K and V of a kv head are kept whole where one fits; otherwise their buffer is a cache of single vectors
+(`dataflows.key_blocks`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Footprint:
     score_row_bytes: int = 0
     resident_bytes: int = 0
 
-    def room(self, arch: ArchConfig) -> int:
+    def space(self, arch: ArchConfig) -> int:
         """Bytes of one slot."""
         size: int = getattr(arch.buffers, self.buffer).bytes
         return max(0, size - self.resident_bytes) // self.slots
@@ -59,18 +59,18 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Residency:
-    """How K (or V) is kept on chip: in `slots` of whole kv heads, or as a pool of `pool_vectors`.
+    """How K (or V) is kept on chip: in `slots` of whole kv heads, or as a cache of `cache_vectors`.
 
-    A part of a tile may want `part_vectors` of a pool, so that the next part is fetched while one is computed.
+    A key block of a tile may want `block_vectors` of a cache, so that the next is fetched while one is computed.
     """
 
     slots: int
-    pool_vectors: int | None = None
-    part_vectors: int | None = None
+    cache_vectors: int | None = None
+    block_vectors: int | None = None
 
 
 def smallest_tile(arch: ArchConfig, together: int = 1) -> int:
-    """Rows of the smallest tile: one group, or one of every head of a bundle; or groups of whole `together` rows.
+    """Rows of the smallest tile: one group, or one of every head of a head group; or groups of whole `together` rows.
 
     Worked example: T = 4 and blocks of 6 rows make tiles of 12.
     """
@@ -81,8 +81,8 @@ def smallest_tile(arch: ArchConfig, together: int = 1) -> int:
 def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint], together: int = 1) -> Tiling:
     """The most rows up to `scheduler.tile_rows` that fit everywhere, in whole `smallest_tile`s; ConfigError if none do.
 
-    Worked example, 4 lanes of T = 4 and 64 rows asked for: room for 61 makes 48 rows, three groups a lane, and room for
-    13 makes 12 rows. Room for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled. Tiles of X are
+    Worked example, 4 lanes of T = 4 and 64 rows asked for: space for 61 makes 48 rows, three groups a lane, and for 13
+    makes 12 rows. Space for 3 rows of scores makes a tile of 4 whose fourth row of scores is spilled. Tiles of X are
     as large as the predictor's buffer alone allows. `together`: rows that a tile may not cut apart.
     """
     unit, most, spilled = smallest_tile(arch, together), arch.scheduler.tile_rows, {}
@@ -93,7 +93,7 @@ def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint], together: i
         )
     fitting = {}
     for needed in footprints:
-        fits = needed.room(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
+        fits = needed.space(arch) // (needed.row_bytes + needed.score_row_bytes) // unit * unit
         if fits == 0:
             spilled[needed.buffer] = _spilled(arch, needed, unit)
         fitting[needed.buffer] = min(most, fits or unit)
@@ -106,23 +106,23 @@ def fit_tile_rows(arch: ArchConfig, footprints: Sequence[Footprint], together: i
 
 def _spilled(arch: ArchConfig, needed: Footprint, rows: int) -> SpilledSlot:
     """A slot too small for the scores of `rows` rows; ConfigError if it is too small without them."""
-    room = needed.room(arch) - rows * needed.row_bytes
-    if room < 0 or not needed.score_row_bytes:
+    space = needed.space(arch) - rows * needed.row_bytes
+    if space < 0 or not needed.score_row_bytes:
         size: int = getattr(arch.buffers, needed.buffer).bytes
         least = needed.resident_bytes + needed.slots * rows * needed.row_bytes
         raise ConfigError(
             f"buffers.{needed.buffer}.bytes is {size}, but this trace needs at least {least}: {needed.what} for {rows}"
             " rows"
         )
-    return SpilledSlot(room, rows * needed.score_row_bytes - room)
+    return SpilledSlot(space, rows * needed.score_row_bytes - space)
 
 
 def residency(arch: ArchConfig, name: str, held_bytes: int, vector_bytes: int) -> Residency:
-    """How the buffer `name` (k or v) keeps what is needed together, `held_bytes`; ConfigError if too small for a pool.
+    """How the buffer `name` (k or v) keeps what is needed together, `held_bytes`; ConfigError if too small for a cache.
 
-    A pool holds at least the T vectors that a step may want, and its slots' share of them makes a part.
+    A cache holds at least the T vectors that a step may want, and its slots' share of them makes a key block.
 
-    Worked example: 8 vectors and two slots at T = 4 make parts of 4, and so do 7.
+    Worked example: 8 vectors and two slots at T = 4 make key blocks of 4, and so do 7.
     """
     buffer: BufferConfig = getattr(arch.buffers, name)
     fitting = buffer.bytes // held_bytes

@@ -21,10 +21,9 @@ from fractions import Fraction
 from itertools import product as every
 
 from dsasim.config.schema import ArchConfig, BufferConfig
-from dsasim.dataflow.dense_layer import Product
-from dsasim.dataflow.folds import SystolicArray, Traffic, operand_stretch
-from dsasim.dataflow.systolic import pe_grid
 from dsasim.errors import ConfigError
+from dsasim.mappings.dense_layer import Product
+from dsasim.mappings.folds import SystolicArray, Traffic, operand_stretch, pe_grid
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class DenseJob:
 
 
 @dataclass(frozen=True)
-class Room:
+class DenseSpace:
     """The array and the slots that dense products use."""
 
     grid: SystolicArray
@@ -104,7 +103,7 @@ class Room:
         )
 
 
-def dense_room(arch: ArchConfig) -> Room:
+def dense_space(arch: ArchConfig) -> DenseSpace:
     """What a design offers dense products.
 
     Per cycle and PE row or column one element: outputs stationary, R activations and C weights while streaming; weights
@@ -113,7 +112,7 @@ def dense_room(arch: ArchConfig) -> Room:
     grid, bits, buffers = pe_grid(arch), arch.pe_array.bits, arch.buffers
     streamed, held = {"output": ("qk", ""), "weight": ("q", "k"), "input": ("k", "q")}[grid.stationary]
     streaming = {"q": grid.rows, "k": grid.columns if grid.stationary == "output" else grid.rows}
-    return Room(
+    return DenseSpace(
         grid=grid,
         activation_slot=_slot(buffers.q),
         weight_slot=_slot(buffers.k),
@@ -130,19 +129,19 @@ def sum_bytes(arch: ArchConfig) -> int:
     return -(-(2 * arch.pe_array.bits + 8) // 8)
 
 
-def choose_tiling(room: Room, product: Product, peak_bytes_per_cycle: Fraction) -> Tiling:
+def choose_tiling(space: DenseSpace, product: Product, peak_bytes_per_cycle: Fraction) -> Tiling:
     """The tiling with the least array and DRAM time; ConfigError if not even one result's worth fits."""
-    candidates = list(_tilings(room, product))
+    candidates = list(_tilings(space, product))
     if not candidates:
         raise ConfigError(
             f"buffers.q, k or output: a slot holds no block of product {product.name}; one activation and"
-            f" {product.sums_per_result} weights of {room.element_bytes} bytes and as many sums of {room.sum_bytes}"
+            f" {product.sums_per_result} weights of {space.element_bytes} bytes and as many sums of {space.sum_bytes}"
             " must fit"
         )
-    return min(candidates, key=lambda tiling: _cost(room, product, tiling, peak_bytes_per_cycle))
+    return min(candidates, key=lambda tiling: _cost(space, product, tiling, peak_bytes_per_cycle))
 
 
-def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJob]:
+def dense_jobs(space: DenseSpace, product: Product, tiling: Tiling) -> Iterator[DenseJob]:
     """The jobs of a product in order."""
     before: tuple[Span, Span, Span] | None = None
     timed: dict[tuple[int, int, int], tuple[int, int, Traffic]] = {}
@@ -151,7 +150,7 @@ def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJo
         same_weights = before is not None and (columns, inner) == (before[1], before[2])
         ends = inner.first + inner.size == product.inner
         shape = rows.size, inner.size, columns.size
-        cycles, ideal, traffic = timed[shape] = timed.get(shape) or _timed(room, shape)
+        cycles, ideal, traffic = timed[shape] = timed.get(shape) or _timed(space, shape)
         yield DenseJob(
             product=product.name,
             rows=rows,
@@ -160,21 +159,21 @@ def dense_jobs(room: Room, product: Product, tiling: Tiling) -> Iterator[DenseJo
             cycles=cycles,
             conflict_cycles=cycles - ideal,
             traffic=traffic,
-            activation_bytes=0 if same_activations else rows.size * inner.size * room.element_bytes,
-            weight_bytes=0 if same_weights else inner.size * columns.size * room.element_bytes,
+            activation_bytes=0 if same_activations else rows.size * inner.size * space.element_bytes,
+            weight_bytes=0 if same_weights else inner.size * columns.size * space.element_bytes,
             starts_block=inner.first == 0,
             ends_block=ends,
-            output_bytes=rows.size * columns.size // product.sums_per_result * room.element_bytes if ends else 0,
+            output_bytes=rows.size * columns.size // product.sums_per_result * space.element_bytes if ends else 0,
         )
         before = rows, columns, inner
 
 
-def _timed(room: Room, shape: tuple[int, int, int]) -> tuple[int, int, Traffic]:
+def _timed(space: DenseSpace, shape: tuple[int, int, int]) -> tuple[int, int, Traffic]:
     """Array time with the buffers' ports, without them, and what crosses the array's edges."""
-    return room.cycles(*shape), room.grid.cycles([room.grid.folds(*shape)]), room.grid.traffic(*shape)
+    return space.cycles(*shape), space.grid.cycles([space.grid.folds(*shape)]), space.grid.traffic(*shape)
 
 
-def dram_bytes(room: Room, product: Product, tiling: Tiling) -> int:
+def dram_bytes(space: DenseSpace, product: Product, tiling: Tiling) -> int:
     """Bytes that a product reads and writes: what `dense_jobs` asks for, in closed form."""
     row_blocks, inner_blocks, column_blocks = (
         -(-product.rows // tiling.rows),
@@ -187,27 +186,27 @@ def dram_bytes(room: Room, product: Product, tiling: Tiling) -> int:
     if inner_blocks > 1 or not tiling.weights_stay:
         weights *= row_blocks if column_blocks * inner_blocks > 1 else 1
     results = product.rows * product.columns // product.sums_per_result
-    return (activations + weights + results) * room.element_bytes
+    return (activations + weights + results) * space.element_bytes
 
 
-def _cost(room: Room, product: Product, tiling: Tiling, peak_bytes_per_cycle: Fraction) -> tuple[Fraction, int]:
+def _cost(space: DenseSpace, product: Product, tiling: Tiling, peak_bytes_per_cycle: Fraction) -> tuple[Fraction, int]:
     sizes = every(
         _sizes(product.rows, tiling.rows), _sizes(product.inner, tiling.inner), _sizes(product.columns, tiling.columns)
     )
-    cycles = sum(m[0] * k[0] * n[0] * room.cycles(m[1], k[1], n[1]) for m, k, n in sizes)
-    num_bytes = dram_bytes(room, product, tiling)
+    cycles = sum(m[0] * k[0] * n[0] * space.cycles(m[1], k[1], n[1]) for m, k, n in sizes)
+    num_bytes = dram_bytes(space, product, tiling)
     return cycles + num_bytes / peak_bytes_per_cycle, num_bytes
 
 
-def _tilings(room: Room, product: Product) -> Iterator[Tiling]:
+def _tilings(space: DenseSpace, product: Product) -> Iterator[Tiling]:
     """All candidates that fit."""
-    row_sizes = _block_sizes(room.grid.rows, product.rows)
-    column_sizes = _block_sizes(room.grid.columns, product.columns, product.sums_per_result)
+    row_sizes = _block_sizes(space.grid.rows, product.rows)
+    column_sizes = _block_sizes(space.grid.columns, product.columns, product.sums_per_result)
     for rows, columns in every(row_sizes, column_sizes):
-        elements = min(room.activation_slot // rows, room.weight_slot // columns) // room.element_bytes
+        elements = min(space.activation_slot // rows, space.weight_slot // columns) // space.element_bytes
         for weights_stay in (True, False):
             tiling = Tiling(rows, min(elements, product.inner), columns, weights_stay)
-            if elements and room.fits(product, tiling):
+            if elements and space.fits(product, tiling):
                 yield tiling
 
 

@@ -1,17 +1,15 @@
-"""What every prediction method gives: keep masks, and what they cost to make."""
+"""Keep masks, and what selecting them took: what a method and its selector give."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.kernels.bits import true_keys
-from dsasim.predictors.operation import Prediction
-from dsasim.predictors.state import State
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -95,13 +93,8 @@ class KeepMask:
         return keep
 
 
-SELECTION_ROWS = ("row_cycles", "comparisons", "entries_read", "entries_written")
-"""What a selection says of each row."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The keep mask of one head and what selecting each row took, all int64 [L_q].
+class Selection(NamedTuple):
+    """The keep mask of some rows and what selecting each of them took, all int64 [rows].
 
     row_cycles: cycles one selector needs for the row; comparisons: scores compared; entries_read, entries_written:
     scores with their keys that go to the predictor's buffer between passes and come back. All are 0 for a mask that is
@@ -117,26 +110,15 @@ class Selection:
     @classmethod
     def free(cls, keep: Mask) -> "Selection":
         """A mask that no unit had to select."""
-        return cls(keep, *(np.zeros(len(keep.row_counts), dtype=np.int64) for _ in range(4)))
+        return cls(keep, *np.zeros((4, len(keep.row_counts)), np.int64))
 
     @classmethod
     def join(cls, blocks: Sequence["Selection"], num_keys: int) -> "Selection":
         """The selection of a head from those of consecutive blocks of its rows."""
-        return cls(
-            KeepMask.join([block.keep.block(0, len(block.row_cycles)) for block in blocks], num_keys),
-            *(np.concatenate([getattr(block, name) for block in blocks]) for name in SELECTION_ROWS),
-        )
+        keeps, *rows = zip(*blocks, strict=True)
+        whole = [keep.block(0, len(block.row_cycles)) for keep, block in zip(keeps, blocks, strict=True)]
+        return cls(KeepMask.join(whole, num_keys), *map(np.concatenate, rows))
 
-
-class LayerPredictor(Protocol):
-    """A method with its selector, applied to one layer; `work` is None where prediction is free of charge."""
-
-    @property
-    def work(self) -> Prediction | None:
-        """What predicting the layer costs."""
-
-    def select(self, head: int, /) -> Selection:
-        """The keep mask of a query head."""
-
-    def after(self) -> State:
-        """What the layer leaves for those after it; asked when its heads have been selected."""
+    def block(self, first: int, num_rows: int) -> "Selection":
+        """The selection of `num_rows` rows from `first`."""
+        return Selection(self.keep.block(first, num_rows), *(each[first : first + num_rows] for each in self[1:]))

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, TypeAlias
 
-from dsasim.config.schema import MaskGeneratorConfig
-from dsasim.predictors.base import Selection
-from dsasim.predictors.method import Scores
+from dsasim import registry
+from dsasim.config.schema import ArchConfig, MaskGeneratorConfig
+from dsasim.errors import ConfigError
+from dsasim.masks import Selection
+from dsasim.methods.base import Scorer, Scores
 from dsasim.silicon.operations import Price
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
@@ -36,8 +38,8 @@ class Selector:
         self.score_block = score_block
         """Rows and keys that one score of the method is for; `rule` is given it at each of their positions."""
 
-    def rule(self, layer: LayerTrace, unit: float) -> Rule:
-        """How blocks of a layer are selected; `unit`: a score of 1 as a scaled score of the model."""
+    def rule(self, layer: LayerTrace, score_scale: float) -> Rule:
+        """How blocks of a layer are selected; `score_scale`: a score of 1 as a scaled score of the model."""
         raise NotImplementedError
 
     @property
@@ -56,3 +58,24 @@ class Selector:
     def silicon(self, score_bits: int, technology_nm: int) -> SelectorSilicon:
         """What one selector of scores of `score_bits` is made of."""
         raise NotImplementedError
+
+
+def generator_of(arch: ArchConfig) -> MaskGeneratorConfig:
+    """The mask generator of a design; ConfigError where it has none."""
+    if arch.mask_generator is None:
+        raise ConfigError(f"mask_generator: needed by predictor.method={arch.predictor.method}; the design has none")
+    return arch.mask_generator
+
+
+def selector_of(generator: MaskGeneratorConfig, score_block: tuple[int, int] = (1, 1)) -> Selector:
+    """The selector of a mask generator, for scores of blocks of rows and keys."""
+    selector: Selector = registry.find("selectors", generator.selection)(generator, score_block)
+    return selector
+
+
+def select_rows(layer: LayerTrace, score: Scorer, rule: Rule, together: int = 1) -> Selection:
+    """Score and select a head a block of rows at a time, whole ones of the rows that are selected `together`.
+
+    The mask does not depend on where else blocks are cut.
+    """
+    return Selection.join([rule(block, score(block)) for block in layer.row_blocks(together)], layer.L_k)

@@ -20,8 +20,6 @@ block of 4, those that meet a full one read it first: 20 written, 12 read.
 That a merge of log2(p) + 1 levels fits a cycle is assumed.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,26 +42,16 @@ def merger_levels(width: int) -> int:
     return width.bit_length()
 
 
-class MergeWork(NamedTuple):
-    """What the unit does for some rows, of each [rows]: cycles, comparisons, list entries read and written."""
+def merge_work(allowed_counts: Int64, kept_counts: Int64, width: int) -> tuple[Int64, Int64, Int64, Int64]:
+    """The work for rows of n allowed scores of which k are kept, both int64 [rows]; `width` is p, a power of two.
 
-    row_cycles: Int64
-    comparisons: Int64
-    entries_read: Int64
-    entries_written: Int64
-
-
-def merge_work(allowed_counts: Int64, kept_counts: Int64, width: int) -> MergeWork:
-    """The work for rows of n allowed scores of which k are kept, both int64 [rows]; `width` is p, a power of two."""
+    Returns cycles, comparisons, list entries read and written, as `masks.Selection` has them.
+    """
     chunks = np.where(kept_counts > 0, -(-allowed_counts // width), 0)
     blocks = -(-kept_counts // width)
     filled = np.minimum(chunks, blocks)
     steps = filled * (filled + 1) // 2 + (chunks - filled) * blocks
     merges = steps - filled
     in_sorter = chunks * (sorter_stages(width) * width // 2)
-    return MergeWork(
-        row_cycles=np.where(chunks > 0, sorter_stages(width) + steps, 0),
-        comparisons=in_sorter + merges * merger_levels(width) * width,
-        entries_read=merges * width,
-        entries_written=steps * width,
-    )
+    cycles = np.where(chunks > 0, sorter_stages(width) + steps, 0)
+    return cycles, in_sorter + merges * merger_levels(width) * width, merges * width, steps * width

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.quantise import Int32, Int64, Multiplier, exact_matmul, largest_code, quantise, requantise
+from dsasim.methods.quantise import Int32, Int64, Multiplier, exact_matmul, largest_code, quantise, requantise
 
 Float32 = NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""What designs are put together from: priced operators, buffers of SRAM and their slots, DMA engines and their jobs.
+"""What designs are put together from: priced operators, buffers of SRAM, DMA engines and their jobs.
 
 A design of any machine declares its units and buffers, and makes its jobs, by these; none is obliged to.
 """
@@ -6,11 +6,9 @@ A design of any machine declares its units and buffers, and makes its jobs, by t
 from collections.abc import Mapping, Sequence
 
 from dsasim.config.schema import BufferConfig, MachineConfig
-from dsasim.errors import ConfigError
 from dsasim.machine.job import Job, Place
-from dsasim.machine.space import Releasable, Space, Take
+from dsasim.machine.space import Releasable, Space
 from dsasim.machine.spec import BufferSpec, Silicon, UnitSpec
-from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.silicon.operations import Price, merged
@@ -26,8 +24,8 @@ def place_of(layer: LayerTrace) -> Place:
     return Place(layer.number, sequence=layer.batch_index)
 
 
-def silicon_of(count: float, instance: Price, events: Mapping[str, Price]) -> Silicon:
-    """`count` instances of an operator, and what each event uses of them.
+def silicon_of(count: float, instance: Price, events: Mapping[str, Price], *notes: str, **free: str) -> Silicon:
+    """`count` instances of an operator, and what each event uses of them; `notes` follow the sources.
 
     Worked example: 64 MACs are area and leakage of 64, and an event `macs_sddmm` costs the energy of one.
     """
@@ -35,7 +33,8 @@ def silicon_of(count: float, instance: Price, events: Mapping[str, Price]) -> Si
         area_mm2=count * instance.area_mm2,
         leakage_mw=count * instance.leakage_mw,
         energy_pj={name: price.energy_pj for name, price in events.items()},
-        sources=merged(instance.sources, *(price.sources for price in events.values())),
+        sources=(*merged(instance.sources, *(price.sources for price in events.values())), *notes),
+        free=free,
     )
 
 
@@ -63,23 +62,6 @@ def buffer_spec(arch: MachineConfig, name: str, design: BufferConfig) -> BufferS
         sources=(*memory.sources, f"leakage x cost.leakage_ratio {arch.cost.leakage_ratio:g}"),
     )
     return BufferSpec(name, silicon)
-
-
-def slots_of(system: System, key: str, design: BufferConfig | None, part_bytes: Mapping[str, int]) -> dict[str, Take]:
-    """Slots of a buffer with room for all parts each: as many as fit, at most its own number; a slot of each part.
-
-    ConfigError by the buffer's `key` in the configuration: there is none, not one slot fits, or it is to be a pool.
-    """
-    needed = sum(part_bytes.values())
-    if design is None:
-        raise ConfigError(f"{key}: missing; this machine keeps {', '.join(part_bytes)} in it")
-    if design.residency == "pool":
-        raise ConfigError(f"{key}.residency pool: this machine keeps whole tensors")
-    fitting = design.bytes // max(1, needed)
-    if not fitting:
-        raise ConfigError(f"{key}.bytes is {design.bytes}, but this trace needs at least {needed}")
-    count = min(design.slots, fitting)
-    return {part: Take(system.buffer(f"the {part} buffer", count)) for part in part_bytes}
 
 
 def dma_job(

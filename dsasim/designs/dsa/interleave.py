@@ -1,9 +1,9 @@
 """Heads side by side: the rows of several query heads laid out so that each lane works on a head of its own.
 
-Lanes take the groups of a tile in turn. Where lanes are split over heads, group g of head i of a bundle stands at
+Lanes take the groups of a tile in turn. Where lanes are split over heads, group g of head i of a head group stands at
 place g * lanes + i: the groups 0 of all heads first, then their groups 1, and so on. A short last group is filled up
-with rows that want nothing, and so are the places of heads that a short bundle lacks. Keys of the bundle's j-th kv head
-are numbered from j * L_k. After that a bundle is planned, cut into tiles and walked like one head.
+with rows that want nothing, and so are the places of heads that a short head group lacks. Keys of its j-th kv head are
+numbered from j * L_k. After that a head group is planned, cut into tiles and walked like one head.
 
 Worked example: lanes 2, T = 2, heads a and b of three rows: a0 a1 b0 b1 a2 - b2 - (a dash is a row that wants nothing).
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.predictors.base import KeepMask
+from dsasim.masks import KeepMask
 
 Int64 = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ class Interleaving:
     group_rows: int
 
     def rows(self, heads: Sequence[Int64]) -> Int64:
-        """Lay out one number a row, [L_q] of each head, as [rows of the bundle]; rows that want nothing have 0."""
+        """Lay out one number a row, [L_q] of each head, as [rows of the head group]; rows that want nothing have 0."""
         if self.width == 1:
             return heads[0]
         groups = -(-len(heads[0]) // self.group_rows)
@@ -38,11 +38,11 @@ class Interleaving:
         return by_group.reshape(-1)
 
     def groups(self, heads: Sequence[Int64]) -> Int64:
-        """Lay out one number a group, [groups] of each head, as [groups of the bundle]."""
+        """Lay out one number a group, [groups] of each head, as [groups of the head group]."""
         return Interleaving(self.width, 1).rows(heads)
 
     def keep(self, heads: Sequence[KeepMask], kv_places: Sequence[int]) -> KeepMask:
-        """The mask of the whole bundle; `kv_places` says which of the bundle's kv heads each query head uses."""
+        """The mask of the whole head group; `kv_places` says which of its kv heads each query head uses."""
         if self.width == 1:
             return heads[0]
         num_keys, num_rows = heads[0].num_keys, len(heads[0].indptr) - 1

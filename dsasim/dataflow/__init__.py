@@ -1,1 +1,0 @@
-"""From keep masks to work for the array: one policy a file."""
