@@ -38,7 +38,7 @@ STALL_WORDS = {
     "bank_conflict": "bank conflicts",
     "imbalance": "other lanes",
 }
-"""Plain words for the stall reasons of `model.unit`."""
+"""Plain words for the stall reasons of `machine.waits`."""
 
 _PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"))
 

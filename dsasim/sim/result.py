@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STALL_REASONS = ("operand", "bank_conflict", "output_full", "dram", "dependency", "imbalance", "drained")
-"""Every idle cycle of a unit has exactly one of these owners (`model.unit`)."""
+"""Every idle cycle of a unit has exactly one of these owners (`machine.waits`)."""
 
 
 @dataclass(frozen=True)

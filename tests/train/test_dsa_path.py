@@ -35,7 +35,7 @@ def fitted(L_q=20, L_k=20, kv_heads=2, d_model=16, cross=False, rotary_base=None
 
 
 def integer_scores(fit, bits, x_q, x_kv, head):
-    """S~ of a head by the steps of predictors.integer_path."""
+    """S~ of a head by the steps of methods.integer_path."""
     scale = {name: values.astype(np.float64) for name, values in fit.scales[bits].items()}
     kv_head = head // (len(fit.w_q) // len(fit.w_k))
     sides = []
