@@ -44,8 +44,8 @@ def peak(work: Callable[[], object]) -> int:
 def compiled(arch: ArchConfig, trace: AttentionTrace, heads: Sequence[int]) -> int:
     """Jobs of a layer, none of them kept."""
     env = Environment()
-    layer = AttentionLayer(arch, trace.layer(0), heads, System(env, Dsa(arch).units(), {"dram": None}))
-    return sum(1 for _ in layer.stage(Record(env).layer(0, 16, 1), None).jobs)
+    layer = AttentionLayer(arch, trace.layer(0), heads, System(env, Dsa(arch).units(), {"dram": None}), Record(env))
+    return sum(1 for _ in layer.stage.jobs)
 
 
 @pytest.mark.parametrize("overrides", [(), CACHES], ids=["whole heads", "caches"])

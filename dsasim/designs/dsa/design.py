@@ -87,10 +87,9 @@ class Dsa(Design):
         for number, heads in sorted(workload.selection.items()):
             layer = workload.trace.layer(number)
             yield from self._phases(system, phases_before(self.arch, layer, workload.scope), record)
-            attention = AttentionLayer(self.arch, layer, heads, system, state)
-            noted = record.layer(number, attention.shape.tile_rows, attention.shape.allowed)
-            yield attention.stage(noted, workload.observe)
-            record.demands.append(attention.demand(noted.heads))
+            attention = AttentionLayer(self.arch, layer, heads, system, record, workload.observe, state)
+            yield attention.stage
+            record.demands.append(attention.demand)
             state = attention.predictor.after()
             yield from self._phases(system, phases_after(self.arch, layer, workload.scope), record)
 
