@@ -57,7 +57,7 @@ class Demand:
 
 
 class HeadRecord:
-    """A query head in a run; what frees it (`machine.space.Releasable`) says when its last output was written."""
+    """A query head in a run: each write of its output releases it, so that the last one says when it ended."""
 
     def __init__(self, env: Environment, head: int, nnz: int) -> None:
         self.head = head

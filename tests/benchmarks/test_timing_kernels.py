@@ -96,7 +96,7 @@ FLOORS = {("in_order", "lock_step", 4): 120e6, ("reordered", "lock_step", 4): 60
 def test_dataflow(benchmark: Any, dataflow: tuple[str, str, int], mask: str, buffers: str) -> None:
     """Mask in, cycles of SDDMM and SpMM out, in the default design's 4 lanes and 32 banks.
 
-    K and V alike are walked once, as in `sim.products`; different ones twice.
+    K and V alike are walked once, as in `designs.dsa.products`; different ones twice.
     """
     order, lane_sync, group_rows = dataflow
     arch = load_arch("dsa-decoupled", (f"pe_array.lane_sync={lane_sync}",))

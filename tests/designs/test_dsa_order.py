@@ -31,9 +31,8 @@ def jobs() -> MakeJobs:
     def made(*overrides: str, heads: tuple[int, ...] = (0,)) -> list[Job]:
         arch, env = load_arch("dsa-decoupled", overrides), Environment()
         system = System(env, Dsa(arch).units(), {"dram": None})
-        trace = load_trace("minilm-l128").layer(2)
-        layer = AttentionLayer(arch, trace, heads, system)
-        return list(layer.stage(Record(env).layer(trace, 0), None).jobs)
+        layer = AttentionLayer(arch, load_trace("minilm-l128").layer(2), heads, system, Record(env))
+        return list(layer.stage.jobs)
 
     return made
 

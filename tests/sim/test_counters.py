@@ -71,7 +71,7 @@ def test_in_order_the_mask_is_the_plan(tiny: Callable[..., ArchConfig]) -> None:
 def test_a_mask_slot_has_room_for_the_longest_plan(
     tiny: Callable[..., ArchConfig], order: str, keys: int, rows: int, row_bytes: int
 ) -> None:
-    """The worked example of `model.scheduler`; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
+    """The worked example of the scheduler; 9 keys and T = 8 make entries of 4 + 8 bits: ceil(9 * 2 / 8) = 3."""
     arch = tiny(f"scheduler.token_parallelism={rows}", f"scheduler.tile_rows={rows}", f"scheduler.order={order}")
     assert mask_row_bytes(arch.scheduler, keys, keys) == row_bytes
 

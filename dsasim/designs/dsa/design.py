@@ -88,10 +88,10 @@ class Dsa(Design):
             batch = workload.trace.batch(number)
             yield from self._phases(system, phases_before(self.arch, batch, workload.scope), record)
             for layer in batch:
-                attention = AttentionLayer(self.arch, layer, heads, system, states.get(layer.sequence, NO_STATE))
-                noted = record.layer(layer, attention.shape.tile_rows)
-                yield attention.stage(noted, workload.observe)
-                record.demands.append(attention.demand(noted.heads))
+                state = states.get(layer.sequence, NO_STATE)
+                attention = AttentionLayer(self.arch, layer, heads, system, record, workload.observe, state)
+                yield attention.stage
+                record.demands.append(attention.demand)
                 states[layer.sequence] = attention.predictor.after()
             yield from self._phases(system, phases_after(self.arch, batch, workload.scope), record)
 

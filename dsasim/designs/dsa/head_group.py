@@ -17,13 +17,10 @@ from dsasim.designs.dsa.context import Context, KVHeads
 from dsasim.designs.dsa.events import Groups, tile_sums
 from dsasim.designs.dsa.products import products
 from dsasim.designs.dsa.shape import LayerShape
-from dsasim.designs.dsa.tile import Block, Spill, Tile
+from dsasim.designs.dsa.tile import Tile
 from dsasim.designs.dsa.work import Work
-from dsasim.machine.transfer import Transfer
 from dsasim.masks import KeepMask, Selection
-from dsasim.model.memory_map import Region
 from dsasim.selectors.base import selector_of
-from dsasim.sim.components import place_of
 from dsasim.sim.design import HeadRecord
 from dsasim.trace.memory import Form
 
@@ -72,42 +69,9 @@ class _Run:
         softmax = softmax_unit.tile_jobs(arch.softmax, counts, shape.tile_rows, arch.pe_array.bits // 8)
         selecting = self._selecting()
         for at, (rows, scores) in enumerate(zip(shape.tiles, kept, strict=True)):
-            yield self._tile(*rows, scores, selecting[at], planning[at], sddmm[at], spmm[at], softmax[at])
-
-    def _tile(
-        self,
-        first: int,
-        count: int,
-        span: int,
-        kept: int,
-        selection: Work | None,
-        planning: Work | None,
-        sddmm: Sequence[Block],
-        spmm: Sequence[Block],
-        softmax: Work,
-    ) -> Tile:
-        """`count` rows of each head from `first`, which see `span` keys and keep `kept` scores, heads together."""
-        context, numbers = self.context, tuple(head.head for head in self.heads)
-        placement, work = context.placement, context.predictor.work
-        at, element = first * self.shape.interleaving.width // self.shape.tile_rows, context.arch.pe_array.bits // 8
-        query_rows = None if placement.predictor is None else placement.predictor.query_rows
-        scores = 0 if work is None else len(numbers) * work.storage.scores(count, span) * work.storage.score_bytes
-        return Tile(
-            context=context,
-            kv=self.kv,
-            place=place_of(context.layer)._replace(heads=numbers, tile=at),
-            ends=self.heads,
-            q_read=_rows(placement.q, numbers, first, count),
-            rows_read=None if query_rows is None else _rows(query_rows, numbers, first, count),
-            prediction=context.prediction(count, span, len(numbers)),
-            selection=selection,
-            planning=planning,
-            blocks={"k": sddmm, "v": spmm},
-            softmax=softmax,
-            output_write=_rows(placement.output, numbers, first, count, is_write=True),
-            predicted_spill=self._spill("predictor", at, scores),
-            score_spill=self._spill("score", at, kept * element),
-        )
+            number, blocks = rows[0] * width // shape.tile_rows, {"k": sddmm[at], "v": spmm[at]}
+            works = selecting[at], planning[at], blocks, softmax[at]
+            yield Tile(self.context, self.kv, self.heads, number, rows, scores, *works)
 
     def _plan(self) -> Plan:
         """Of all rows; cached where the layer has a memory, for equal masks planned alike."""
@@ -166,15 +130,3 @@ class _Run:
         together = lcm(shape.interleaving.group_rows, block[0]) // shape.interleaving.group_rows
         scores = shape.groups.scores(*block, together)
         return tile_sums(shape.interleaving.groups([scores] * len(self.heads)), shape.groups_per_tile // together)
-
-    def _spill(self, buffer: str, tile: int, score_bytes: int) -> Spill | None:
-        """A tile's scores beyond its slot, which bytes on their way pass through; None where slots are big enough."""
-        spilled, slots = self.shape.tiling.spilled.get(buffer), self.shape.slots[buffer]
-        if spilled is None:
-            return None
-        return Spill.of(self.context.placement.spills[buffer], tile % slots, score_bytes, spilled.held_bytes)
-
-
-def _rows(region: Region, heads: Sequence[int], first: int, count: int, *, is_write: bool = False) -> Transfer:
-    """`count` rows of each head from `first`."""
-    return Transfer.joined([region.transfer(head, first, count, is_write=is_write) for head in heads])

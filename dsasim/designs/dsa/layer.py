@@ -43,7 +43,7 @@ from dsasim.methods.base import NO_STATE, State
 from dsasim.methods.operation import Prediction
 from dsasim.prediction import load_predictor
 from dsasim.sim.components import dma_job, place_of
-from dsasim.sim.design import Demand, HeadRecord, LayerRecord, Observer
+from dsasim.sim.design import Demand, Observer, Record
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
@@ -54,7 +54,14 @@ class AttentionLayer:
     """One layer; ConfigError if the design cannot hold it, TraceError if nothing may be attended to."""
 
     def __init__(
-        self, arch: ArchConfig, layer: LayerTrace, heads: Sequence[int], system: System, state: State = NO_STATE
+        self,
+        arch: ArchConfig,
+        layer: LayerTrace,
+        heads: Sequence[int],
+        system: System,
+        record: Record,
+        observe: Observer | None = None,
+        state: State = NO_STATE,
     ) -> None:
         self._sharing = list(share_out(arch, layer, heads))
         self.predictor = load_predictor(arch, layer, state)
@@ -67,11 +74,14 @@ class AttentionLayer:
         placement = place_layer(arch, layer, work, shape.slots, shape.tiling)
         vectors = {"k": Vectors("k", placement.k, shape.k), "v": Vectors("v", placement.v, shape.v)}
         slots = _slots(system, shape)
+        self._record = record.layer(layer, shape.tile_rows)
+        self._observe = observe
         self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors, cache(self._prediction))
 
-    def demand(self, heads: Sequence[HeadRecord]) -> Demand:
-        """SDDMM and SpMM of the kept positions; Q and output, and K and V where they are kept whole."""
-        context, layer = self._context, self._context.layer
+    @property
+    def demand(self) -> Demand:
+        """Of a layer that has run: SDDMM and SpMM of kept positions; Q and output, and K and V if kept whole."""
+        context, layer, heads = self._context, self._context.layer, self._record.heads
         whole = sum(each.block_vectors is None for each in context.vectors.values())
         kv_heads = {layer.kv_head(head.head) for head in heads}
         vectors = 2 * len(heads) * layer.L_q + whole * len(kv_heads) * layer.L_k
@@ -79,9 +89,10 @@ class AttentionLayer:
         num_bytes = vectors * layer.d_head * context.arch.pe_array.bits // 8
         return Demand(sparse_macs=2 * layer.d_head * kept, num_bytes=num_bytes)
 
-    def stage(self, record: LayerRecord, observe: Observer | None) -> Stage:
-        """The layer as one stage; notes its heads in `record`, and tells `observe` of each mask as it is made."""
-        return Stage(self._jobs(record, observe), self._units)
+    @property
+    def stage(self) -> Stage:
+        """The layer as one stage; its heads are recorded, and their masks observed, as they are compiled."""
+        return Stage(self._jobs(), self._units)
 
     def _prediction(self, rows: int, span: int, heads: int) -> Work | None:
         """The predictor's work for a tile; many are alike."""
@@ -102,14 +113,13 @@ class AttentionLayer:
                 units.append("dma_predictor")
         return units + (["dma_score"] if "score" in self.shape.tiling.spilled else [])
 
-    def _jobs(self, record: LayerRecord, observe: Observer | None) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[Job]:
         layer = place_of(self._context.layer)
         kv_heads = [KVHeads(layer, numbers, self._work) for numbers, _ in self._sharing]
         heads_ahead = self._whole_heads(kv_heads)
         yield from self._projections(layer)
         waiting: deque[Tile] = deque()
-        tiles = self._tiles(kv_heads, record, observe)
-        for tile, following in pairwise(chain([None], tiles, [None])):
+        for tile, following in pairwise(chain([None], self._tiles(kv_heads), [None])):
             if following is not None:
                 if following.first:
                     yield from next(heads_ahead)
@@ -123,27 +133,19 @@ class AttentionLayer:
         for tile in waiting:
             yield from tile.output()
 
-    def _tiles(self, kv_heads: Sequence[KVHeads], record: LayerRecord, observe: Observer | None) -> Iterator[Tile]:
+    def _tiles(self, kv_heads: Sequence[KVHeads]) -> Iterator[Tile]:
         """All tiles in order, a head group's when the first of them is asked for."""
         for kv, (_, groups) in zip(kv_heads, self._sharing, strict=True):
             for group in groups:
-                yield from self._group_tiles(kv, group, groups, record, observe)
+                yield from self._group_tiles(kv, group, groups)
 
-    def _group_tiles(
-        self,
-        kv: KVHeads,
-        group: Sequence[int],
-        groups: Sequence[Sequence[int]],
-        record: LayerRecord,
-        observe: Observer | None,
-    ) -> Iterator[Tile]:
+    def _group_tiles(self, kv: KVHeads, group: Sequence[int], groups: Sequence[Sequence[int]]) -> Iterator[Tile]:
         """The tiles of a head group; those of a method that waits for all its scores know each other."""
-        masks = []
-        for head in group:
-            masks.append(self.predictor.select(head))
-            if observe is not None:
-                observe(self._context.layer, head, masks[-1].keep)
-        heads = [record.head(head, mask.keep.nnz) for head, mask in zip(group, masks, strict=True)]
+        masks = [self.predictor.select(head) for head in group]
+        if self._observe is not None:
+            for head, mask in zip(group, masks, strict=True):
+                self._observe(self._context.layer, head, mask.keep)
+        heads = [self._record.head(head, mask.keep.nnz) for head, mask in zip(group, masks, strict=True)]
         last = len(self.shape.tiles) - 1
         together: list[Tile] = []
         for tile in head_group_tiles(self._context, kv, heads, masks):

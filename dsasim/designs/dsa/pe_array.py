@@ -1,6 +1,6 @@
 """The PE array: what it is made of, and what a whole PE costs. How long it works is the dataflow's affair.
 
-Rules: `dataflows.token_parallel`, `dataflows.systolic`; its order of jobs: `designs.dsa.stream`.
+Rules: `dataflows.token_parallel`, `dataflows.systolic`; its order of jobs: `designs.dsa.layer`.
 """
 
 from dsasim.config.schema import ArchConfig

@@ -38,7 +38,6 @@ class LayerShape:
     interleaving: Interleaving
     row_spans: NDArray[np.int64]  # [L_q]: keys from 0 that the row may attend to
     groups: Groups
-    allowed: int
     """Positions that may be kept."""
     slots: Mapping[str, int]
     """Slots of each buffer; those of `predictor` hold X, weights, query rows and S~ alike."""
@@ -105,7 +104,6 @@ def layer_shape(arch: ArchConfig, layer: LayerTrace, work: Prediction | None, kv
         interleaving=Interleaving(arch.pe_array.lanes if arch.pe_array.lane_split == "heads" else 1, group_rows),
         row_spans=layer.row_spans,
         groups=Groups(rows, np.maximum.reduceat(layer.row_spans, starts)),
-        allowed=int(layer.allowed_counts.sum()),
         slots={name: known[name] for name in BUFFERS},
         k=k,
         v=v,

@@ -17,65 +17,55 @@ times, 500 bytes each; the second's move nothing.
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from dsasim.designs.dsa.context import ARRAY, MASK_GENERATOR, PREDICTOR, SCHEDULER, SOFTMAX, Context, KVHeads
 from dsasim.designs.dsa.vectors import Fetch
 from dsasim.designs.dsa.work import Work
-from dsasim.machine.job import Job, Place
+from dsasim.machine.job import Job
 from dsasim.machine.space import Releasable, Take
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
-from dsasim.sim.components import dma_job
+from dsasim.sim.components import dma_job, place_of
+from dsasim.sim.design import HeadRecord
 
 Block: TypeAlias = tuple[Work, Fetch | None]
 """SDDMM or SpMM of a tile, or of a key block of it with the fetch of its keys."""
 
 
-class Spill(NamedTuple):
-    """Scores beyond a tile's slot, on their way to DRAM and back."""
-
-    write: Transfer
-    read: Transfer
-
-    @classmethod
-    def of(cls, region: Region, slot: int, score_bytes: int, held_bytes: int) -> "Spill":
-        """Of a tile of `score_bytes` whose slot holds `held_bytes`; `region` has a place for every slot."""
-        beyond = max(0, score_bytes - held_bytes)
-        start = region.base + slot * region.vector_bytes
-        return cls(Transfer.run(True, start, beyond), Transfer.run(False, start, beyond))
+def spill(region: Region, slot: int, score_bytes: int, held_bytes: int) -> tuple[Transfer, Transfer]:
+    """What of `score_bytes` a slot of `held_bytes` cannot hold, to DRAM and back; `region` has space for each slot."""
+    beyond, start = max(0, score_bytes - held_bytes), region.base + slot * region.vector_bytes
+    return Transfer.run(True, start, beyond), Transfer.run(False, start, beyond)
 
 
 @dataclass(eq=False)
 class Tile:
-    """What each unit has to do, None where one has no part in it; and the operands that others wait for.
+    """Some query rows of the heads of a group, and what units have to do for them; None where one has no part in it.
 
-    `blocks`: of K and V, the work of SDDMM and SpMM, in one piece or with the fetch of each key block. `ends`: of its
-    query heads, told when its output has reached the memory.
+    `rows`: the first, how many, and the keys that they see; `kept` scores of all heads. `blocks`: of K and V, SDDMM and
+    SpMM, in one piece or with the fetch of each key block. `first`, `last`: of all tiles that share the kv heads.
+    `scored`: tiles whose scores its mask waits for, where it is not its own alone.
     """
 
     context: Context
     kv: KVHeads
-    place: Place
-    ends: Sequence[Releasable]
-    q_read: Transfer
-    rows_read: Transfer | None
-    prediction: Work | None
+    heads: Sequence[HeadRecord]
+    number: int
+    rows: tuple[int, int, int]
+    kept: int
     selection: Work | None
     planning: Work | None
     blocks: Mapping[str, Sequence[Block]]
     softmax: Work
-    output_write: Transfer
-    predicted_spill: Spill | None
-    score_spill: Spill | None
     first: bool = False
-    """Of its kv heads."""
     last: bool = False
     scored: Sequence["Tile"] = ()
-    """Tiles whose scores its mask waits for, where it is not its own alone."""
 
     def __post_init__(self) -> None:
+        numbers = tuple(head.head for head in self.heads)
+        self.place = place_of(self.context.layer)._replace(heads=numbers, tile=self.number)
         self.predicted = Token("predicted scores", self.place)
         self._q = Token("Q", self.place)
         self._plan = Token("plan", self.place)
@@ -83,24 +73,28 @@ class Tile:
 
     def fetch(self) -> Iterator[Job]:
         """Q."""
-        yield dma_job("q", self.place, self.q_read, makes=self._q, space=self.context.slots["q"])
+        read = self._transfer(self.context.placement.q)
+        yield dma_job("q", self.place, read, makes=self._q, space=self.context.slots["q"])
 
     def predict(self) -> Iterator[Job]:
         """S~; then `predicted` is what its mask is made of."""
-        work, slots, kv = self.prediction, self.context.slots, self.kv
-        if work is None:
+        (_, count, span), slots, kv, needs = self.rows, self.context.slots, self.kv, self.context.predictor.work
+        work, place = self.context.prediction(count, span, len(self.heads)), self.context.placement.predictor
+        if work is None or needs is None or place is None:
             return
         operands, frees = list[Token](), list[Releasable]()
         if kv.weights is not None:
             operands += [] if kv.predicted else [kv.weights]
             frees += [slots["weights"]] if self.last else []
-        if self.rows_read is not None:
+        if place.query_rows is not None:
             rows = Token("query rows", self.place)
-            yield dma_job("predictor", self.place, self.rows_read, makes=rows, space=slots["query rows"])
+            read = self._transfer(place.query_rows)
+            yield dma_job("predictor", self.place, read, makes=rows, space=slots["query rows"])
             operands.append(rows)
             frees.append(slots["query rows"])
         yield work.job(PREDICTOR, self.place, operands, slots["S~"], self.predicted, frees)
-        self.predicted = yield from self._spilled("predictor", self.predicted_spill, self.predicted)
+        num_bytes = len(self.heads) * needs.storage.scores(count, span) * needs.storage.score_bytes
+        self.predicted = yield from self._spilled("predictor", num_bytes, self.predicted)
 
     def select(self, predicted: Sequence[Token]) -> Iterator[Job]:
         """Mask and plan; the mask waits for predictions, its own or its whole head's."""
@@ -113,19 +107,25 @@ class Tile:
 
     def attend(self) -> Iterator[Job]:
         """SDDMM and softmax; spilled scores go out and come back before and after the softmax."""
-        slots, scores, spill = self.context.slots, Token("scores", self.place), self.score_spill
+        slots, scores = self.context.slots, Token("scores", self.place)
+        num_bytes = self.kept * self.context.arch.pe_array.bits // 8
         yield from self._product("k", (*self._planned, self._q), slots["score"], scores, [slots["q"]])
-        scores = yield from self._spilled("score", spill, scores)
+        scores = yield from self._spilled("score", num_bytes, scores)
         yield self.softmax.job(SOFTMAX, self.place, (scores,), makes=self._probabilities)
-        self._probabilities = yield from self._spilled("score", spill, self._probabilities)
+        self._probabilities = yield from self._spilled("score", num_bytes, self._probabilities)
 
     def output(self) -> Iterator[Job]:
         """SpMM, and its way to the memory."""
         slots, output = self.context.slots, Token("output", self.place)
         frees: list[Releasable] = [slots["score"], *([] if self.planning is None else [slots["mask"]])]
         yield from self._product("v", (self._probabilities,), slots["output"], output, frees)
-        written = (slots["output"], *self.ends)
-        yield dma_job("output", self.place, self.output_write, operands=(output,), frees=written)
+        write = self._transfer(self.context.placement.output, is_write=True)
+        yield dma_job("output", self.place, write, operands=(output,), frees=(slots["output"], *self.heads))
+
+    def _transfer(self, region: Region, *, is_write: bool = False) -> Transfer:
+        """The rows of each head."""
+        first, count, _ = self.rows
+        return Transfer.joined([region.transfer(head.head, first, count, is_write=is_write) for head in self.heads])
 
     @property
     def _planned(self) -> tuple[Token, ...]:
@@ -156,11 +156,14 @@ class Tile:
                 frees if last else (),
             )
 
-    def _spilled(self, stream: str, spill: Spill | None, made: Token) -> Generator[Job, None, Token]:
-        """What was made, out and back; returns what readers wait for."""
-        if spill is None:
+    def _spilled(self, buffer: str, score_bytes: int, made: Token) -> Generator[Job, None, Token]:
+        """What was made, out and back where slots are too small; returns what readers wait for."""
+        slot = self.context.shape.tiling.spilled.get(buffer)
+        if slot is None:
             return made
+        at, region = self.number % self.context.shape.slots[buffer], self.context.placement.spills[buffer]
+        write, read = spill(region, at, score_bytes, slot.held_bytes)
         out, back = Token(f"spilled {made.what}", self.place), Token(f"{made.what} back from DRAM", self.place)
-        yield dma_job(stream, self.place, spill.write, operands=(made,), makes=out)
-        yield dma_job(stream, self.place, spill.read, operands=(out,), makes=back)
+        yield dma_job(buffer, self.place, write, operands=(made,), makes=out)
+        yield dma_job(buffer, self.place, read, operands=(out,), makes=back)
         return back
