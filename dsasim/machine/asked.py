@@ -12,7 +12,7 @@ class Asked:
 
     events: Counter[str] = field(default_factory=Counter)
     job_cycles: int = 0
-    """Of all jobs one after the other, transfers apart."""
+    """Of all jobs one after the other until their outputs are there, transfers apart."""
     transfers: int = 0
     bursts: int = 0
 
@@ -20,6 +20,6 @@ class Asked:
         """One more job; `bursts` of its transfer."""
         for name, number in job.events.items():
             self.events[name] += number
-        self.job_cycles += job.cycles
+        self.job_cycles += job.cycles + job.lag
         self.transfers += job.transfer is not None
         self.bursts += bursts
