@@ -1,4 +1,4 @@
-"""How long a layer takes under a mapping, and how much it moves, in closed form: from sums over steps, not step by step.
+"""How long a layer takes under a mapping, and how much it moves, in closed form: from sums over steps.
 
 Steps are of two sorts: in whole ones all rows of the tile meet all keys, in ragged ones, the last of a tile, they do
 not. With s, o, x, r cycles of the scores, outputs, softmax and rescaling of a sort's average step, and l of a result
@@ -79,7 +79,7 @@ def estimate(config: DenseConfig, group: Group, kv_heads: int, mapping: Mapping,
     """What `kv_heads` groups alike take; `blocks` are the group's, cut as the mapping says."""
     rules, keys = Rules(config, mapping, group.d_head), mapping.keys
     least = np.minimum.reduceat(group.spans, np.arange(0, len(group.spans), mapping.query_rows)) // keys
-    every, whole = _all_steps(group, keys, rules, blocks), _whole_steps(group, keys, rules, blocks, least)
+    every, whole = _all_steps(group, keys, rules, blocks), _whole_steps(keys, rules, blocks, least)
     sorts = ((whole, np.count_nonzero(least)), (every.without(whole), np.count_nonzero(least == 0)))
     found = [(sums.average(rules), sums.steps, int(firsts)) for sums, firsts in sorts if sums.steps]
     busy = kv_heads * sum(step.busy(steps, firsts) for step, steps, firsts in found)
@@ -112,7 +112,7 @@ def _all_steps(group: Group, keys: int, rules: Rules, blocks: Blocks) -> Sums:
     )
 
 
-def _whole_steps(group: Group, keys: int, rules: Rules, blocks: Blocks, steps: Int64) -> Sums:
+def _whole_steps(keys: int, rules: Rules, blocks: Blocks, steps: Int64) -> Sums:
     """Of the first `steps` [tiles] of each tile, in which all its rows meet all keys."""
     num_blocks, rows = steps[blocks.tile].sum(), int((steps[blocks.tile] * blocks.rows).sum())
     return Sums(

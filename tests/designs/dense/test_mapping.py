@@ -130,7 +130,7 @@ def test_sums_in_closed_form_are_sums_over_steps(
 
 
 def test_chains_of_units_bound_a_step() -> None:
-    """Array 5 + 5, 4 to leave: two steps are S, softmax and O of one; but for first ones, O waits for O and rescaling."""
+    """Array 5 + 5, 4 to leave. Two steps are S, softmax and O of one; but for first ones O waits for rescaled sums."""
     assert Step(5, 5, 5, 1, 4).busy(10, 2) == 100
     assert Step(5, 5, 5, 11, 4).busy(10, 10) == 110
     assert Step(5, 5, 30, 1, 4).busy(10, 2) == 300
