@@ -15,6 +15,7 @@ last step after that. Latencies of the memory, its refresh and its rows are left
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from dsasim.designs.dense.config import DenseConfig
 from dsasim.designs.dense.room import is_resident, tile_counts
 from dsasim.designs.dense.rules import Mapping, Rules
-from dsasim.designs.dense.work import Blocks, Group, Int64
+from dsasim.designs.dense.work import Blocks, Cut, Group, Int64
 from dsasim.model.dram_preset import peak_bytes_per_cycle
 
 
@@ -75,18 +76,18 @@ class Sums(NamedTuple):
         return Step(self.scores / self.steps, self.outputs / self.steps, softmax, rescale, rules.lag)
 
 
-def estimate(config: DenseConfig, group: Group, kv_heads: int, mapping: Mapping, blocks: Blocks) -> Estimate:
-    """What `kv_heads` groups alike take; `blocks` are the group's, cut as the mapping says."""
+def estimate(config: DenseConfig, group: Group, kv_heads: int, mapping: Mapping, rows: Cut) -> Estimate:
+    """What `kv_heads` groups alike take; `rows` are the group's, cut as the mapping says."""
     rules, keys = Rules(config, mapping, group.d_head), mapping.keys
-    least = np.minimum.reduceat(group.spans, np.arange(0, len(group.spans), mapping.query_rows)) // keys
-    every, whole = _all_steps(group, keys, rules, blocks), _whole_steps(keys, rules, blocks, least)
+    least = rows.shortest // keys
+    every, whole = _all_steps(group, keys, rules, rows), _whole_steps(keys, rules, rows.blocks, least)
     sorts = ((whole, np.count_nonzero(least)), (every.without(whole), np.count_nonzero(least == 0)))
     found = [(sums.average(rules), sums.steps, int(firsts)) for sums, firsts in sorts if sums.steps]
     busy = kv_heads * sum(step.busy(steps, firsts) for step, steps, firsts in found)
     first, last = found[0][0], found[-1][0]
 
     peak, vector = float(peak_bytes_per_cycle(config)), group.d_head * config.element_bytes
-    fetched = group.num_keys if is_resident(config, group, mapping) else int(blocks.tile_spans().sum())
+    fetched = group.num_keys if is_resident(config, group, mapping) else int(rows.longest.sum())
     dram_bytes = 2 * vector * kv_heads * (group.heads * len(group.spans) + fetched)
     tile, counts = group.heads * mapping.query_rows * vector / peak, tile_counts(config, group, mapping)
     waits = 0.0
@@ -101,13 +102,14 @@ def estimate(config: DenseConfig, group: Group, kv_heads: int, mapping: Mapping,
     return Estimate(max(units, memory), dram_bytes, kv_heads * every.steps)
 
 
-def _all_steps(group: Group, keys: int, rules: Rules, blocks: Blocks) -> Sums:
+def _all_steps(group: Group, keys: int, rules: Rules, rows: Cut) -> Sums:
     """Of all tiles of a group."""
+    blocks = rows.blocks
     return Sums(
-        steps=int((-(-blocks.tile_spans() // keys)).sum()),
+        steps=int((-(-rows.longest // keys)).sum()),
         scores=_along(blocks.spans, keys, rules.score_cycles),
         outputs=_along(blocks.spans, keys, rules.output_cycles),
-        exponentials=group.heads * _along(group.spans, keys, rules.exp_groups),
+        exponentials=group.heads * _exponentials(group, keys, rules.exp_per_cycle),
         rows=int((blocks.rows * -(-blocks.spans // keys)).sum()),
     )
 
@@ -122,6 +124,12 @@ def _whole_steps(keys: int, rules: Rules, blocks: Blocks, steps: Int64) -> Sums:
         exponentials=rows * int(rules.exp_groups(keys)),
         rows=rows,
     )
+
+
+@lru_cache(maxsize=256)
+def _exponentials(group: Group, keys: int, exp_per_cycle: int) -> int:
+    """Cycles of the exponentials of one head's rows; the same for all mappings of so many keys."""
+    return _along(group.spans, keys, lambda widths: -(-widths // exp_per_cycle))
 
 
 def _along(spans: Int64, keys: int, rule: Callable[[Any], Any]) -> int:

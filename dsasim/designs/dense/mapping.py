@@ -18,8 +18,11 @@ from dsasim.designs.dense.work import Group, cut, group_of
 from dsasim.errors import ConfigError
 from dsasim.trace.attention import LayerTrace
 
-TOLERANCE = 0.001
-"""Estimates that differ by less are taken for equal."""
+TOLERANCE = 0.002
+"""Estimates that differ by less are taken for equal: larger tiles leave the memory's rows closed for longer.
+
+On the shipped traces and layers of 512 tokens 0.002 takes 0.1 to 0.4 % more cycles than 0.001, and 1 to 6 % less energy.
+"""
 
 
 def obstacle(config: DenseConfig, group: Group, mapping: Mapping) -> str:

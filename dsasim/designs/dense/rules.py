@@ -64,6 +64,7 @@ class Rules:
         self.block_rows = array.rows // mapping.sub_arrays
         self.lag = array.rows + self.block_rows + array.columns - 2
         """Cycles from the end of a product until its last result has left the array."""
+        self.exp_per_cycle = config.softmax.exp_per_cycle
         self.sums = d_head * mapping.key_splits
         """Sums of a row."""
         self._config = config
@@ -93,7 +94,7 @@ class Rules:
 
     def exp_groups(self, numbers: Any) -> Any:
         """Cycles in which exponentials are started."""
-        return -(-numbers // self._config.softmax.exp_per_cycle)
+        return -(-numbers // self.exp_per_cycle)
 
     def softmax_cycles(self, exponentials: int, rows: int, *, first: bool) -> int:
         """Cycles of a tile of `rows`, `exponentials` of them for its scores; the `first` keys change no maximum."""

@@ -57,20 +57,25 @@ class Blocks(NamedTuple):
         first, end = np.searchsorted(self.tile, [tile, tile + 1])
         return Blocks(*(column[first:end] for column in self))
 
-    def tile_spans(self) -> Int64:
-        """Keys that each tile looks at, int64 [tiles]."""
-        starts = np.searchsorted(self.tile, np.arange(self.tile[-1] + 1))
-        spans: Int64 = np.maximum.reduceat(self.spans, starts)
-        return spans
+
+class Cut(NamedTuple):
+    """A group's blocks, and of each tile the longest and the shortest span of its rows, int64 [tiles]."""
+
+    blocks: Blocks
+    longest: Int64
+    shortest: Int64
 
 
-def cut(group: Group, query_rows: int, block_rows: int) -> Blocks:
+def cut(group: Group, query_rows: int, block_rows: int) -> Cut:
     """Cut a group's rows into blocks that do not cross tiles; a block looks at one key at least."""
     total, tile_rows = len(group.spans) * group.heads, query_rows * group.heads
     starts = (np.arange(0, total, tile_rows)[:, None] + np.arange(0, tile_rows, block_rows)).ravel()
     starts = starts[starts < total]
     spans = np.maximum.reduceat(np.repeat(group.spans, group.heads), starts)
-    return Blocks(starts // tile_rows, np.diff(starts, append=total), np.maximum(1, spans))
+    blocks = Blocks(starts // tile_rows, np.diff(starts, append=total), np.maximum(1, spans))
+    tiles = np.arange(0, len(group.spans), query_rows)
+    longest = np.maximum(1, np.maximum.reduceat(group.spans, tiles))
+    return Cut(blocks, longest, np.minimum.reduceat(group.spans, tiles))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,7 @@ class QueryTile:
 
 def query_tiles(group: Group, query_rows: int, block_rows: int) -> Iterator[QueryTile]:
     """All tiles of a group."""
-    blocks, length = cut(group, query_rows, block_rows), len(group.spans)
+    blocks, length = cut(group, query_rows, block_rows).blocks, len(group.spans)
     for number, first in enumerate(range(0, length, query_rows)):
         spans = group.spans[first : first + query_rows]
         yield QueryTile(number, first, len(spans), blocks.of(number), spans, first + query_rows >= length)

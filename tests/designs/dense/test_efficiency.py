@@ -30,7 +30,7 @@ def efficiency(config: DenseConfig, trace: AttentionTrace) -> float:
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(("length", "least"), [(512, 0.95), (1024, 0.98), (4096, 0.99), (8192, 0.99)])
+@pytest.mark.parametrize(("length", "least"), [(512, 0.95), (1024, 0.97), (4096, 0.99), (8192, 0.99)])
 def test_prefill(make_config: Make, make_trace: MakeTrace, length: int, least: float, causal: bool) -> None:
     assert efficiency(make_config(), make_trace(1, 1, length, length, 64, causal=causal)) > least
 

@@ -61,13 +61,13 @@ NEAR = ("clock_ghz=0.1",)
 """A memory that answers within a few core cycles: what the estimate leaves out."""
 
 CASES = [
-    ((1, 1, 32, 32, 16, True), NEAR, 1.01),
-    ((2, 2, 16, 16, 16, False), NEAR, 1.01),
-    ((4, 2, 16, 16, 16, True), NEAR, 1.01),
+    ((1, 1, 32, 32, 16, True), NEAR, 1.02),
+    ((2, 2, 16, 16, 16, False), NEAR, 1.02),
+    ((4, 2, 16, 16, 16, True), NEAR, 1.02),
     ((3, 1, 12, 24, 8, False), NEAR, 1.08),  # 24 keys by 16 and 8 in turn: no step is an average one
-    ((1, 1, 48, 48, 32, True), (), 1.01),
-    ((4, 1, 1, 64, 16, True), (), 1.01),
-    ((2, 2, 1, 64, 16, True), (), 1.01),
+    ((1, 1, 48, 48, 32, True), (), 1.02),
+    ((4, 1, 1, 64, 16, True), (), 1.02),
+    ((2, 2, 1, 64, 16, True), (), 1.02),
 ]
 
 

@@ -13,9 +13,9 @@ def group(heads: int, spans: list[int], d_head: int = 4) -> Group:
 
 
 def test_the_docstring_s_example() -> None:
-    blocks = cut(group(2, [1, 2, 3, 4]), 2, 3)
+    blocks, longest, shortest = cut(group(2, [1, 2, 3, 4]), 2, 3)
     assert [column.tolist() for column in blocks] == [[0, 0, 1, 1], [3, 1, 3, 1], [2, 2, 4, 4]]
-    assert blocks.tile_spans().tolist() == [2, 4]
+    assert (longest.tolist(), shortest.tolist()) == ([2, 4], [1, 3])
     tiles = list(query_tiles(group(2, [1, 2, 3, 4]), 2, 3))
     assert [(tile.first, tile.count, tile.span, tile.last) for tile in tiles] == [(0, 2, 2, False), (2, 2, 4, True)]
     found = [(step.tile.number, step.first, step.keys, step.fetched) for step in steps(tiles, 3, resident=False)]
@@ -73,8 +73,11 @@ def test_every_position_is_met_once(layer: tuple[int, list[int], int, int, int, 
 @given(LAYERS)
 def test_no_block_goes_beyond_its_longest_row(layer: tuple[int, list[int], int, int, int, bool]) -> None:
     heads, spans, query_rows, block_rows, _, _ = layer
-    blocks = cut(group(heads, spans), query_rows, block_rows)
+    blocks, longest, shortest = cut(group(heads, spans), query_rows, block_rows)
     assert blocks.rows.max() <= block_rows
+    tiles = [spans[first : first + query_rows] for first in range(0, len(spans), query_rows)]
+    assert longest.tolist() == [max([1, *tile]) for tile in tiles]
+    assert shortest.tolist() == [min(tile) for tile in tiles]
     ends = np.cumsum(blocks.rows)
     rows = np.repeat(spans, heads)
     for span, first, end in zip(blocks.spans, ends - blocks.rows, ends, strict=True):
