@@ -24,7 +24,7 @@ from dsasim.mappings.dense_layer import feed_forward
 from dsasim.model.dram_preset import load_presets
 from dsasim.quality.measure import Quality, QualityMeter
 from dsasim.sim.design import Progress
-from dsasim.sim.engine import run_machine, run_notes
+from dsasim.sim.engine import design_of, run_machine, run_notes
 from dsasim.sim.limits import check_work
 from dsasim.sim.result import MachineResult
 from dsasim.sim.scope import Scope
@@ -209,11 +209,11 @@ def _stages(progress: Progress | None, count: int) -> Iterator[Progress | None]:
 
 
 def effective_arch(arch: MachineConfig, trace: AttentionTrace) -> MachineConfig:
-    """The design as it runs this trace: one that holds masks only brings its own, whatever the design says.
+    """The design as it runs this trace: one that holds masks only brings its own, if the design has a use for any.
 
     ConfigError if the design has nowhere to put it.
     """
-    if not trace.masks_only:
+    if not trace.masks_only or design_of(arch).whatever_masks:
         return arch
     arch = usual_arch(arch, f"{trace.meta.name} is a trace of masks, which")
     if arch.predictor.method == "given":

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dsasim.config.keys import Key, all_keys, nearest
 from dsasim.config.overrides import AFTER_ANY_LINE
-from dsasim.config.schema import ArchConfig, MachineConfig, Section
+from dsasim.config.schema import AUTO, ArchConfig, MachineConfig, Section
 from dsasim.config.schemas import as_design, schema_of
 from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
 from dsasim.errors import ConfigError
@@ -46,6 +46,8 @@ def value_problem(path: KeyPath, value: Any, schema: type[Section] = ArchConfig)
     key = all_keys(schema)[path]
     if value is None or key.section:
         fits = value is None
+    elif key.automatic and value == AUTO:
+        fits = True
     elif key.choices:
         fits = any(value == choice and type(value) is type(choice) for choice in key.choices)
     else:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dsasim.config.schema import ArchConfig, Named, Section
+from dsasim.config.schema import AUTO, ArchConfig, Automatic, Named, Section
 from dsasim.config.strict_yaml import KeyPath
 from dsasim.inputs.printable import named
 
@@ -39,9 +39,14 @@ class Key:
         return get_args(self.holds) if get_origin(self.holds) is Literal else ()
 
     @property
+    def automatic(self) -> bool:
+        """Whether `auto` may stand for none."""
+        return any(isinstance(limit, Automatic) for limit in self.limits)
+
+    @property
     def allowed(self) -> str:
         """What the key may hold, in words: `a whole number from 1 to 64`."""
-        return _allowed(self) + (", or null" if self.optional else "")
+        return _allowed(self) + (f", or {AUTO if self.automatic else 'null'}" if self.optional else "")
 
 
 @cache

@@ -44,6 +44,9 @@ MAX_LANES = 1024
 
 MAX_TILE_ROWS = 4096
 
+AUTO = "auto"
+"""The word for a value that the machine finds by itself."""
+
 REQUIRED_ADDRESS_FIELDS = ("row", "bank", "bankgroup", "column")
 """Fields that every `dram.mapping` but mop4 names."""
 
@@ -74,6 +77,25 @@ class Named:
         if name not in self.choices:
             raise PydanticCustomError("unknown_name", "not one of {names}", {"names": ", ".join(self.choices)})
         return name
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """Of an optional key: `auto` stands for none, which the machine then finds by itself."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """None is read from `auto` and written as it."""
+        return core_schema.no_info_before_validator_function(
+            lambda value: None if value == AUTO else value,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: AUTO if value is None else value
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What else it may be, or `auto`."""
+        return {"anyOf": [{"const": AUTO}, handler(schema)]}
 
 
 class Section(BaseModel):
@@ -183,12 +205,17 @@ class SoftmaxConfig(Section):
     pipeline_depth_cycles: Annotated[int, Field(ge=0, le=1024)] = Field(description="latency that each tile pays once")
 
 
-class BufferConfig(Section):
-    """One on-chip buffer."""
+class SramConfig(Section):
+    """One on-chip memory."""
 
     bytes: Bytes = Field(description="size, all banks and slots together")
     banks: Annotated[int, Field(ge=1, le=1024)] = Field(description="banks, each with one port")
     port_bytes: Annotated[int, Field(ge=1, le=4096)] = Field(description="bytes one bank delivers per cycle")
+
+
+class BufferConfig(SramConfig):
+    """One on-chip buffer."""
+
     double_buffered: bool = Field(description="whether one slot fills while another is in use")
     num_slots: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="tiles held at a time; none: 2 if double_buffered, else 1"

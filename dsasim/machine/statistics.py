@@ -42,7 +42,7 @@ class Totals:
 
     events: Counter[str] = field(default_factory=Counter)
     job_cycles: int = 0
-    """Of all jobs one after the other, transfers apart."""
+    """Of all jobs one after the other until their outputs are there, transfers apart."""
     transfers: int = 0
     bursts: int = 0
 
@@ -50,6 +50,6 @@ class Totals:
         """One more job; `bursts` of its transfer."""
         for name, number in job.events.items():
             self.events[name] += number
-        self.job_cycles += job.cycles
+        self.job_cycles += job.cycles + job.lag
         self.transfers += job.transfer is not None
         self.bursts += bursts

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dsasim.config.schema import ArchConfig, BufferConfig
+from dsasim.config.schema import ArchConfig, SramConfig
 
 Stationary = Literal["output", "weight", "input"]
 
@@ -110,7 +110,7 @@ class SystolicArray:
         return sum(count * max(stream, port) for count, stream in streams) - max(0, port - first) + port + skew
 
 
-def operand_stretch(bits_per_cycle: int, buffer: BufferConfig) -> int:
+def operand_stretch(bits_per_cycle: int, buffer: SramConfig) -> int:
     """Cycles a buffer needs to deliver what the array takes in one; 1 if its ports keep up.
 
     Worked example: two banks with ports of 8 bytes deliver 128 bits in a cycle, and 129 in two.

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from dsasim.config.keys import Key, all_keys
-from dsasim.config.schema import MachineConfig, Section
+from dsasim.config.schema import AUTO, MachineConfig, Section
 from dsasim.config.schemas import schema_of
 from dsasim.config.strict_yaml import KeyPath
 from dsasim.errors import ConfigError
@@ -52,7 +52,8 @@ def _key(path: KeyPath, key: Key, schema: type[Section]) -> Iterator[str]:
         yield f"  a section of {', '.join(key.section.model_fields)}"
         return
     default = field.default
-    left_out = "required" if default is PydanticUndefined else f"if left out {'null' if default is None else default}"
+    none = AUTO if key.automatic else "null"
+    left_out = "required" if default is PydanticUndefined else f"if left out {none if default is None else default}"
     yield f"  {key.allowed}; {left_out}"
 
 

@@ -5,7 +5,7 @@ A design of any machine declares its units and buffers, and makes its jobs, by t
 
 from collections.abc import Mapping, Sequence
 
-from dsasim.config.schema import BufferConfig, MachineConfig
+from dsasim.config.schema import MachineConfig, SramConfig
 from dsasim.machine.job import Job, Place
 from dsasim.machine.space import Releasable, Space
 from dsasim.machine.spec import BufferSpec, Silicon, UnitSpec
@@ -48,7 +48,7 @@ def buffer_events(name: str) -> tuple[str, str]:
     return f"{name}_buffer_read_bytes", f"{name}_buffer_write_bytes"
 
 
-def buffer_spec(arch: MachineConfig, name: str, design: BufferConfig) -> BufferSpec:
+def buffer_spec(arch: MachineConfig, name: str, design: SramConfig) -> BufferSpec:
     """One buffer; `bytes` is its whole capacity, all slots together.
 
     Accesses are counted bytes / port_bytes, so an event here is one byte. Leakage is CACTI's x cost.leakage_ratio.

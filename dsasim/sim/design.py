@@ -169,6 +169,9 @@ class Design:
     scopes: ClassVar[tuple[Scope, ...]] = ("attention",)
     """What it can run of a model."""
 
+    whatever_masks: ClassVar[bool] = False
+    """Whether it computes every allowed position, whatever masks there are: of a trace of masks it needs the shape."""
+
     def __init__(self, arch: Any) -> None:
         self.arch = arch
 

@@ -66,7 +66,7 @@ def test_an_oracle_prints_a_bound(dsasim: Callable) -> None:
     assert "at most " in dsasim("run", *SMALL, "--set", "predictor.method=oracle_topk").out
 
 
-@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-coupled", "dsa-edge", "dense-16x16"])
+@pytest.mark.parametrize("design", ["dsa-decoupled", "dsa-coupled", "dsa-edge", "dense-16x16", "dense-flash"])
 @pytest.mark.parametrize("trace", ["smollm2-l512", "minilm-l128"])
 def test_every_shipped_design_runs_every_shipped_trace(dsasim: Callable, design: str, trace: str) -> None:
     done = dsasim("run", design, trace, "--heads", "0")

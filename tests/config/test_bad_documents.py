@@ -48,7 +48,7 @@ def test_a_byte_order_mark_is_no_problem(design: Callable[..., Path], default_te
 NAMES = {
     "misspelt": (
         "dsa-decopled",
-        "did you mean 'dsa-decoupled'? shipped are dense-16x16, dsa-coupled, dsa-decoupled, dsa-edge",
+        "did you mean 'dsa-decoupled'? shipped are dense-16x16, dense-flash, dsa-coupled, dsa-decoupled, dsa-edge",
     ),
     "unknown": ("zzz", "no design named 'zzz'; shipped are"),
     "empty": ("", "no design named ''"),

@@ -9,14 +9,16 @@ import pytest
 from dsasim.config.keys import all_keys
 from dsasim.config.loader import list_archs, load_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict, arch_to_yaml
+from dsasim.config.schemas import schema_of
 
 NAMES = [arch.name for arch in list_archs()]
 each_design = pytest.mark.parametrize("name", NAMES)
 
 
-def test_all_three_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [arch.name for arch in list_archs()] == ["dense-16x16", "dsa-coupled", "dsa-decoupled", "dsa-edge"]
+    names = ["dense-16x16", "dense-flash", "dsa-coupled", "dsa-decoupled", "dsa-edge"]
+    assert [arch.name for arch in list_archs()] == names
 
 
 @each_design
@@ -68,7 +70,7 @@ def test_printed_yaml_quotes_what_would_be_read_as_something_else(text: str, tmp
 def test_json_holds_every_key(name: str) -> None:
     resolved = arch_to_dict(load_arch(name))
     assert json.loads(json.dumps(resolved, allow_nan=False)) == resolved
-    for path in all_keys():
+    for path in all_keys(schema_of(resolved)):
         if path == ("design",):
             continue  # said only of a machine that is not the usual one
         value = resolved
