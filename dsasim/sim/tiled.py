@@ -150,7 +150,7 @@ class _Layer:
             if buffer.bytes < needed:
                 raise ConfigError(f"buffers.{name}.bytes is {buffer.bytes}, but this trace needs at least {needed}")
             count = min(buffer.slots, buffer.bytes // needed)
-            found |= {what: Take(system.buffer(f"the {what} buffer", count)) for what in sizes}
+            found |= {what: Take(system.buffer(f"{what} buffer", count)) for what in sizes}
         return found
 
     def jobs(self, heads: Sequence[int]) -> Iterator[Job]:
