@@ -24,10 +24,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dsasim import capture, load_arch, load_trace
 from dsasim.masks import KeepMask
 from dsasim.methods.integer_path import combined_codes, project
-from dsasim.methods.quantise import least_squares_scale, quantise
+from dsasim.methods.quantise import quantise
 from dsasim.prediction import load_predictor
 from dsasim.quality.measure import QualityMeter
 from dsasim.trace.attention import LayerTrace
+from dsasim.train.least_squares import least_squares_scale
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 L, LAYERS, EXCERPTS, BITS, RANK = 512, (4, 13, 24), 4, 4, 16

@@ -41,7 +41,7 @@ class Unit:
         """What it waits for at the moment, in words."""
         if isinstance(self._awaited, str):
             return self._awaited
-        return self._awaited.name if isinstance(self._awaited, Token) else f"space in {self._awaited.name}"
+        return self._awaited.name if isinstance(self._awaited, Token) else f"space in the {self._awaited.name}"
 
     def run(self, queue: Queue) -> Process:
         """Do the jobs of a stage; return when all have ended and their outputs are there."""

@@ -1,4 +1,4 @@
-"""One look-ahead for all memories of an environment.
+"""One look-ahead for all memories (`model.dram`) of an environment.
 
 A memory simulates ahead of the machine, up to the next event on the calendar or to its first completion, since either
 may post something new. Two that did so alone would each stop at the other's wake, for ever. So one clock wakes for all
@@ -6,45 +6,20 @@ of them after everything else that happens at a time, lets each simulate as far 
 what any did beyond the first completion of them all: that memory is put back and simulated to the completion only.
 """
 
+from __future__ import annotations
+
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from simpy import Environment, Event
 from simpy.events import EventPriority
 
+if TYPE_CHECKING:
+    from dsasim.model.dram import Dram
+
 AFTER_EVERYTHING = EventPriority(2)
 """Event priority of a wake-up: SimPy's own are 0 and 1, so at equal times this comes last."""
-
-
-class ClockedMemory(Protocol):
-    """What a clock asks of a memory."""
-
-    def take_posts(self, now: int) -> None:
-        """Begin what has been posted since the last wake."""
-
-    def simulate(self, now: int, upcoming: float) -> None:
-        """Simulate from `now` to `upcoming` or to the first completion, in core cycles."""
-
-    @property
-    def first_ready(self) -> float:
-        """When the first transfer that the last simulation completed is ready, in core cycles; infinite if none did."""
-
-    @property
-    def remaining(self) -> int:
-        """Bursts not yet issued."""
-
-    def is_beyond(self, cycle: float) -> bool:
-        """Whether it has been simulated beyond a core cycle."""
-
-    def snapshot(self) -> Any:
-        """All that simulation changes."""
-
-    def restore(self, snapshot: Any) -> None:
-        """Be as it was then."""
-
-    def complete(self, now: int) -> None:
-        """Put what the last simulation completed on the calendar."""
 
 
 class MemoryClock:
@@ -52,10 +27,10 @@ class MemoryClock:
 
     def __init__(self, env: Environment) -> None:
         self._env = env
-        self._memories: list[ClockedMemory] = []
+        self._memories: list[Dram] = []
         self._woken_at = -1
 
-    def join(self, memory: ClockedMemory) -> None:
+    def join(self, memory: Dram) -> None:
         """One more memory."""
         self._memories.append(memory)
 

@@ -5,24 +5,65 @@ heads those of queries, and the tile's output is written; the jobs in between ar
 are in the order of heads and tiles, and units overlap as far as the slots of their buffers allow.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 from dsasim.errors import ConfigError, TraceError
-from dsasim.machine.job import Job, Place
+from dsasim.machine.job import Events, Job, Place
 from dsasim.machine.space import Take
 from dsasim.machine.spec import BufferSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
-from dsasim.masks import Mask
+from dsasim.masks import KeepMask, Mask
 from dsasim.model.memory_map import MemoryMap
 from dsasim.sim.components import buffer_spec, dma_job, place_of
 from dsasim.sim.design import Demand, Design, HeadRecord, LayerRecord, Record, Workload
-from dsasim.sim.tile import Tensor, Tile
 from dsasim.trace.attention import LayerTrace
 
 OUTPUT = "output"
+
+
+class Tensor(NamedTuple):
+    """What is read, into the buffer of its stream: `row_bytes` a query, by tiles, or a key, all of a kv head."""
+
+    name: str
+    stream: str
+    row_bytes: int
+    of_keys: bool = False
+
+    def rows(self, layer: LayerTrace) -> int:
+        """Rows of a head."""
+        return layer.L_k if self.of_keys else layer.L_q
+
+
+class Tile(NamedTuple):
+    """Some query rows of a head: their mask, and what is on the chip for them by name, tensors and what is made.
+
+    `span`: keys from 0 that any of its rows may attend to; `wanted`: what later tiles read too.
+    """
+
+    place: Place
+    layer: LayerTrace
+    keep: KeepMask
+    span: int
+    held: dict[str, Token]
+    slots: Mapping[str, Take]
+    wanted: Collection[str]
+
+    @property
+    def rows(self) -> int:
+        """Query rows."""
+        return len(self.keep.indptr) - 1
+
+    def job(
+        self, unit: str, does: str, cycles: int, reads: Sequence[str], makes: str, events: Events, conflict: int = 0
+    ) -> Job:
+        """A job of at least one cycle that is the last to read these, and makes something in the slot of its name."""
+        operands, frees = [self.held[name] for name in reads], [self.slots[n] for n in reads if n not in self.wanted]
+        made = self.held[makes] = Token(makes, self.place)
+        space = self.slots[makes]
+        return Job(unit, does, self.place, max(1, cycles), conflict, operands, space, made, frees, events=events)
 
 
 class TiledDesign(Design):
@@ -42,11 +83,7 @@ class TiledDesign(Design):
     def tensors(self, layer: LayerTrace) -> Sequence[Tensor]:
         """What is read from the memory: Q, K and V."""
         vector = layer.d_head * self.element_bytes
-        return [
-            Tensor("q", "q", vector),
-            Tensor("k", "k", vector, of_keys=True),
-            Tensor("v", "v", vector, of_keys=True),
-        ]
+        return [Tensor("q", "q", vector), *(Tensor(name, name, vector, of_keys=True) for name in ("k", "v"))]
 
     def made_bytes(self, layer: LayerTrace) -> Mapping[str, int]:
         """Bytes of a query row, by buffer, of what is made on the chip: the output."""
@@ -112,7 +149,7 @@ class _Layer:
             if buffer.bytes < needed:
                 raise ConfigError(f"buffers.{name}.bytes is {buffer.bytes}, but this trace needs at least {needed}")
             count = min(buffer.slots, buffer.bytes // needed)
-            found |= {what: Take(system.buffer(f"the {what} buffer", count)) for what in sizes}
+            found |= {what: Take(system.buffer(f"{what} buffer", count)) for what in sizes}
         return found
 
     def jobs(self, heads: Sequence[int]) -> Iterator[Job]:
@@ -152,10 +189,10 @@ class _Layer:
         place = place_of(self._layer)._replace(heads=(head.head,), tile=first // self._design.tile_rows)
         yield from self._reads(place, head.head, first, count, of_keys=False)
         span = int(self._layer.row_spans[first : first + count].max())
-        tensors = {tensor.name: (tensor, self._operands[tensor.name]) for tensor in self._tensors}
-        tile = Tile(place, self._layer, keep.block(first, count), span, last, tensors, self._slots)
+        wanted = [tensor.name for tensor in self._tensors if tensor.of_keys and not last]
+        tile = Tile(place, self._layer, keep.block(first, count), span, dict(self._operands), self._slots, wanted)
         yield from self._design.tile(tile)
         transfer = self._output.transfer(head.head, first, count, is_write=True)
-        yield dma_job(OUTPUT, place, transfer, (tile.operand(OUTPUT),), frees=(self._slots[OUTPUT], head))
+        yield dma_job(OUTPUT, place, transfer, (tile.held[OUTPUT],), frees=(self._slots[OUTPUT], head))
         k_loads, steps = self._design.loads(tile)
         head.k_loads, head.plan_steps = head.k_loads + k_loads, head.plan_steps + steps

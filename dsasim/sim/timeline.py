@@ -123,12 +123,11 @@ class Timeline:
 
     def taken(self, buffer: str, at: int, amount: int) -> None:
         """A counter of the buffer."""
-        name = buffer.removeprefix("the ")
-        since, before = self._levels.get(name, (at, amount))
+        since, before = self._levels.get(buffer, (at, amount))
         if amount != before:
-            self._count(BUFFERS, name, f'"slots":{before}', since, at)
+            self._count(BUFFERS, buffer, f'"slots":{before}', since, at)
             since = at
-        self._levels[name] = since, amount
+        self._levels[buffer] = since, amount
 
     def _row(self, name: str) -> int:
         """The number of a row, which is named when it is first wanted."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
 from dsasim.methods.integer_path import INPUT_BITS, project, projection_factor
-from dsasim.methods.quantise import least_squares_scale
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.counts import ceil_share
 from dsasim.trace.positions import Positions
 from dsasim.train.bilinear import Design, solve_bilinear
+from dsasim.train.least_squares import least_squares_scale
 from dsasim.train.positions import position_columns, rotary_frequencies
 from dsasim.train.static_scales import fit_scales
 

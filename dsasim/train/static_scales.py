@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.methods.integer_path import combined_codes, head_accumulators, projection_factor
-from dsasim.methods.quantise import Int32, Int64, least_squares_scale
+from dsasim.methods.quantise import Int32, Int64
+from dsasim.train.least_squares import least_squares_scale
 
 Float32 = NDArray[np.float32]
 Extras = tuple[Float32, Float32]

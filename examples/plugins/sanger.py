@@ -27,8 +27,7 @@ from dsasim.selectors.softmax import softmax_above
 from dsasim.silicon.operations import multiply_accumulate, operation
 from dsasim.sim.components import dma_engines, silicon_of
 from dsasim.sim.design import Macs
-from dsasim.sim.tile import Tensor
-from dsasim.sim.tiled import TiledDesign
+from dsasim.sim.tiled import Tensor, TiledDesign
 
 ELEMENT, SUM = 2, 5  # bytes of an element, and of a sum that another sub-row of the same row goes on with
 

@@ -12,10 +12,10 @@ from dsasim.methods.quantise import (
     Multiplier,
     exact_matmul,
     largest_code,
-    least_squares_scale,
     quantise,
     requantise,
 )
+from dsasim.train.least_squares import least_squares_scale
 
 
 def test_codes_are_symmetric() -> None:

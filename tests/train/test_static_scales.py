@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dsasim.methods.integer_path import projection_factor
-from dsasim.methods.quantise import least_squares_scale
+from dsasim.train.least_squares import least_squares_scale
 from dsasim.train.static_scales import scales_at
 
 

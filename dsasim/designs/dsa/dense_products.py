@@ -89,7 +89,7 @@ class DensePhase:
     def _jobs(self, system: System) -> Iterator[Job]:
         buffers, space, place = self.arch.buffers, dense_space(self.arch), Place(self.layer, phase=self.name)
         activation_slot, weight_slot, result_slot = (
-            Take(system.buffer(f"the {name} buffer", getattr(buffers, name).slots)) for name in ("q", "k", "output")
+            Take(system.buffer(f"{name} buffer", getattr(buffers, name).slots)) for name in ("q", "k", "output")
         )
         new = {kind: self._tokens(kind) for kind in ("activations for", "weights for", "results of")}
         activations = weights = Token("nothing")

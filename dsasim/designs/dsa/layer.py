@@ -216,7 +216,7 @@ def _slots(system: System, shape: LayerShape) -> dict[str, Take]:
     slots = {}
     for name, count in shape.slots.items():
         for part in ("X", "weights", "query rows", "S~") if name == "predictor" else ("",):
-            slots[part or name] = Take(system.buffer(f"the {name} buffer{part and f' ({part})'}", count))
+            slots[part or name] = Take(system.buffer(f"{name} buffer{part and f' ({part})'}", count))
     return slots
 
 

@@ -61,4 +61,4 @@ class Vectors:
         while self._first_end < after:
             self._ends.popleft()
             self._first_end += 1
-        return After(self._ends[0], f"the {self.name} buffer")
+        return After(self._ends[0], f"{self.name} buffer")

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
 from dsasim.methods.integer_path import INPUT_BITS, project, projection_factor
-from dsasim.methods.quantise import largest_code, least_squares_scale
+from dsasim.methods.quantise import largest_code
 from dsasim.trace.attention import FittedPredictor
 from dsasim.train.dsa.codes import exact_matmul, quantise, requantise
+from dsasim.train.least_squares import least_squares_scale
 from dsasim.train.static_scales import scales_at
 
 Float32 = NDArray[np.float32]
