@@ -2,8 +2,8 @@
 
 The peak is that of all its MACs: those of the PE array, and those of the predictor's own array where a prediction is
 made on it, each of which counts (predictor.bits / pe_array.bits)^2. That is the rate at which a coupled array is taken
-apart (`designs.dsa.predictor`), and about the ratio of multiplier areas. A coupled design predicts on its PE array, so that
-is all it has. A GPU's peak is its data sheet's for fp16 tensor cores, or what a profile measured.
+apart (`designs.dsa.predictor`), and about the ratio of multiplier areas. A coupled design predicts on its PE array, so
+that is all it has. A GPU's peak is its data sheet's for fp16 tensor cores, or what a profile measured.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Keys and values that do not fit their buffer: tiles cut into parts, and what each part fetches into a pool.
 
-A pool of vectors lives as long as a layer; all its kv heads share it. Rules and worked examples: `kernels.parts` for
-the cut, `kernels.pool` for the fetches.
+A pool of vectors lives as long as a layer; all its kv heads share it. Rules and worked examples: `kernels.key_blocks`
+for the cut, `kernels.vector_cache` for the fetches.
 """
 
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.dataflow.plan import Plan
-from dsasim.kernels.parts import cut_tiles
-from dsasim.kernels.pool import fetch_parts
+from dsasim.kernels.key_blocks import cut_tiles
+from dsasim.kernels.vector_cache import fetch_blocks
 
 Int64 = NDArray[np.int64]
 
@@ -86,7 +86,7 @@ def fetches(pool: Pool, parts: Parts) -> tuple[Fetches, Pool]:
     Keys of different kv heads are different vectors and must have different numbers.
     """
     union_keys = parts.union_keys.astype(np.int64)
-    key_ptr, keys, must_have_ended, held, stamps = fetch_parts(
+    key_ptr, keys, must_have_ended, held, stamps = fetch_blocks(
         parts.union_ptr, union_keys, pool.capacity, pool.keys, pool.stamps, pool.num_parts
     )
     after = Pool(pool.capacity, pool.num_parts + len(parts), held, stamps)

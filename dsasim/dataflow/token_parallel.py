@@ -9,8 +9,8 @@ from dsasim.config.schema import ArchConfig, BufferConfig, PEArrayConfig
 from dsasim.dataflow.plan import Plan
 from dsasim.dataflow.residency import Parts
 from dsasim.dataflow.work import ArrayWork
-from dsasim.kernels.array import Walk, walk_parts, walk_tiles
-from dsasim.kernels.array_independent import walk_parts_independently, walk_tiles_independently
+from dsasim.kernels.array import Walk, walk_blocks, walk_tiles
+from dsasim.kernels.array_independent import walk_blocks_independently, walk_tiles_independently
 
 
 class Walks(NamedTuple):
@@ -21,8 +21,8 @@ class Walks(NamedTuple):
 
 
 WALKS = {
-    "lock_step": Walks(walk_tiles, walk_parts),
-    "independent": Walks(walk_tiles_independently, walk_parts_independently),
+    "lock_step": Walks(walk_tiles, walk_blocks),
+    "independent": Walks(walk_tiles_independently, walk_blocks_independently),
 }
 """By `pe_array.lane_sync`."""
 

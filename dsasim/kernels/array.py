@@ -1,9 +1,9 @@
 """The token-parallel PE array walking a plan: how long each tile takes, and where its cycles went.
 
-Rules. The array takes one job after the other: a tile, or a part of a tile whose keys do not fit the buffer
-(`kernels.parts`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other; all lanes
-start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is read once. A
-step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
+Rules. The array takes one job after the other: a tile, or a key block of a tile whose keys do not fit the buffer
+(`kernels.key_blocks`). Lane l works through groups l, l + lanes, ... of the job, one plan step after the other; all
+lanes start each step together. Key j lies in bank j mod banks; a key that several lanes want in the same step is read
+once. A step lasts max(vector_cycles, most reads of any one bank * read_cycles), where
 
     vector_cycles = ceil(d_head / macs_per_row)         a row's dot product with one key
     read_cycles   = ceil(vector bytes / port bytes)     one bank delivering one key
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.kernels.jit import njit
-from dsasim.kernels.parts import Bounds, tile_bounds
+from dsasim.kernels.key_blocks import Bounds, tile_bounds
 
 Walk: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -45,7 +45,7 @@ def banks_of_keys(load_key: NDArray[np.int32], num_banks: int) -> NDArray[np.uin
 def before_first_group(
     first_group: int, group: NDArray[np.int64], step: NDArray[np.int64], end: NDArray[np.int64]
 ) -> None:
-    """Put all lanes one turn before their first group, at the end of its steps."""
+    """Put all lanes before their first group: `find_step` moves each on to it."""
     lanes = len(group)
     for lane in range(lanes):
         group[lane] = first_group + lane - lanes
@@ -76,7 +76,7 @@ def find_step(
 
 
 @njit()
-def walk_parts(
+def walk_blocks(
     bounds: Bounds,
     step_ptr: NDArray[np.int64],
     load_ptr: NDArray[np.int64],
@@ -86,16 +86,16 @@ def walk_parts(
     vector_cycles: int,
     read_cycles: int,
 ) -> Walk:
-    """Return per part: cycles and vector reads [parts], lane busy and lane bank_conflict cycles [parts, lanes].
+    """Return per key block: cycles and vector reads [blocks], lane busy and lane bank_conflict cycles [blocks, lanes].
 
-    `bounds`: the tiles, or parts of them (see `kernels.parts`); `step_ptr`, `load_ptr`, `load_key` are the plan of one
+    `bounds`: whole tiles or key blocks (see `kernels.key_blocks`); `step_ptr`, `load_ptr`, `load_key` are the plan of a
     head (see `kernels.plan`).
     """
-    parts = len(bounds)
-    cycles = np.zeros(parts, np.int64)
-    reads = np.zeros(parts, np.int64)
-    busy = np.zeros((parts, lanes), np.int64)
-    conflict = np.zeros((parts, lanes), np.int64)
+    blocks = len(bounds)
+    cycles = np.zeros(blocks, np.int64)
+    reads = np.zeros(blocks, np.int64)
+    busy = np.zeros((blocks, lanes), np.int64)
+    conflict = np.zeros((blocks, lanes), np.int64)
     bank_of = banks_of_keys(load_key, num_banks)
     key_seen = np.full(len(bank_of), -1, np.int64)
     bank_reads = np.zeros(num_banks, np.uint16)  # in one step, so at most lanes * T
@@ -104,28 +104,28 @@ def walk_parts(
     end = np.zeros(lanes, np.int64)
     now = np.empty(lanes, np.int64)  # `step` of the lanes that work
     stamp = 0
-    for part in range(parts):
-        end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
-        before_first_group(bounds[part, 0], group, step, end)
+    for block in range(blocks):
+        end_group, first_step, end_step = bounds[block, 1], bounds[block, 2], bounds[block, 3]
+        before_first_group(bounds[block, 0], group, step, end)
         while True:
-            # the same lanes work for the next `turns` steps: until one of them ends its group
+            # the same lanes work for the next `run` steps: until one of them ends its group
             working = 0
-            turns = len(load_ptr)
+            run = len(load_ptr)
             for lane in range(lanes):
                 if find_step(lane, group, step, end, step_ptr, end_group, first_step, end_step):
                     now[working] = step[lane]
                     working += 1
-                    turns = min(turns, end[lane] - step[lane])
+                    run = min(run, end[lane] - step[lane])
             if working == 0:
                 break
             duration = 0
             distinct = 0
-            for turn in range(turns):
+            for offset in range(run):
                 for bank in range(num_banks):
                     bank_reads[bank] = 0
                 most = 0
                 for at in range(working):
-                    first_load, end_load = load_ptr[now[at] + turn], load_ptr[now[at] + turn + 1]
+                    first_load, end_load = load_ptr[now[at] + offset], load_ptr[now[at] + offset + 1]
                     # np.uintp: Numba leaves out the check for an index that counts from the end
                     for load in range(np.uintp(first_load), np.uintp(end_load)):
                         # no branch: whether another lane reads the key, or another key the bank, is hard to predict
@@ -139,14 +139,14 @@ def walk_parts(
                         distinct += fresh
                 stamp += 1
                 duration += max(vector_cycles, most * read_cycles)
-            cycles[part] += duration
-            reads[part] += distinct
+            cycles[block] += duration
+            reads[block] += distinct
             for lane in range(lanes):
                 if group[lane] < end_group:
-                    busy[part, lane] += turns * vector_cycles
-                    conflict[part, lane] += duration - turns * vector_cycles
-                    step[lane] += turns
-        cycles[part] = max(cycles[part], 1)
+                    busy[block, lane] += run * vector_cycles
+                    conflict[block, lane] += duration - run * vector_cycles
+                    step[lane] += run
+        cycles[block] = max(cycles[block], 1)
     return cycles, reads, busy, conflict
 
 
@@ -161,6 +161,6 @@ def walk_tiles(
     vector_cycles: int,
     read_cycles: int,
 ) -> Walk:
-    """`walk_parts` of whole tiles, in one call: heads of short inputs take less time than calls from Python."""
+    """`walk_blocks` of whole tiles, in one call: heads of short inputs take less time than calls from Python."""
     bounds = tile_bounds(step_ptr, groups_per_tile)
-    return walk_parts(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)
+    return walk_blocks(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from dsasim.kernels.array import Walk, banks_of_keys, before_first_group, find_step
 from dsasim.kernels.jit import njit
-from dsasim.kernels.parts import Bounds, tile_bounds
+from dsasim.kernels.key_blocks import Bounds, tile_bounds
 
 
 @njit()
-def walk_parts_independently(
+def walk_blocks_independently(
     bounds: Bounds,
     step_ptr: NDArray[np.int64],
     load_ptr: NDArray[np.int64],
@@ -34,26 +34,26 @@ def walk_parts_independently(
     vector_cycles: int,
     read_cycles: int,
 ) -> Walk:
-    """Return per part: cycles and vector reads [parts], lane busy and lane bank_conflict cycles [parts, lanes].
+    """Return per key block: cycles and vector reads [blocks], lane busy and lane bank_conflict cycles [blocks, lanes].
 
-    Arguments as in `kernels.array.walk_parts`.
+    Arguments as in `kernels.array.walk_blocks`.
     """
-    parts = len(bounds)
-    cycles = np.ones(parts, np.int64)
-    reads = np.zeros(parts, np.int64)
-    busy = np.zeros((parts, lanes), np.int64)
-    conflict = np.zeros((parts, lanes), np.int64)
+    blocks = len(bounds)
+    cycles = np.ones(blocks, np.int64)
+    reads = np.zeros(blocks, np.int64)
+    busy = np.zeros((blocks, lanes), np.int64)
+    conflict = np.zeros((blocks, lanes), np.int64)
     bank_of = banks_of_keys(load_key, num_banks)
     free_at = np.zeros(num_banks, np.int64)
     group = np.empty(lanes, np.int64)
     step = np.empty(lanes, np.int64)
     end = np.empty(lanes, np.int64)
-    for part in range(parts):
-        end_group, first_step, end_step = bounds[part, 1], bounds[part, 2], bounds[part, 3]
-        reads[part] = load_ptr[end_step] - load_ptr[first_step]
+    for block in range(blocks):
+        end_group, first_step, end_step = bounds[block, 1], bounds[block, 2], bounds[block, 3]
+        reads[block] = load_ptr[end_step] - load_ptr[first_step]
         for bank in range(num_banks):
             free_at[bank] = 0
-        before_first_group(bounds[part, 0], group, step, end)
+        before_first_group(bounds[block, 0], group, step, end)
         # steps to come as start * lanes + lane: the least is the next to ask the banks
         coming = [
             lane
@@ -67,9 +67,9 @@ def walk_parts_independently(
                 bank = bank_of[load_key[load]]
                 free_at[bank] = max(free_at[bank], start) + read_cycles
                 done = max(done, free_at[bank])
-            busy[part, lane] += vector_cycles
-            conflict[part, lane] += done - start - vector_cycles
-            cycles[part] = max(cycles[part], done)
+            busy[block, lane] += vector_cycles
+            conflict[block, lane] += done - start - vector_cycles
+            cycles[block] = max(cycles[block], done)
             step[lane] += 1
             if find_step(lane, group, step, end, step_ptr, end_group, first_step, end_step):
                 heapq.heapreplace(coming, done * lanes + lane)
@@ -89,6 +89,6 @@ def walk_tiles_independently(
     vector_cycles: int,
     read_cycles: int,
 ) -> Walk:
-    """`walk_parts_independently` of whole tiles, in one call."""
+    """`walk_blocks_independently` of whole tiles, in one call."""
     bounds = tile_bounds(step_ptr, groups_per_tile)
-    return walk_parts_independently(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)
+    return walk_blocks_independently(bounds, step_ptr, load_ptr, load_key, lanes, num_banks, vector_cycles, read_cycles)

@@ -64,24 +64,24 @@ def plan_in_order(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_r
         last = min(first + group_rows, num_rows)
         done = 0
         while True:
-            # the same rows take part in the next `turns` steps: until the shortest of them ends
+            # the same rows take part in the next `run` steps: until the shortest of them ends
             rows = 0
-            turns = len(indices)
+            run = len(indices)
             for row in range(first, last):
                 left = indptr[row + 1] - indptr[row] - done
                 if left > 0:
-                    turns = min(turns, left)
+                    run = min(run, left)
                     cursor[rows] = indptr[row] + done
                     row_bit[rows] = 1 << (row - first)
                     rows += 1
             if rows == 0:
                 break
-            done += turns
-            for turn in range(turns):
+            done += run
+            for offset in range(run):
                 start = loads
                 for row in range(rows):
                     # a key loaded before this step gets the next load; no branch, as whether it was is hard to predict
-                    key = np.uintp(indices[np.uintp(cursor[row] + turn)])
+                    key = np.uintp(indices[np.uintp(cursor[row] + offset)])
                     old = load_of[key]
                     fresh = int(old < start)
                     load = old ^ ((old ^ loads) & -fresh)
@@ -196,7 +196,7 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
     load_key = np.empty(len(indices), np.int32)
     load_rows = np.empty(len(indices), np.uint8)
     wanted = np.zeros(_num_keys(indptr, indices), np.uint8)
-    depth = 1  # no queue is longer than a row, so each gets that much room
+    depth = 1  # no queue is longer than a row, so each gets that much space
     for row in range(num_rows):
         depth = max(depth, indptr[row + 1] - indptr[row])
     queue = np.empty(num_sets * depth, np.int32)
@@ -219,18 +219,18 @@ def plan_reordered(indptr: NDArray[np.int64], indices: NDArray[np.int32], group_
             if count == 0:
                 break
             width = _next_step(waiting, count, idle, chosen)
-            turns = depth
+            run = depth
             for at in range(width):
-                turns = min(turns, tail[chosen[at]] - head[chosen[at]])
+                run = min(run, tail[chosen[at]] - head[chosen[at]])
             for at in range(width):
                 subset = chosen[at]
                 load = loads + at
-                for place in range(np.uintp(head[subset]), np.uintp(head[subset] + turns)):
+                for place in range(np.uintp(head[subset]), np.uintp(head[subset] + run)):
                     load_key[np.uintp(load)] = queue[place]
                     load_rows[np.uintp(load)] = subset
                     load += width
-                head[subset] += turns
-            for _ in range(turns):
+                head[subset] += run
+            for _ in range(run):
                 loads += width
                 steps += 1
                 load_ptr[steps] = loads

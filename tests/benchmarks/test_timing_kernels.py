@@ -18,8 +18,8 @@ from dsasim.dataflow.token_parallel import array_work, vector_timing
 from dsasim.dataflow.work import ArrayWork
 from dsasim.kernels import dram as kernel
 from dsasim.kernels import dram_queue as queue
-from dsasim.kernels.array import walk_parts
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array import walk_blocks
+from dsasim.kernels.key_blocks import tile_bounds
 from dsasim.kernels.plan import plan_in_order, plan_reordered
 from dsasim.kernels.schedule import schedule_tiles, spilled_keys
 from dsasim.machine.job import NOWHERE, Job
@@ -141,7 +141,7 @@ def test_walk(benchmark: Any, trace: str) -> None:
     kept = sum(mask.nnz for mask in masks)
     timed(
         benchmark,
-        lambda: [walk_parts(tile_bounds(plan[0], 16), *plan, 4, 32, 4, 2) for plan in plans],
+        lambda: [walk_blocks(tile_bounds(plan[0], 16), *plan, 4, 32, 4, 2) for plan in plans],
         kept_elements=kept,
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsasim.dataflow.plan import Plan, make_plan
 from dsasim.dataflow.token_parallel import WALKS, VectorTiming
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.key_blocks import tile_bounds
 from dsasim.predictors.base import KeepMask
 
 UNTIMED = settings(deadline=None, max_examples=150)

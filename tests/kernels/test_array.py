@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.array import walk_parts
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array import walk_blocks
+from dsasim.kernels.key_blocks import tile_bounds
 
 UNTIMED = settings(deadline=None, max_examples=80)
 
@@ -27,7 +27,7 @@ def plan_of(groups: Groups) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def walk(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cycles: int, read_cycles: int) -> tuple:
     """The kernel on nested lists; per tile (cycles, reads, lane busy, lane conflict)."""
     plan = plan_of(groups)
-    found = walk_parts(tile_bounds(plan[0], groups_per_tile), *plan, lanes, banks, vector_cycles, read_cycles)
+    found = walk_blocks(tile_bounds(plan[0], groups_per_tile), *plan, lanes, banks, vector_cycles, read_cycles)
     return tuple(array.tolist() for array in found)
 
 
@@ -128,6 +128,6 @@ def cuts(draw: st.DrawFn) -> tuple[Groups, list[Groups], list[list[int]]]:
 @given(cut=cuts(), lanes=st.integers(1, 4), banks=st.integers(1, 6), vector=st.integers(1, 5), read=st.integers(1, 3))
 def test_a_part_is_walked_like_a_tile_of_its_own(cut: tuple, lanes: int, banks: int, vector: int, read: int) -> None:
     groups, jobs, bounds = cut
-    found = walk_parts(np.array(bounds, np.int64), *plan_of(groups), lanes, banks, vector, read)
+    found = walk_blocks(np.array(bounds, np.int64), *plan_of(groups), lanes, banks, vector, read)
     alone = [twin(job, len(job), lanes, banks, vector, read) for job in jobs]
     assert [array.tolist() for array in found] == [[job[field][0] for job in alone] for field in range(4)]

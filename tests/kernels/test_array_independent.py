@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.array_independent import walk_parts_independently
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array_independent import walk_blocks_independently
+from dsasim.kernels.key_blocks import tile_bounds
 
 UNTIMED = settings(deadline=None, max_examples=150)
 
@@ -23,7 +23,7 @@ def walk(groups: Groups, groups_per_tile: int, lanes: int, banks: int, vector_cy
     load_ptr = np.array([0, *np.cumsum([len(step) for step in steps])], np.int64)
     load_key = np.array([key for step in steps for key in step], np.int32)
     bounds = tile_bounds(step_ptr, groups_per_tile)
-    found = walk_parts_independently(bounds, step_ptr, load_ptr, load_key, lanes, banks, vector_cycles, read_cycles)
+    found = walk_blocks_independently(bounds, step_ptr, load_ptr, load_key, lanes, banks, vector_cycles, read_cycles)
     return tuple(array.tolist() for array in found)
 
 

@@ -11,8 +11,8 @@ pytest.importorskip("amaranth")
 from amaranth.sim import Simulator
 from hardware.pe_lane import RESULT_LATENCY, PELane
 
-from dsasim.kernels.array import walk_parts
-from dsasim.kernels.parts import tile_bounds
+from dsasim.kernels.array import walk_blocks
+from dsasim.kernels.key_blocks import tile_bounds
 from dsasim.kernels.plan import Plan, plan_in_order, plan_reordered
 
 Step = tuple[int, dict[int, int]]
@@ -80,7 +80,7 @@ def step_ends(plan: Plan, banks: int, vector_cycles: int, read_cycles: int) -> l
     """When each step ends by the array kernel: every step walked as a tile of its own, one after the other."""
     _, load_ptr, load_key, _ = plan
     each_step = np.arange(len(load_ptr))
-    cycles, _, _, _ = walk_parts(
+    cycles, _, _, _ = walk_blocks(
         tile_bounds(each_step, 1), each_step, load_ptr, load_key, 1, banks, vector_cycles, read_cycles
     )
     return np.cumsum(cycles).tolist()
@@ -132,7 +132,7 @@ def test_every_score_leaves_when_its_step_of_the_kernel_has_passed_the_rows(
     values = np.random.default_rng(rng.randrange(1000))
     queries = values.integers(-128, 128, (12, T, d_head))
     keys = values.integers(-128, 128, (14, d_head))
-    (total,), *_ = walk_parts(tile_bounds(plan[0], 12), *plan[:3], 1, banks, lane.vector_cycles, lane.read_cycles)
+    (total,), *_ = walk_blocks(tile_bounds(plan[0], 12), *plan[:3], 1, banks, lane.vector_cycles, lane.read_cycles)
     latency = RESULT_LATENCY + lane.vector_cycles
     ends = step_ends(plan, banks, lane.vector_cycles, lane.read_cycles)
     assert ends[-1] == total

@@ -1,21 +1,21 @@
-"""Cutting tiles into parts: the worked example, edges at n and n + 1, and a slow twin that recurses over lists."""
+"""Cutting tiles into blocks: the worked example, edges at n and n + 1, and a slow twin that recurses over lists."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsasim.kernels.parts import cut_tiles, tile_bounds
+from dsasim.kernels.key_blocks import cut_tiles, tile_bounds
 
 UNTIMED = settings(deadline=None, max_examples=150)
 
 Groups = list[list[list[int]]]
 """Per group the steps, per step the keys loaded."""
-Part = tuple[int, int, int, int, list[int]]
+Block = tuple[int, int, int, int, list[int]]
 """First group, end group, first step, end step, union of keys."""
 
 
-def cut(groups: Groups, groups_per_tile: int, capacity: int) -> list[Part]:
+def cut(groups: Groups, groups_per_tile: int, capacity: int) -> list[Block]:
     """The kernel on nested lists."""
     steps = [step for group in groups for step in group]
     step_ptr = np.array([0, *np.cumsum([len(group) for group in groups])], np.int64)
@@ -30,8 +30,8 @@ def union(steps: list[list[int]]) -> list[int]:
     return sorted({key for step in steps for key in step})
 
 
-def halved(groups: Groups, first: int, end: int, capacity: int) -> list[Part]:
-    """Parts of groups first .. end - 1 by the rule, recursively."""
+def halved(groups: Groups, first: int, end: int, capacity: int) -> list[Block]:
+    """Blocks of groups first .. end - 1 by the rule, recursively."""
     before = sum(len(group) for group in groups[:first])
     steps = [step for group in groups[first:end] for step in group]
     if len(union(steps)) <= capacity:
@@ -39,20 +39,20 @@ def halved(groups: Groups, first: int, end: int, capacity: int) -> list[Part]:
     if end - first > 1:
         middle = first + -(-(end - first) // 2)
         return halved(groups, first, middle, capacity) + halved(groups, middle, end, capacity)
-    parts: list[Part] = []
+    blocks: list[Block] = []
     begin = 0
     while begin < len(steps):
         stop = max(at for at in range(begin, len(steps) + 1) if len(union(steps[begin:at])) <= capacity)
-        parts.append((first, end, before + begin, before + stop, union(steps[begin:stop])))
+        blocks.append((first, end, before + begin, before + stop, union(steps[begin:stop])))
         begin = stop
-    return parts
+    return blocks
 
 
-def twin(groups: Groups, groups_per_tile: int, capacity: int) -> list[Part]:
-    parts = []
+def twin(groups: Groups, groups_per_tile: int, capacity: int) -> list[Block]:
+    blocks = []
     for first in range(0, len(groups), groups_per_tile):
-        parts += halved(groups, first, min(first + groups_per_tile, len(groups)), capacity)
-    return parts
+        blocks += halved(groups, first, min(first + groups_per_tile, len(groups)), capacity)
+    return blocks
 
 
 def test_worked_example() -> None:
@@ -71,13 +71,13 @@ def test_keys_wanted_again_take_no_room() -> None:
     assert cut([[[0], [1], [0], [1]]], 1, 2) == [(0, 1, 0, 4, [0, 1])]
 
 
-def test_a_tile_that_keeps_nothing_is_one_empty_part() -> None:
+def test_a_tile_that_keeps_nothing_is_one_empty_block() -> None:
     assert cut([[], [], [[5]]], 2, 1) == [(0, 2, 0, 0, []), (2, 3, 0, 1, [5])]
 
 
-def test_a_step_wider_than_the_pool_is_refused() -> None:
+def test_a_step_wider_than_the_cache_is_refused() -> None:
     assert len(cut([[[0, 1]]], 1, 2)) == 1
-    with pytest.raises(ValueError, match="more vectors than the pool"):
+    with pytest.raises(ValueError, match="more vectors than the cache"):
         cut([[[0, 1]]], 1, 1)
 
 
@@ -93,5 +93,5 @@ def test_tiles_are_runs_of_groups_and_the_last_may_be_short() -> None:
     groups_per_tile=st.integers(1, 12),
     capacity=st.integers(3, 13),
 )
-def test_parts_equal_their_twin(groups: Groups, groups_per_tile: int, capacity: int) -> None:
+def test_blocks_equal_their_twin(groups: Groups, groups_per_tile: int, capacity: int) -> None:
     assert cut(groups, groups_per_tile, capacity) == twin(groups, groups_per_tile, capacity)

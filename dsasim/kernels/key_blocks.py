@@ -1,12 +1,12 @@
-"""Cutting the tiles of a plan into parts whose keys fit a pool of vectors.
+"""Cutting the tiles of a plan into key blocks: each one's keys fit the on-chip cache of vectors (`residency: pool`).
 
-Rules. A part is a run of consecutive groups of one tile. While its union of keys is larger than the pool it is halved,
-the first half taking ceil(groups / 2). One group that is too big is cut between the steps of its plan, each part taking
-as many steps as fit. So parts keep the plan's order, and each is a run of its steps.
+Rules. A key block is a run of consecutive groups of one tile. While its union of keys is larger than the cache it is
+halved, the first half taking ceil(groups / 2). One group that is too big is cut between the steps of its plan, each
+block taking as many steps as fit. So blocks keep the plan's order, and each is a run of its steps.
 
-Worked example: a pool of 3 vectors, one tile of two groups; group 0 has the steps {0 1} {2} {1 3}, group 1 {2} {3}. The
-union is 4 keys, so the tile is halved. Group 0 alone still wants 4 keys: its first two steps fit (0 1 2), the third
-makes a part of its own (1 3). Group 1 fits (2 3). Three parts.
+Worked example: a cache of 3 vectors, one tile of two groups; group 0 has the steps {0 1} {2} {1 3}, group 1 {2} {3}.
+The union is 4 keys, so the tile is halved. Group 0 alone still wants 4 keys: its first two steps fit (0 1 2), the third
+makes a block of its own (1 3). Group 1 fits (2 3). Three key blocks.
 """
 
 from typing import TypeAlias
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from dsasim.kernels.jit import njit
 
 Bounds: TypeAlias = NDArray[np.int64]
-"""[parts, 4]: first group, end group, first step, end step of each part in its plan; ends are exclusive."""
+"""[blocks, 4]: first group, end group, first step, end step of each block in its plan; ends are exclusive."""
 
 
 @njit()
 def tile_bounds(step_ptr: NDArray[np.int64], groups_per_tile: int) -> Bounds:
-    """Whole tiles as parts: `groups_per_tile` groups each, the last may have fewer."""
+    """Whole tiles as blocks: `groups_per_tile` groups each, the last may have fewer."""
     num_groups = len(step_ptr) - 1
     tiles = (num_groups + groups_per_tile - 1) // groups_per_tile
     bounds = np.empty((tiles, 4), np.int64)
@@ -89,7 +89,7 @@ def cut_tiles(
     groups_per_tile: int,
     capacity: int,
 ) -> tuple[Bounds, NDArray[np.int64], NDArray[np.int32]]:
-    """Return the parts of a plan: their bounds, and the union of each one's keys as CSR (`union_ptr`, `union_keys`).
+    """Return the key blocks of a plan: their bounds, and each one's union of keys as CSR (`union_ptr`, `union_keys`).
 
     `step_ptr`, `load_ptr`, `load_key`: the plan (see `kernels.plan`). ValueError if a step has more than `capacity`
     vectors.
@@ -100,12 +100,12 @@ def cut_tiles(
     seen = np.full(num_keys, -1, np.int64)
     wanted = np.zeros(num_keys, np.bool_)
     tiles = tile_bounds(step_ptr, groups_per_tile)
-    # a part has at least one group of its own, or at least one step
+    # a block has at least one group of its own, or at least one step
     bounds = np.empty((len(step_ptr) + len(load_ptr), 4), np.int64)
     union_ptr = np.zeros(len(bounds) + 1, np.int64)
     union_keys = np.empty(len(load_key), np.int32)
     ends = np.empty(64, np.int64)  # halves still to come, the nearest on top: one more each time the groups halve
-    parts = 0
+    blocks = 0
     stamp = 0
     for tile in range(len(tiles)):
         first = tiles[tile, 0]
@@ -121,17 +121,17 @@ def cut_tiles(
                 depth += 1
                 continue
             if stop == begin and begin < step_ptr[end]:
-                raise ValueError("a step reads more vectors than the pool holds")
-            bounds[parts, 0] = first
-            bounds[parts, 1] = end
-            bounds[parts, 2] = begin
-            bounds[parts, 3] = stop
-            union_ptr[parts + 1] = _write_union(
-                load_key, load_ptr[begin], load_ptr[stop], union_keys, union_ptr[parts], wanted
+                raise ValueError("a step reads more vectors than the cache holds")
+            bounds[blocks, 0] = first
+            bounds[blocks, 1] = end
+            bounds[blocks, 2] = begin
+            bounds[blocks, 3] = stop
+            union_ptr[blocks + 1] = _write_union(
+                load_key, load_ptr[begin], load_ptr[stop], union_keys, union_ptr[blocks], wanted
             )
-            parts += 1
+            blocks += 1
             begin = stop
             if stop == step_ptr[end]:
                 first = end
                 depth -= 1
-    return bounds[:parts].copy(), union_ptr[: parts + 1].copy(), union_keys[: union_ptr[parts]].copy()
+    return bounds[:blocks].copy(), union_ptr[: blocks + 1].copy(), union_keys[: union_ptr[blocks]].copy()
