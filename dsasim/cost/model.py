@@ -109,14 +109,14 @@ def _dram(arch: MachineConfig) -> Silicon:
     return Silicon(0.0, 0.0, energy_pj, device.sources)
 
 
-def _standby_pj(arch: MachineConfig, open_edges: int, time_ns: float) -> float:
-    """Standby of all channels: that with a row open for `open_edges` of the memory, summed over channels.
+def _standby_pj(arch: MachineConfig, open_cycles: int, time_ns: float) -> float:
+    """Standby of all channels: that with a row open for `open_cycles` of the memory, summed over channels.
 
-    DDR4-3200 (0.625 ns an edge), 2 channels, 1000 ns, 800 edges with a row open = 500 ns: 2000 x 355.2 + 500 x (499.2 -
-    355.2) = 782400 pJ.
+    DDR4-3200 (0.625 ns a memory cycle), 2 channels, 1000 ns, 800 cycles with a row open = 500 ns: 2000 x 355.2 + 500 x
+    (499.2 - 355.2) = 782400 pJ.
     """
     device = dram_energy(arch.dram.preset)
-    open_ns = open_edges * float(load_presets()[arch.dram.preset].tick_ps) / 1000
+    open_ns = open_cycles * float(load_presets()[arch.dram.preset].tick_ps) / 1000
     one_rank = device.precharged_mw * arch.dram.channels * time_ns
     return arch.dram.ranks * (one_rank + (device.standby_mw - device.precharged_mw) * open_ns)
 

@@ -1,15 +1,17 @@
-"""The memory of the machine: bursts of open transfers in, commands out, one memory clock edge after the other.
+"""The memory of the machine: bursts of open transfers in, commands out, one memory cycle after the other.
 
-One call of `advance` simulates edges for all channels. At each edge, in this order:
+A memory cycle is a tick of the controller: a clock cycle of the DRAM, half of one for HBM3 (`model.dram_preset`). It is
+what `cycle` means in the DRAM kernels, where nothing else is said. One call of `advance` simulates cycles for all
+channels. In each, in this order:
 
     1. bursts whose data ended release their place in the stream's outstanding limit;
     2. every channel issues its commands (`dram_channel.tick`);
     3. up to `channels` bursts are admitted, streams served round robin; the pointer stays after the last served.
 
-So a burst admitted at edge m can have its first command at m + 1, and an unloaded read of a closed bank ends
-1 + nRCD + nCL + nBL edges after its admission. A transfer is complete when its last burst's column command issues (or
-it was forwarded or merged, see `dram_channel`): its end edge is the latest data end over its bursts, known from then
-on; `advance` then stops at the edge where that becomes visible to the core, so that nothing is simulated past an event
+So a burst admitted at cycle m can have its first command at m + 1, and an unloaded read of a closed bank ends
+1 + nRCD + nCL + nBL cycles after its admission. A transfer is complete when its last burst's column command issues (or
+it was forwarded or merged, see `dram_channel`): its end cycle is the latest data end over its bursts, known from then
+on; `advance` then stops at the cycle where that becomes visible to the core, so that nothing is simulated past an event
 others may react to. Refreshes of an idle memory are made up for when it is next looked at (`dram_idle`).
 """
 
@@ -27,14 +29,14 @@ from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 from dsasim.kernels.jit import njit
 
 RING = 256
-"""Edges of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
+"""Cycles of look-ahead for data on the bus: a power of two above nCL + nBL of any preset."""
 
 # fields of a transfer: its current run, the run's next burst to admit (byte address / access bytes) and bursts left
 WRITES_DATA, RUN, NEXT, LEFT_IN_RUN, UNADMITTED, UNISSUED, END, TRANSFER_FIELDS = range(8)
 # fields of a stream; NEXT_CHANNEL .. NEXT_ROW are where its next burst goes once LOCATED
 POSTED, ADMITTING, OUTSTANDING, LOCATED, NEXT_CHANNEL, NEXT_BANK, NEXT_ROW, STREAM_FIELDS = range(8)
 # scalars
-EDGE, POINTER, BUSY_THROUGH, BUSY_CORE, LAST_DATA, OUTSTANDING_LIMIT, NUM, DEN, SCALARS = range(9)
+CYCLE, POINTER, BUSY_THROUGH, BUSY_CORE, LAST_DATA, OUTSTANDING_LIMIT, NUM, DEN, SCALARS = range(9)
 
 Ints = NDArray[np.int64]
 
@@ -53,17 +55,17 @@ class MemoryState(NamedTuple):
     requests: Ints  # [channels * slots, FIELDS]
     written: Ints  # [channels, WRITTEN]
     counters: Ints  # [channels, COUNTERS]
-    log: Ints  # [room, 4]: edge, command, bank, row; empty unless asked for
+    log: Ints  # [entries, 4]: cycle, command, bank, row; empty unless asked for
 
 
 class DramState(NamedTuple):
     """What the machine's side remembers between two calls, int64."""
 
-    scalars: Ints  # [SCALARS]; edge m is at core time m * NUM / DEN
+    scalars: Ints  # [SCALARS]; cycle m is at core time m * NUM / DEN
     transfers: Ints  # [streams, open transfers, TRANSFER_FIELDS]: transfer i of a stream is in slot i mod open
-    runs: Ints  # [streams * open transfers, room, 2]: first burst and number of bursts of each run of a transfer
+    runs: Ints  # [streams * open transfers, runs, 2]: first burst and number of bursts of each run of a transfer
     streams: Ints  # [streams, STREAM_FIELDS]
-    ring: Ints  # [streams + 2, RING] by edge: bursts of each stream that end, of all streams, and 1 if a bus moves
+    ring: Ints  # [streams + 2, RING] by cycle: bursts of each stream that end, of all streams, and 1 if a bus moves
 
 
 @njit(forceinline=True)
@@ -85,7 +87,7 @@ def _step(transfers: Ints, runs: Ints, streams: Ints, stream: int, slot: int) ->
 @njit(forceinline=True)
 def _offer(
     fixed: Ints, pieces: Ints, hashes: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints,
-    counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, edge: int,
+    counters: Ints, transfers: Ints, runs: Ints, streams: Ints, stream: int, cycle: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Offer the stream's next burst to its channel; what became of it, and its transfer."""
     slot = streams[stream, ADMITTING] % transfers.shape[1]
@@ -97,7 +99,7 @@ def _offer(
     index = stream * transfers.shape[1] + slot
     answer = admit(
         fixed, units, banks, channel, requests, written, counters, streams[stream, NEXT_CHANNEL],
-        streams[stream, NEXT_BANK], streams[stream, NEXT_ROW], write, index, burst, edge,
+        streams[stream, NEXT_BANK], streams[stream, NEXT_ROW], write, index, burst, cycle,
     )  # fmt: skip
     if answer != REFUSED:
         streams[stream, OUTSTANDING] += 1
@@ -107,7 +109,7 @@ def _offer(
 
 @njit(forceinline=True)
 def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> bool:
-    """Book the end of a burst of transfer `index`; True if it was the last that was unknown."""
+    """Record the end of a burst of transfer `index`; True if it was the last that was unknown."""
     stream, slot = index // transfers.shape[1], index % transfers.shape[1]
     ring[stream, end & (RING - 1)] += 1
     ring[-2, end & (RING - 1)] += 1
@@ -118,13 +120,13 @@ def _ends(scalars: Ints, transfers: Ints, ring: Ints, index: int, end: int) -> b
 
 
 @njit(forceinline=True)
-def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
-    """Release bursts that end at this edge (True if any); count the core cycles in which a data bus moves."""
-    at = edge & (RING - 1)
+def _pass_cycle(scalars: Ints, streams: Ints, ring: Ints, cycle: int) -> bool:
+    """Release bursts that end at this cycle (True if any); count the core cycles in which a data bus moves."""
+    at = cycle & (RING - 1)
     if ring[-1, at]:
         ring[-1, at] = 0
-        first = max(edge * scalars[NUM] // scalars[DEN], scalars[BUSY_THROUGH])
-        after = -(-(edge + 1) * scalars[NUM] // scalars[DEN])
+        first = max(cycle * scalars[NUM] // scalars[DEN], scalars[BUSY_THROUGH])
+        after = -(-(cycle + 1) * scalars[NUM] // scalars[DEN])
         if after > first:
             scalars[BUSY_CORE] += after - first
             scalars[BUSY_THROUGH] = after
@@ -138,8 +140,8 @@ def _pass_edge(scalars: Ints, streams: Ints, ring: Ints, edge: int) -> bool:
 
 
 @njit()
-def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
-    """Let the quiet edges before `edge` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
+def catch_up(memory: MemoryState, state: DramState, cycle: int) -> None:
+    """Let the quiet cycles before `cycle` pass: nothing is queued, but data may be on a bus and refreshes fall due."""
     fixed, latencies = borrow(memory.fixed), borrow(memory.latencies)
     units, banks, ranks, channel = (
         borrow(memory.units),
@@ -149,20 +151,20 @@ def catch_up(memory: MemoryState, state: DramState, edge: int) -> None:
     )
     requests, written = borrow(memory.requests), borrow(memory.written)
     counters, log = borrow(memory.counters), borrow(memory.log)
-    passed = state.scalars[EDGE]
-    while passed < edge and passed <= state.scalars[LAST_DATA]:
-        _pass_edge(state.scalars, state.streams, state.ring, passed)
+    passed = state.scalars[CYCLE]
+    while passed < cycle and passed <= state.scalars[LAST_DATA]:
+        _pass_cycle(state.scalars, state.streams, state.ring, passed)
         passed += 1
-    pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, edge)
-    state.scalars[EDGE] = max(edge, state.scalars[EDGE])
+    pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, cycle)
+    state.scalars[CYCLE] = max(cycle, state.scalars[CYCLE])
 
 
 @njit()
 def advance(memory: MemoryState, state: DramState, first: int, last: int, finished: Ints) -> tuple[int, int]:
-    """Simulate the edges from max(first, next unsimulated) to last - 1, fewer once a transfer completes.
+    """Simulate the cycles from max(first, next unsimulated) to last - 1, fewer once a transfer completes.
 
-    A completion ending at edge e is visible at core cycle ceil(e * NUM / DEN); edges at or after that time are left for
-    the next call. `finished` [n, 2] receives (transfer index, end edge) of each completion. Returns (completions,
+    A completion ending at cycle m is visible at core cycle ceil(m * NUM / DEN); cycles at or after that time are left
+    for the next call. `finished` [n, 2] receives (transfer index, end cycle) of each completion. Returns (completions,
     bursts not yet issued).
     """
     catch_up(memory, state, first)
@@ -177,20 +179,20 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
     remaining = np.sum(transfers[:, :, UNISSUED])
     completions = 0
     full = False
-    edge = scalars[EDGE]
-    while edge < last and remaining > 0:
-        if _pass_edge(scalars, streams, ring, edge):
+    cycle = scalars[CYCLE]
+    while cycle < last and remaining > 0:
+        if _pass_cycle(scalars, streams, ring, cycle):
             full = False
         for c in range(len(channel)):
-            if edge < channel[c, NEXT_TRY]:
+            if cycle < channel[c, NEXT_TRY]:
                 continue
             full = False
             index, write, _ = tick(
-                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, cycle
             )  # fmt: skip
             if index == NOTHING:
                 continue
-            begin = edge + (fixed[CWL] if write else fixed[CL])
+            begin = cycle + (fixed[CWL] if write else fixed[CL])
             end = begin + fixed[BL]
             for memory_cycle in range(begin, end):
                 ring[-1, memory_cycle & (RING - 1)] = 1
@@ -201,7 +203,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
         for _ in range(0 if full else len(channel)):
             full = True
             stream = scalars[POINTER] - 1
-            for _turn in range(len(streams)):
+            for _stream in range(len(streams)):
                 stream = stream + 1 if stream + 1 < len(streams) else 0
                 if streams[stream, ADMITTING] == streams[stream, POSTED]:
                     continue
@@ -209,7 +211,7 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                     continue
                 answer, index = _offer(
                     fixed, pieces, hashes, units, banks, channel, requests, written, counters, transfers, runs, streams,
-                    stream, edge,
+                    stream, cycle,
                 )  # fmt: skip
                 if answer == REFUSED:
                     continue
@@ -217,20 +219,20 @@ def advance(memory: MemoryState, state: DramState, first: int, last: int, finish
                 full = False
                 if answer == SHORTCUT:
                     remaining -= 1
-                    if _ends(scalars, transfers, ring, index, edge + 1):
+                    if _ends(scalars, transfers, ring, index, cycle + 1):
                         last = min(last, _note(finished, completions, transfers, index, num, den))
                         completions += 1
                 break
             if full:
                 break
-        edge += 1
-    scalars[EDGE] = edge
+        cycle += 1
+    scalars[CYCLE] = cycle
     return completions, int(remaining)
 
 
 @njit()
 def _note(finished: Ints, at: int, transfers: Ints, index: int, num: int, den: int) -> int:
-    """Write down a completed transfer; the first edge that is not before the core sees it."""
+    """Record a completed transfer; the first cycle that is not before the core sees it."""
     end = transfers[index // transfers.shape[1], index % transfers.shape[1], END]
     finished[at, 0], finished[at, 1] = index, end
     visible = -(-end * num // den)

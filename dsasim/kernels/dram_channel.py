@@ -1,18 +1,18 @@
-"""One channel of the memory controller: which commands it issues at an edge.
+"""One channel of the memory controller: which commands it issues at a cycle.
 
-As Ramulator 2.1 decides (CMU-SAFARI/ramulator2, commit c5b1c3a478b6), at each edge and first of:
+As Ramulator 2.1 decides (CMU-SAFARI/ramulator2, commit c5b1c3a478b6), at each cycle and first of:
 
     a. an activated request whose column command is legal;
-    b. if a refresh is due (every nREFI edges one a rank, taken in turn): its command, PRE_ALL while the rank has an
+    b. if a refresh is due (every nREFI cycles one a rank, taken in turn): its command, PRE_ALL while the rank has an
        open row and then REF, once legal and no activated request is to use the rank; the queues are closed until all
        that are due are done;
     c. the first ready request of the queue of the mode (`dram_queue.first_ready`). The mode is looked at only when this
        point is reached: write mode begins when writes > 0.8 * 32 or there are no reads, and ends when writes < 0.2 * 32
        and there are reads.
 
-HBM has a column bus and a row bus, each with a command an edge, in that order. LPDDR5 activates in two steps and wakes
+HBM has a column bus and a row bus, each with a command a cycle, in that order. LPDDR5 activates in two steps and wakes
 its data clock (`tick`). A read of a burst in the write queue is forwarded and a write to one is merged: both are over
-one edge later. What commands do is in `dram_commands`.
+one cycle later. What commands do is in `dram_commands`.
 """
 
 from dsasim.kernels.dram_commands import (
@@ -110,16 +110,16 @@ def _mode_ends(channel: Ints, c: int) -> bool:
 
 @njit(forceinline=True)
 def _choose(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, edge: int, bus: int
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, c: int, cycle: int, bus: int
 ) -> tuple[int, int]:
-    """Rules a and c: the request whose command `bus` carries first: (slot, edge), see `first_ready`."""
+    """Rules a and c: the request whose command `bus` carries first: (slot, cycle), see `first_ready`."""
     half, at, when = fixed[HALF_TICKS], NOTHING, NEVER
     if bus & COLUMN_ONLY:
-        at, when = first_activated(fixed, units, banks, requests, c, edge, half)
-    if when > edge and channel[c, REFRESH_DUE] == 0:
+        at, when = first_activated(fixed, units, banks, requests, c, cycle, half)
+    if when > cycle and channel[c, REFRESH_DUE] == 0:
         if _mode_ends(channel, c):
             channel[c, WRITE_MODE] ^= 1
-        place, ready = first_ready(fixed, units, banks, requests, c, edge, half, bus, channel[c, WRITE_MODE])
+        place, ready = first_ready(fixed, units, banks, requests, c, cycle, half, bus, channel[c, WRITE_MODE])
         if ready < when:
             at, when = place, ready
     return at, when
@@ -153,19 +153,19 @@ def _keep_found(
 @njit(forceinline=True)
 def tick(
     fixed: Ints, latencies: Ints, units: Ints, banks: Ints, ranks: Ints, channel: Ints, requests: Ints, written: Ints,
-    counters: Ints, log: Ints, c: int, edge: int,
+    counters: Ints, log: Ints, c: int, cycle: int,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """Issue channel c's commands of this edge and set its NEXT_TRY; a column command's (tag, is write, arrived).
+    """Issue channel c's commands of this cycle and set its NEXT_TRY; a column command's (tag, is write, arrived).
 
-    The tag is NOTHING if there was none. Edges before NEXT_TRY, REFRESH_AT included, have nothing to issue. What a
+    The tag is NOTHING if there was none. Cycles before NEXT_TRY, REFRESH_AT included, have nothing to issue. What a
     fruitless search found for later is kept (FOUND_AT), but for LPDDR5, until a command is issued on its bus.
 
     LPDDR5 activates in two steps: ACT-2 is legal at once after ACT-1, and until it is issued no other ACT-1 is. It
-    takes an edge that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
+    takes a cycle that is otherwise unused, or the last one allowed to it (nAAD after ACT-1, before all else), or that
     of a CAS whose column command would take that last one. Its data clock (WCK) runs until latency + nBL + nWCKPST
-    after a column command; later ones need a CAS at the edge before theirs.
+    after a column command; later ones need a CAS at the cycle before theirs.
     """
-    if edge == channel[c, REFRESH_AT]:
+    if cycle == channel[c, REFRESH_AT]:
         channel[c, REFRESH_AT] += fixed[REFI]
         channel[c, REFRESH_DUE] += fixed[RANKS]
         _forget(channel, c)
@@ -175,20 +175,20 @@ def tick(
         last_chance = requests[second, ACTIVATED_AT] + fixed[AAD]
     soonest = NEVER
     tag, wrote, arrived, issued = NOTHING, 0, 0, False
-    act_2 = last_chance <= edge
+    act_2 = last_chance <= cycle
     for slot in range(0 if act_2 else 2 if two_buses else 1):
         bus = (ROW_ONLY if slot else COLUMN_ONLY) if two_buses else ANY if second == NOTHING else NO_ACT
         when = channel[c, FOUND_AT + slot]
-        if when >= edge:
+        if when >= cycle:
             at = channel[c, FOUND + slot]
         else:
-            at, when = _choose(fixed, units, banks, channel, requests, c, edge, bus)
+            at, when = _choose(fixed, units, banks, channel, requests, c, cycle, bus)
         soonest = min(soonest, when)
-        if when > edge:
+        if when > cycle:
             if channel[c, REFRESH_DUE] > 0:
                 if bus & PRE_ONLY:
                     ready = refresh(
-                        fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, edge
+                        fixed, latencies, units, banks, ranks, channel, requests, counters, log, c, cycle
                     )  # fmt: skip
                     soonest = min(soonest, ready)
             elif not split:
@@ -198,39 +198,39 @@ def tick(
         channel[c, FOUND_AT + slot] = NOTHING
         bank, write = requests[at, BANK], requests[at, IS_WRITE]
         if split and banks[bank, OPEN_ROW] == requests[at, ROW]:
-            if edge >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
-                act_2 = last_chance <= edge + 1
+            if cycle >= channel[c, WCK_UNTIL] and not channel[c, AFTER_CAS]:
+                act_2 = last_chance <= cycle + 1
                 if not act_2:
                     channel[c, AFTER_CAS] = 1
-                    channel[c, FOUND_AT], channel[c, FOUND] = edge + 1, at
+                    channel[c, FOUND_AT], channel[c, FOUND] = cycle + 1, at
                 continue
             channel[c, AFTER_CAS] = 0
-            running = edge + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
+            running = cycle + (fixed[CWL] if write else fixed[CL]) + fixed[BL] + fixed[WCK_EXTRA]
             channel[c, WCK_UNTIL] = max(channel[c, WCK_UNTIL], running)
         done, was_write, since = issue(
-            fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at, edge
+            fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, c, at, cycle
         )  # fmt: skip
         if done != NOTHING:
             tag, wrote, arrived = done, was_write, since
         if two_buses:
             _keep_found(fixed, units, banks, channel, requests, c, bank, 1 - slot)
-    if act_2 or (second != NOTHING and soonest > edge):
-        activate_second(fixed, units, banks, ranks, channel, requests, counters, log, c, edge)
-        soonest = edge
+    if act_2 or (second != NOTHING and soonest > cycle):
+        activate_second(fixed, units, banks, ranks, channel, requests, counters, log, c, cycle)
+        soonest = cycle
     if issued and not two_buses:
         _forget(channel, c)
-    channel[c, NEXT_TRY] = min(max(soonest, edge + 1), channel[c, REFRESH_AT])
+    channel[c, NEXT_TRY] = min(max(soonest, cycle + 1), channel[c, REFRESH_AT])
     return tag, wrote, arrived
 
 
 @njit(forceinline=True)
 def admit(
     fixed: Ints, units: Ints, banks: Ints, channel: Ints, requests: Ints, written: Ints, counters: Ints,
-    c: int, bank: int, row: int, write: int, tag: int, burst: int, edge: int,
+    c: int, bank: int, row: int, write: int, tag: int, burst: int, cycle: int,
 ) -> int:  # fmt: skip
-    """Offer channel c a request at `edge`, to be considered from the next on: REFUSED, QUEUED or SHORTCUT.
+    """Offer channel c a request at `cycle`, to be considered from the next on: REFUSED, QUEUED or SHORTCUT.
 
-    A read of a burst that the write queue holds, and a write to one, is SHORTCUT: over at edge + 1. A full queue
+    A read of a burst that the write queue holds, and a write to one, is SHORTCUT: over at cycle + 1. A full queue
     refuses.
     """
     if holds_write(banks, requests, written, c, bank, burst):
@@ -240,7 +240,7 @@ def admit(
         return REFUSED
     at = channel[c, FREE]
     channel[c, FREE] = requests[at, LATER]
-    requests[at, BANK], requests[at, ROW], requests[at, ARRIVED] = bank, row, edge
+    requests[at, BANK], requests[at, ROW], requests[at, ARRIVED] = bank, row, cycle
     requests[at, TAG], requests[at, BURST], requests[at, IS_WRITE] = tag, burst, write
     requests[at, AGE], requests[at, TOUCHED] = channel[c, ADMITTED], 0
     channel[c, ADMITTED] += 1
@@ -250,23 +250,23 @@ def admit(
     is_next = append(fixed, units, banks, requests, at)
     waiting = channel[c, WAITING_READS + write]
     if (write == 0 and waiting == 1) or (write == 1 and waiting > WRITE_HIGH and channel[c, WRITE_MODE] == 0):
-        channel[c, NEXT_TRY] = edge + 1  # the mode may change
+        channel[c, NEXT_TRY] = cycle + 1  # the mode may change
         _forget(channel, c)
     elif is_next and write == channel[c, WRITE_MODE] and banks[bank, OPEN_ROW] != OPENING:
-        _look_at(fixed, units, banks, channel, c, bank, row, write, edge)
+        _look_at(fixed, units, banks, channel, c, bank, row, write, cycle)
     return QUEUED
 
 
 @njit(forceinline=True)
 def _look_at(
-    fixed: Ints, units: Ints, banks: Ints, channel: Ints, c: int, bank: int, row: int, write: int, edge: int
+    fixed: Ints, units: Ints, banks: Ints, channel: Ints, c: int, bank: int, row: int, write: int, cycle: int
 ) -> None:
     """Try again as early as a newly admitted request's command could be issued."""
     is_open = banks[bank, OPEN_ROW]
     command = RD + write if is_open == row else ACT if is_open == CLOSED else PRE
     slot = int(fixed[SLOTS] == ROW_AND_COLUMN and command < RD)
-    if max(channel[c, NEXT_TRY], channel[c, FOUND_AT + slot]) > edge + 1:
-        ready = max(edge + 1, earliest(fixed, units, banks, bank, command))
+    if max(channel[c, NEXT_TRY], channel[c, FOUND_AT + slot]) > cycle + 1:
+        ready = max(cycle + 1, earliest(fixed, units, banks, bank, command))
         channel[c, NEXT_TRY] = min(channel[c, NEXT_TRY], ready)
         if ready < channel[c, FOUND_AT + slot] and not channel[c, AFTER_CAS]:
             channel[c, FOUND_AT + slot] = NOTHING

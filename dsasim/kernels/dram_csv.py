@@ -13,7 +13,7 @@ FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, COLUMNS = 0, 1, 2, 3, 4, 5
 MAX_DIGITS = 18
 """Of a number, so that it fits an int64."""
 MAX_TIME = 10**12
-"""Cycles, some minutes of memory time: far from where edges or the sum of latencies would leave an int64."""
+"""Cycles, some minutes of memory time: far from where cycles or the sum of latencies would leave an int64."""
 NEWLINE, RETURN, COMMA, ZERO, NINE, READ, WRITE = (ord(character) for character in "\n\r,09RW")
 
 

@@ -43,7 +43,7 @@ QUEUE_SLOTS = 32
 """Reads, and writes, that wait in a channel; a request that has been activated has left."""
 
 # fields of a request; TAG is its owner's name for it, BURST its address / access bytes, AGE its number in the channel,
-# TOUCHED 1 once counted, ACTIVATED_AT the edge of its ACT, EARLIER and LATER its neighbours in the bank's chain
+# TOUCHED 1 once counted, ACTIVATED_AT the cycle of its ACT, EARLIER and LATER its neighbours in the bank's chain
 (
     BANK, ROW, ARRIVED, TAG, BURST, IS_WRITE, AGE, TOUCHED, ACTIVATED_AT, EARLIER, LATER, FIELDS,
 ) = range(12)  # fmt: skip
@@ -55,11 +55,11 @@ NEVER = 1 << 60
 WRITTEN, GOLDEN = 256, -0x61C8864680B583EB  # 2^64 over the golden ratio, as int64
 """Places in which the waiting writes of a channel are counted by their burst."""
 AGE_BITS = 40
-"""Room for AGE beneath a number of edges in one int64: up to a million million requests a channel."""
+"""Bits for AGE beneath a number of cycles in one int64: up to a million million requests a channel."""
 
 
 @njit(forceinline=True)
-def _say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int, write: int) -> None:
+def _update_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int, write: int) -> None:
     """Set the bits of the commands that the bank's reads, or writes, want: of its MISS, then of its HIT."""
     row, hit, miss = banks[bank, OPEN_ROW], banks[bank, HIT + write], banks[bank, MISS + write]
     unit = bank >> fixed[UNIT_SHIFT]
@@ -76,10 +76,10 @@ def _say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int
 
 
 @njit(forceinline=True)
-def say_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
-    """Look again at what a bank wants, after its HOLDER changed."""
-    _say_wanted(fixed, units, banks, requests, bank, 0)
-    _say_wanted(fixed, units, banks, requests, bank, 1)
+def update_wanted(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int) -> None:
+    """Update what a bank wants, after its HOLDER changed."""
+    _update_wanted(fixed, units, banks, requests, bank, 0)
+    _update_wanted(fixed, units, banks, requests, bank, 1)
 
 
 @njit(forceinline=True)
@@ -99,7 +99,7 @@ def sort_again(fixed: Ints, units: Ints, banks: Ints, requests: Ints, bank: int)
                     miss = at if miss == NOTHING else miss
                 at = requests[at, LATER]
         banks[bank, HIT + write], banks[bank, MISS + write] = hit, miss
-        _say_wanted(fixed, units, banks, requests, bank, write)
+        _update_wanted(fixed, units, banks, requests, bank, write)
 
 
 @njit(forceinline=True)
@@ -117,7 +117,7 @@ def append(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -> bo
     if banks[bank, kind] != NOTHING:
         return False
     banks[bank, kind] = at
-    _say_wanted(fixed, units, banks, requests, bank, write)
+    _update_wanted(fixed, units, banks, requests, bank, write)
     return True
 
 
@@ -144,7 +144,7 @@ def remove_hit(fixed: Ints, units: Ints, banks: Ints, requests: Ints, at: int) -
         following = requests[following, LATER]
     unchain(banks, requests, at)
     banks[bank, HIT + write] = following
-    _say_wanted(fixed, units, banks, requests, bank, write)
+    _update_wanted(fixed, units, banks, requests, bank, write)
 
 
 @njit(forceinline=True)
@@ -166,11 +166,11 @@ def holds_write(banks: Ints, requests: Ints, written: Ints, c: int, bank: int, b
 
 @njit(forceinline=True)
 def first_ready(
-    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int, bus: int, write: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, cycle: int, half: int, bus: int, write: int
 ) -> tuple[int, int]:
     """Which of channel c's waiting reads, or writes, issues its next command first, of those that `bus` admits.
 
-    Returns (slot, edge): the oldest of those that may at `edge`, else of those that may the soonest after it; NOTHING
+    Returns (slot, cycle): the oldest of those that may at `cycle`, else of those that may the soonest after it; NOTHING
     at NEVER if none may before another command is issued. In half-cycle ticks (`half`), commands other than PRE are
     only issued at odd ones.
     """
@@ -183,7 +183,7 @@ def first_ready(
             command = RD + write if kind == RD else kind
             if bits == 0 or bus & (1 << command) == 0:
                 continue
-            start = max(units[unit, command], edge)
+            start = max(units[unit, command], cycle)
             odd = half if command != PRE else 0
             who = (HIT if kind == RD else MISS) + write
             while bits:
@@ -193,19 +193,19 @@ def first_ready(
                 ready = max(start, banks[bank, np.uintp(command)]) | odd
                 at = banks[bank, np.uintp(who)]
                 # one number to compare, and selects in place of branches, which nobody could predict
-                order = ((ready - edge) << AGE_BITS) + requests[np.uintp(at), AGE]
+                order = ((ready - cycle) << AGE_BITS) + requests[np.uintp(at), AGE]
                 found = at if order < first else found
                 first = min(first, order)
-    return found, edge + (first >> AGE_BITS) if found != NOTHING else NEVER
+    return found, cycle + (first >> AGE_BITS) if found != NOTHING else NEVER
 
 
 @njit(forceinline=True)
 def first_activated(
-    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, edge: int, half: int
+    fixed: Ints, units: Ints, banks: Ints, requests: Ints, c: int, cycle: int, half: int
 ) -> tuple[int, int]:
     """Which activated request issues its column command first, as `first_ready` says it.
 
-    Of two that arrived at one edge, the one activated first counts as the older.
+    Of two that arrived at one cycle, the one activated first counts as the older.
     """
     soonest, found = NEVER, NOTHING
     num_units = fixed[RANKS] << fixed[STACK_SHIFT]
@@ -216,7 +216,7 @@ def first_activated(
             bits &= bits - 1
             at = banks[bank, HOLDER]
             command = RD + requests[at, IS_WRITE]
-            ready = max(banks[bank, command], units[unit, command], edge) | half
+            ready = max(banks[bank, command], units[unit, command], cycle) | half
             if ready < soonest or (ready == soonest and _is_older(requests, at, found)):
                 soonest, found = ready, at
     return found, soonest

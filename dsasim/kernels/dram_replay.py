@@ -1,11 +1,11 @@
 """Replay of a request trace: an unlimited source in front of the controller, as golden/dram drives the references.
 
-Before each edge up to W requests are offered in trace order, each not before its cycle; the first that its channel
-refuses is offered again before the next edge (head-of-line blocking). So at edge e commands come first, then what is
-accepted at e, for edge e + 1 on; the first edge with commands is 1, in read mode. A read's latency runs from its
+Before each cycle up to W requests are offered in trace order, each not before its cycle; the first that its channel
+refuses is offered again before the next cycle (head-of-line blocking). So in cycle m commands come first, then what is
+accepted in m, for cycle m + 1 on; the first cycle with commands is 1, in read mode. A read's latency runs from its
 acceptance to the end of its data.
 
-Only edges at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance. While nothing is
+Only cycles at which something can happen are visited: a channel's NEXT_TRY, and the next acceptance. While nothing is
 queued, `dram_idle` passes the time up to that.
 """
 
@@ -22,9 +22,9 @@ from dsasim.kernels.dram_queue import NEVER
 from dsasim.kernels.dram_timing import BL, CL, CWL, NOTHING
 from dsasim.kernels.jit import njit
 
-# scalars: the edge and how many requests it has taken, queued requests, end of the last read and of the last data, sum
+# scalars: the cycle and how many requests it has taken, queued requests, end of the last read and of the last data, sum
 # of read latencies
-EDGE, TAKEN, QUEUED, LAST_READ, LAST_DATA, LATENCY, SCALARS = range(7)
+CYCLE, TAKEN, QUEUED, LAST_READ, LAST_DATA, LATENCY, SCALARS = range(7)
 BINS = 48
 """Of the latency histogram: bin b counts reads of 2**b to 2**(b+1) - 1 cycles."""
 
@@ -43,7 +43,7 @@ def _log2(value: int) -> int:
 @njit()
 def replay(
     memory: MemoryState, scalars: Ints, histogram: Ints, bursts: Ints, writes: NDArray[np.uint8], not_before: Ints,
-    per_edge: int, last_part: bool,
+    per_cycle: int, last_part: bool,
 ) -> None:  # fmt: skip
     """Take the next requests [n] of a trace, and finish all of them if they are its `last_part`.
 
@@ -60,17 +60,17 @@ def replay(
     requests, written = borrow(memory.requests), borrow(memory.written)
     counters, log = borrow(memory.counters), borrow(memory.log)
     pieces, hashes = borrow(memory.pieces), borrow(memory.hashes)
-    edge, at = scalars[EDGE], 0
+    cycle, at = scalars[CYCLE], 0
     c, bank, row = 0, 0, 0
     located = NOTHING
     soonest = np.min(channel[:, NEXT_TRY])
     while True:
         blocked = NEVER
         while at < len(bursts):
-            if scalars[TAKEN] == per_edge:
-                blocked = max(edge + 1, not_before[at])
+            if scalars[TAKEN] == per_cycle:
+                blocked = max(cycle + 1, not_before[at])
                 break
-            if not_before[at] > edge:
+            if not_before[at] > cycle:
                 blocked = not_before[at]
                 break
             if located != at:
@@ -78,14 +78,14 @@ def replay(
                 located = at
             write = int(writes[at])
             answer = admit(
-                fixed, units, banks, channel, requests, written, counters, c, bank, row, write, at, bursts[at], edge
+                fixed, units, banks, channel, requests, written, counters, c, bank, row, write, at, bursts[at], cycle
             )  # fmt: skip
             if answer == REFUSED:
                 break
             soonest = min(soonest, channel[c, NEXT_TRY])
             if answer == SHORTCUT:
                 if write == 0:
-                    scalars[LAST_READ] = max(scalars[LAST_READ], edge + 1)
+                    scalars[LAST_READ] = max(scalars[LAST_READ], cycle + 1)
                     scalars[LATENCY] += 1
                     histogram[0] += 1
             else:
@@ -97,24 +97,24 @@ def replay(
         if scalars[QUEUED] == 0 and soonest < blocked:
             pass_quiet(fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, blocked)
             soonest = np.min(channel[:, NEXT_TRY])
-        edge = max(edge + 1, min(blocked, soonest))
+        cycle = max(cycle + 1, min(blocked, soonest))
         scalars[TAKEN] = 0
         soonest = NEVER
         for other in range(len(channel)):
-            if edge < channel[other, NEXT_TRY]:
+            if cycle < channel[other, NEXT_TRY]:
                 soonest = min(soonest, channel[other, NEXT_TRY])
                 continue
             tag, write, arrived = tick(
-                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, other, edge
+                fixed, latencies, units, banks, ranks, channel, requests, written, counters, log, other, cycle
             )  # fmt: skip
             soonest = min(soonest, channel[other, NEXT_TRY])
             if tag == NOTHING:
                 continue
             scalars[QUEUED] -= 1
-            end = edge + fixed[BL] + (fixed[CWL] if write else fixed[CL])
+            end = cycle + fixed[BL] + (fixed[CWL] if write else fixed[CL])
             scalars[LAST_DATA] = max(scalars[LAST_DATA], end)
             if write == 0:
                 scalars[LAST_READ] = max(scalars[LAST_READ], end)
                 scalars[LATENCY] += end - arrived
                 histogram[_log2(end - arrived)] += 1
-    scalars[EDGE] = edge
+    scalars[CYCLE] = cycle

@@ -46,7 +46,7 @@ def num_bursts(starts: Ints, sizes: Ints, access_bytes: int) -> int:
 def enqueue(
     transfers: Ints, runs: Ints, streams: Ints, stream: int, write: int, starts: Ints, sizes: Ints, access_bytes: int
 ) -> int:
-    """Make a transfer the stream's next (`kernels.dram`), and return its index; `runs` has room for its runs."""
+    """Make a transfer the stream's next (`kernels.dram`), and return its index; `runs` has space for its runs."""
     slot = streams[stream, POSTED] % transfers.shape[1]
     index = stream * transfers.shape[1] + slot
     count = bursts = 0

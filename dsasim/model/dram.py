@@ -1,10 +1,10 @@
 """Off-chip memory as one SimPy component: it takes transfers from the DMA engines and completes them.
 
-The controller kernel (`kernels.dram`) advances in memory clock edges; how far it may is decided by the clock of all
+The controller kernel (`kernels.dram`) advances in memory cycles; how far it may is decided by the clock of all
 memories (`model.memory_clock`), which wakes at core time t after everything else that happens at t. Then the kernel is
 handed all transfers posted at t in stream order, and simulates up to the next event on the calendar, or to the first
 completion if that is earlier, since either may post something new. So nothing depends on where the simulation is cut.
-Core and memory clocks are related exactly: edge m is at core time m * num / den, an integer ratio.
+Core and memory clocks are related exactly: memory cycle m begins at core time m * num / den, an integer ratio.
 """
 
 from fractions import Fraction
@@ -23,7 +23,7 @@ from dsasim.kernels import dram_queue as queue
 from dsasim.kernels import dram_transfers as transfers
 from dsasim.machine.transfer import Transfer
 from dsasim.model.dram_memory import memory_use, new_memory
-from dsasim.model.dram_preset import core_cycles_per_edge, load_presets
+from dsasim.model.dram_preset import core_cycles_per_memory_cycle, load_presets
 from dsasim.model.memory_clock import clock_of
 
 
@@ -33,12 +33,12 @@ class Dram:
     def __init__(self, env: Environment, arch: MachineConfig, num_streams: int, log_commands: int = 0) -> None:
         self.env = env
         self.preset = load_presets()[arch.dram.preset]
-        self.core_cycles_per_edge = core_cycles_per_edge(arch)
+        self.core_cycles_per_memory_cycle = core_cycles_per_memory_cycle(arch)
         self.memory = new_memory(self.preset, memory_use(arch.dram), log_commands)
-        self.state = _new_state(arch, num_streams, self.core_cycles_per_edge)
+        self.state = _new_state(arch, num_streams, self.core_cycles_per_memory_cycle)
         self.open_intervals: list[tuple[int, int]] = []
         """[post, ready) of every finished transfer, in core cycles."""
-        self._num, self._den = self.core_cycles_per_edge.as_integer_ratio()
+        self._num, self._den = self.core_cycles_per_memory_cycle.as_integer_ratio()
         self._posts: list[tuple[int, Transfer, Event]] = []
         self._open: dict[int, tuple[int, Event]] = {}
         self._finished = np.empty((num_streams * arch.dma.open_transfers, 2), np.int64)
@@ -61,8 +61,8 @@ class Dram:
 
     def finish(self, cycles: int) -> None:
         """Let the memory, idle by now, come to the end of a run of `cycles`, so that its counts are the run's."""
-        kernel.catch_up(self.memory, self.state, self._edge(cycles))
-        controller.close_books(self.memory.channel, self.memory.counters, int(self.state.scalars[kernel.EDGE]))
+        kernel.catch_up(self.memory, self.state, self._memory_cycle(cycles))
+        controller.count_open_cycles(self.memory.channel, self.memory.counters, int(self.state.scalars[kernel.CYCLE]))
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -83,18 +83,18 @@ class Dram:
 
     def simulate(self, now: int, upcoming: float) -> None:
         """Simulate from a core cycle to another, or to the first completion if that is earlier."""
-        last = self._edge(int(upcoming)) if upcoming != inf else queue.NEVER
-        self._completions, self.remaining = self._simulate(self._edge(now), last)
+        last = self._memory_cycle(int(upcoming)) if upcoming != inf else queue.NEVER
+        self._completions, self.remaining = self._simulate(self._memory_cycle(now), last)
 
     @property
     def first_ready(self) -> float:
         """When the first transfer that was completed is ready, in core cycles."""
         ends = self._finished[: self._completions, 1]
-        return self._cycle(int(ends.min())) if len(ends) else inf
+        return self._core_cycle(int(ends.min())) if len(ends) else inf
 
     def is_beyond(self, cycle: float) -> bool:
-        """Whether edges at or after a core cycle have been simulated."""
-        return cycle != inf and int(self.state.scalars[kernel.EDGE]) > self._edge(int(cycle))
+        """Whether memory cycles at or after a core cycle have been simulated."""
+        return cycle != inf and int(self.state.scalars[kernel.CYCLE]) > self._memory_cycle(int(cycle))
 
     def snapshot(self) -> Any:
         """Copies of all that simulation changes."""
@@ -107,8 +107,8 @@ class Dram:
 
     def complete(self, now: int) -> None:
         """Put what was completed on the calendar."""
-        for index, end_edge in self._finished[: self._completions].tolist():
-            ready = self._cycle(end_edge)
+        for index, end in self._finished[: self._completions].tolist():
+            ready = self._core_cycle(end)
             posted, done = self._open.pop(index)
             self.open_intervals.append((posted, ready))
             done._ok = True
@@ -116,40 +116,40 @@ class Dram:
             self.env.schedule(done, delay=ready - now)
         self._completions = 0
 
-    def _cycle(self, edge: int) -> int:
-        """The first core cycle that is not before an edge."""
-        return -(-edge * self._num // self._den)
+    def _core_cycle(self, memory_cycle: int) -> int:
+        """The first core cycle that does not begin before a memory cycle."""
+        return -(-memory_cycle * self._num // self._den)
 
-    def _edge(self, cycle: int) -> int:
-        """The first edge that is not before a core cycle."""
-        return -(-cycle * self._den // self._num)
+    def _memory_cycle(self, core_cycle: int) -> int:
+        """The first memory cycle that does not begin before a core cycle."""
+        return -(-core_cycle * self._den // self._num)
 
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
-        """Simulate edges from `first`, at most to `last` - 1; see `kernels.dram.advance`."""
+        """Simulate memory cycles from `first`, at most to `last` - 1; see `kernels.dram.advance`."""
         return kernel.advance(self.memory, self.state, first, last, self._finished)
 
     def _enqueue(self, stream: int, transfer: Transfer) -> int:
         """Write the transfer into its stream's ring; return its index."""
-        self._make_room(len(transfer.starts))
+        self._grow_runs(len(transfer.starts))
         ring, runs, streams = self.state.transfers, self.state.runs, self.state.streams
         index = transfers.enqueue(
             ring, runs, streams, stream, transfer.is_write, transfer.starts, transfer.sizes, self.preset.access_bytes
         )
         return int(index)
 
-    def _make_room(self, num_runs: int) -> None:
-        """Let every open transfer have `num_runs` runs."""
-        indices, room, _ = self.state.runs.shape
-        if num_runs > room:
-            wider = np.zeros((indices, max(num_runs, 2 * room), 2), np.int64)
-            wider[:, :room] = self.state.runs
+    def _grow_runs(self, num_runs: int) -> None:
+        """Grow the arrays until every open transfer can have `num_runs` runs."""
+        indices, capacity, _ = self.state.runs.shape
+        if num_runs > capacity:
+            wider = np.zeros((indices, max(num_runs, 2 * capacity), 2), np.int64)
+            wider[:, :capacity] = self.state.runs
             self.state = self.state._replace(runs=wider)
 
 
-def _new_state(arch: MachineConfig, num_streams: int, core_cycles_per_edge: Fraction) -> kernel.DramState:
+def _new_state(arch: MachineConfig, num_streams: int, core_cycles_per_memory_cycle: Fraction) -> kernel.DramState:
     scalars = np.zeros(kernel.SCALARS, np.int64)
     scalars[kernel.OUTSTANDING_LIMIT] = arch.dma.outstanding_bursts
-    scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_edge.as_integer_ratio()
+    scalars[[kernel.NUM, kernel.DEN]] = core_cycles_per_memory_cycle.as_integer_ratio()
     return kernel.DramState(
         scalars=scalars,
         transfers=np.zeros((num_streams, arch.dma.open_transfers, kernel.TRANSFER_FIELDS), np.int64),

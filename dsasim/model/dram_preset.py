@@ -33,8 +33,8 @@ TIMINGS = ALWAYS | {"nRCD", "nRCDRD", "nRCDWR", "nBL_max", "nRPab", "nPPD", "nCS
 class DramPreset:
     """One channel; timings in memory clock cycles. A ValidationError names what is missing or not known.
 
-    The controller counts ticks, which it calls edges: `ticks_per_cycle` a clock cycle (2 for HBM3, whose row commands
-    may start at half cycles).
+    The controller counts ticks, which are its memory cycles: `ticks_per_cycle` a clock cycle (2 for HBM3, whose row
+    commands may start at half cycles).
     """
 
     standard: str
@@ -82,7 +82,7 @@ class DramPreset:
 
     @property
     def tick_ps(self) -> Fraction:
-        """Picoseconds between two edges of the controller."""
+        """Picoseconds of a tick: the controller's memory cycle."""
         return Fraction(self.tck_ps, self.ticks_per_cycle)
 
     @property
@@ -124,10 +124,10 @@ def find_preset(name: str) -> DramPreset:
     raise ConfigError(f"no DRAM preset {name!r}; did you mean {nearest}? There are {', '.join(presets)}")
 
 
-def core_cycles_per_edge(arch: MachineConfig) -> Fraction:
-    """Core cycles between two edges of the memory controller, exactly.
+def core_cycles_per_memory_cycle(arch: MachineConfig) -> Fraction:
+    """Core cycles in a memory cycle (a tick of the controller), exactly.
 
-    Worked example: edges 625 ps apart at 0.8 GHz are half a core cycle apart.
+    Worked example: a memory cycle of 625 ps is half a core cycle at 0.8 GHz.
     """
     return load_presets()[arch.dram.preset].tick_ps * Fraction(arch.clock_ghz) / 1000
 
@@ -135,7 +135,7 @@ def core_cycles_per_edge(arch: MachineConfig) -> Fraction:
 def peak_bytes_per_cycle(arch: MachineConfig) -> Fraction:
     """Bytes a core cycle that all channels can move: one burst every nBL memory cycles on each data bus.
 
-    Worked example: 64 bytes every nBL = 4 edges of 625 ps, at 1.6 GHz a core cycle each: 16 a channel.
+    Worked example: 64 bytes every nBL = 4 memory cycles of 625 ps, at 1.6 GHz a core cycle each: 16 a channel.
     """
-    per_edge = load_presets()[arch.dram.preset].bytes_per_tick * arch.dram.channels
-    return per_edge / core_cycles_per_edge(arch)
+    bytes_per_memory_cycle = load_presets()[arch.dram.preset].bytes_per_tick * arch.dram.channels
+    return bytes_per_memory_cycle / core_cycles_per_memory_cycle(arch)

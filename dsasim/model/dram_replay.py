@@ -59,21 +59,21 @@ class ReplayResult:
         }
 
 
-def replay_trace(preset: DramPreset, use: MemoryUse, parts: Iterable[Requests], per_edge: int) -> ReplayResult:
-    """Replay all parts, offering up to `per_edge` requests a cycle; ConfigError as `new_memory`."""
+def replay_trace(preset: DramPreset, use: MemoryUse, parts: Iterable[Requests], per_cycle: int) -> ReplayResult:
+    """Replay all parts, offering up to `per_cycle` requests a memory cycle; ConfigError as `new_memory`."""
     memory = new_memory(preset, use)
     scalars, histogram = np.zeros(kernel.SCALARS, np.int64), np.zeros(kernel.BINS, np.int64)
     capacity_bursts = preset.channel_bytes * use.channels * use.ranks // preset.access_bytes
     requests = writes = wrapped = 0
     for part in parts:
-        kernel.replay(memory, scalars, histogram, part.bursts, part.writes, part.not_before, per_edge, False)
+        kernel.replay(memory, scalars, histogram, part.bursts, part.writes, part.not_before, per_cycle, False)
         requests += len(part.bursts)
         writes += int(part.writes.sum())
         wrapped += int(np.count_nonzero(part.bursts >= capacity_bursts))
     nothing = np.empty(0, np.int64)
-    kernel.replay(memory, scalars, histogram, nothing, nothing.astype(np.uint8), nothing, per_edge, True)
+    kernel.replay(memory, scalars, histogram, nothing, nothing.astype(np.uint8), nothing, per_cycle, True)
     drained = int(max(scalars[kernel.LAST_READ], scalars[kernel.LAST_DATA]))
-    controller.close_books(memory.channel, memory.counters, drained)
+    controller.count_open_cycles(memory.channel, memory.counters, drained)
     return _result(preset, (requests, requests - writes, wrapped), scalars, drained, histogram, memory.counters)
 
 
@@ -119,5 +119,5 @@ def _commands(counts: list[int]) -> dict[str, int]:
 
 
 def _channel(counts: list[int], drained: int) -> dict[str, int]:
-    active = counts[controller.OPEN_EDGES]
+    active = counts[controller.OPEN_CYCLES]
     return {**_commands(counts), "active_cycles": active, "idle_cycles": drained - active}

@@ -7,7 +7,7 @@ from dsasim.config.schema import MachineConfig
 from dsasim.errors import InvariantError
 from dsasim.machine.asked import Asked
 from dsasim.machine.spec import UnitSpec
-from dsasim.model.dram_preset import core_cycles_per_edge, load_presets, peak_bytes_per_cycle
+from dsasim.model.dram_preset import core_cycles_per_memory_cycle, load_presets, peak_bytes_per_cycle
 from dsasim.sim.design import Demand
 from dsasim.sim.result import LayerReport, UnitReport
 
@@ -63,7 +63,7 @@ def serial_cycles(arch: MachineConfig, asked: Asked) -> Fraction:
     t = load_presets()[arch.dram.preset].ticks
     burst_edges = t["nCWL"] + t["nBL"] + t["nWR"] + t["nRP"] + t["nRC"] + t["nCL"] + t["nBL"] + 1
     burst_edges += t.get("nAAD", -2) + 2
-    edge = core_cycles_per_edge(arch)
+    edge = core_cycles_per_memory_cycle(arch)
     cycles = asked.job_cycles + asked.bursts * burst_edges * edge + asked.transfers * (1 + edge)
     if not arch.dram.refresh:
         return cycles

@@ -73,7 +73,7 @@ def dram_counters(dram: Dram) -> dict[str, int]:
         "dram_row_misses": counts[controller.MISSES],
         "dram_row_conflicts": counts[controller.CONFLICTS],
         "dram_refreshes": counts[controller.REFRESHES],
-        "dram_open_edges": counts[controller.OPEN_EDGES],
+        "dram_open_edges": counts[controller.OPEN_CYCLES],
     }
 
 
@@ -83,7 +83,7 @@ def dram_channels(dram: Dram) -> tuple[dict[str, int], ...]:
     Active: a row is open in any bank (JEDEC's active standby, IDD3N); idle: all banks are precharged (IDD2N). The two
     sum to the edges of the run; `cost.model` charges their power.
     """
-    edges = int(dram.state.scalars[kernel.EDGE])
+    edges = int(dram.state.scalars[kernel.CYCLE])
     return tuple(
         {
             "activates": counts[controller.ACTIVATES],
@@ -91,8 +91,8 @@ def dram_channels(dram: Dram) -> tuple[dict[str, int], ...]:
             "read_bursts": counts[controller.READS],
             "write_bursts": counts[controller.WRITES],
             "refreshes": counts[controller.REFRESHES],
-            "active_edges": counts[controller.OPEN_EDGES],
-            "idle_edges": edges - counts[controller.OPEN_EDGES],
+            "active_edges": counts[controller.OPEN_CYCLES],
+            "idle_edges": edges - counts[controller.OPEN_CYCLES],
         }
         for counts in dram.counts.tolist()
     )

@@ -179,7 +179,7 @@ def test_dram(benchmark: Any, pattern: str) -> None:
         remaining = 1
         while remaining:
             _, remaining = kernel.advance(
-                dram.memory, dram.state, int(dram.state.scalars[kernel.EDGE]), queue.NEVER, finished
+                dram.memory, dram.state, int(dram.state.scalars[kernel.CYCLE]), queue.NEVER, finished
             )
 
     timed(benchmark, work, requests=requests)

@@ -48,12 +48,12 @@ ORDERS = (
 NUM_STREAMS = 3
 OFTEN = {"nREFI": 400, "nRFC": 60}
 LONG = 2500
-"""Edges after which every refresh of a test is told apart from one that is not due yet."""
+"""Cycles after which every refresh of a test is told apart from one that is not due yet."""
 
 
 @dataclass(frozen=True)
 class Post:
-    """A transfer that a stream hands over at an edge or a core cycle."""
+    """A transfer that a stream hands over at a memory cycle or a core cycle."""
 
     time: int
     stream: int
@@ -65,23 +65,23 @@ class Outcome:
     """What a memory did."""
 
     commands: list[tuple[int, str, int, int]] = field(default_factory=list)
-    """(edge, command, bank numbered through all channels, row), channel by channel at an edge."""
+    """(cycle, command, bank numbered through all channels, row), channel by channel at a memory cycle."""
     ends: dict[object, int] = field(default_factory=dict)
-    """End edge of each post, by its place in the list."""
+    """End cycle of each post, by its place in the list."""
     counts: Counter[str] = field(default_factory=Counter)
 
 
 def by_twin(twin: SlowDram, ratio: Fraction, posts: list[Post], until: int) -> tuple[Outcome, int]:
-    """Everything up to `until` or to the last data, whichever is later, and that edge; `posts` by edge."""
+    """Everything up to `until` or to the last data, whichever is later, and that cycle; `posts` by cycle."""
     waiting = list(enumerate(posts))
-    edge = 0
-    while waiting or twin.busy or edge < until or edge <= max(twin.moving, default=0):
-        while waiting and waiting[0][1].time == edge:
+    cycle = 0
+    while waiting or twin.busy or cycle < until or cycle <= max(twin.moving, default=0):
+        while waiting and waiting[0][1].time == cycle:
             number, post = waiting.pop(0)
             twin.post(post.stream, post.transfer, number)
-        twin.tick(edge)
-        edge += 1
-        assert edge < 200_000, "the twin makes no progress"
+        twin.tick(cycle)
+        cycle += 1
+        assert cycle < 200_000, "the twin makes no progress"
     core = {at for m in twin.moving for at in range(floor(m * ratio), ceil((m + 1) * ratio))}
     chips = twin.chips
     sizes = (chips.pseudo_channels * twin.use.ranks, chips.stacks, chips.bank_groups, chips.banks_per_group)
@@ -92,15 +92,17 @@ def by_twin(twin: SlowDram, ratio: Fraction, posts: list[Post], until: int) -> t
             at = at * size + index
         return at
 
-    commands = [(edge, name, number_of(place), -1 if row is None else row) for edge, name, place, row in twin.commands]
-    return Outcome(commands, twin.ends, +(twin.counts + Counter(busy=len(core)))), edge
+    commands = [
+        (cycle, name, number_of(place), -1 if row is None else row) for cycle, name, place, row in twin.commands
+    ]
+    return Outcome(commands, twin.ends, +(twin.counts + Counter(busy=len(core)))), cycle
 
 
 def outcome_of(dram: Dram, ends: dict[object, int]) -> Outcome:
     """The kernel's log and counters in the twin's words."""
     log = dram.memory.log[1 : dram.memory.log[0, 0] + 1].tolist()
     banks = len(dram.memory.banks) // len(dram.memory.channel)
-    commands = [(edge, COMMANDS[command], bank, row) for edge, command, bank, row in log]
+    commands = [(cycle, COMMANDS[command], bank, row) for cycle, command, bank, row in log]
     commands.sort(key=lambda command: (command[0], command[2] // banks))
     totals = dram.counts.sum(axis=0)
     counts = Counter({name: int(totals[at]) for name, at in COUNTS.items()}) + Counter(busy=dram.busy_cycles)
@@ -108,7 +110,7 @@ def outcome_of(dram: Dram, ends: dict[object, int]) -> Outcome:
 
 
 def by_kernel(dram: Dram, posts: list[Post], cuts: list[int], until: int = 0) -> Outcome:
-    """Post transfers at their edges and stop the kernel at all `cuts` besides."""
+    """Post transfers at their cycles and stop the kernel at all `cuts` besides."""
     ends: dict[object, int] = {}
     numbers: dict[int, int] = {}
     finished = np.empty((NUM_STREAMS * 64, 2), np.int64)
@@ -118,7 +120,7 @@ def by_kernel(dram: Dram, posts: list[Post], cuts: list[int], until: int = 0) ->
         while remaining and first < last:
             completions, remaining = kernel.advance(dram.memory, dram.state, first, last, finished)
             ends.update({numbers.pop(index): end for index, end in finished[:completions].tolist()})
-            first = int(dram.state.scalars[kernel.EDGE])
+            first = int(dram.state.scalars[kernel.CYCLE])
 
     times = sorted({0, *cuts, *(post.time for post in posts)})
     for time, following in zip(times, [*times[1:], queue.NEVER], strict=True):
@@ -193,7 +195,7 @@ def test_commands_ends_and_counters_equal_their_twin_wherever_it_is_cut(
     make_dram: Callable[..., Dram], design: dict[str, Any], posts: list[Post], cuts: list[int]
 ) -> None:
     dram, twin = build(make_dram, design)
-    expected, until = by_twin(twin, dram.core_cycles_per_edge, posts, LONG)
+    expected, until = by_twin(twin, dram.core_cycles_per_memory_cycle, posts, LONG)
     assert by_kernel(dram, posts, cuts, until) == expected
 
 
@@ -202,7 +204,7 @@ def test_commands_ends_and_counters_equal_their_twin_wherever_it_is_cut(
 def test_events_post_and_complete_at_the_twins_times(
     make_dram: Callable[..., Dram], design: dict[str, Any], posts: list[Post], others: list[int]
 ) -> None:
-    """Whatever else is on the calendar, a transfer is ready in the first core cycle at or after its end edge."""
+    """Whatever else is on the calendar, a transfer is ready in the first core cycle at or after its end cycle."""
     env = Environment()
     dram, twin = build(make_dram, design, env)
     ready: dict[object, int] = {}
@@ -217,9 +219,9 @@ def test_events_post_and_complete_at_the_twins_times(
     for time in others:
         env.timeout(time)
     env.run()
-    ratio = dram.core_cycles_per_edge
-    at_edges = [Post(ceil(posting.time / ratio), posting.stream, posting.transfer) for posting in posts]
-    expected, until = by_twin(twin, ratio, at_edges, LONG)
+    ratio = dram.core_cycles_per_memory_cycle
+    at_cycles = [Post(ceil(posting.time / ratio), posting.stream, posting.transfer) for posting in posts]
+    expected, until = by_twin(twin, ratio, at_cycles, LONG)
     assert ready == {number: ceil(end * ratio) for number, end in expected.ends.items()}
     dram.finish(floor(until * ratio))
     found = outcome_of(dram, expected.ends)
@@ -228,7 +230,7 @@ def test_events_post_and_complete_at_the_twins_times(
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 7))
-def test_a_cut_at_any_edge_changes_nothing(make_dram: Callable[..., Dram], cut: int) -> None:
+def test_a_cut_at_any_cycle_changes_nothing(make_dram: Callable[..., Dram], cut: int) -> None:
     posts = [
         Post(0, 0, Transfer.run(False, 0, 256)),
         Post(0, 1, Transfer.run(True, 8192, 256)),
@@ -237,8 +239,8 @@ def test_a_cut_at_any_edge_changes_nothing(make_dram: Callable[..., Dram], cut: 
     assert by_kernel(make_dram(), posts, [cut]) == by_kernel(make_dram(), posts, [])
 
 
-def test_an_unloaded_read_takes_one_edge_and_three_latencies(make_dram: Callable[..., Dram]) -> None:
-    """DDR4-2400R: admitted at edge 0, ACT at 1, RD at 1 + 16, data until 17 + 16 + 4 = 37."""
+def test_an_unloaded_read_takes_one_cycle_and_three_latencies(make_dram: Callable[..., Dram]) -> None:
+    """DDR4-2400R: admitted at cycle 0, ACT at 1, RD at 1 + 16, data until 17 + 16 + 4 = 37."""
     found = by_kernel(make_dram(), [Post(0, 0, Transfer.run(False, 0, 64))], [])
     assert found.commands == [(1, "ACT", 0, 0), (17, "RD", 0, 0)]
     assert found.ends == {0: 37}
@@ -264,10 +266,10 @@ def test_the_write_queue_drains_when_it_is_fuller_than_four_fifths(make_dram: Ca
     assert first_write(26) < 60
 
 
-def test_a_read_of_a_queued_write_is_over_an_edge_later_and_a_write_to_one_merges(
+def test_a_read_of_a_queued_write_is_over_a_cycle_later_and_a_write_to_one_merges(
     make_dram: Callable[..., Dram],
 ) -> None:
-    """The first write waits in its queue for ACT and nRCD; what comes at edge 3 never reaches the banks."""
+    """The first write waits in its queue for ACT and nRCD; what comes at cycle 3 never reaches the banks."""
     same = Transfer.run(True, 0, 64)
     posts = [Post(0, 0, same), Post(0, 1, same), Post(0, 2, Transfer.run(False, 0, 64))]
     found = by_kernel(make_dram("dram.channels=3"), posts, [])
@@ -276,13 +278,13 @@ def test_a_read_of_a_queued_write_is_over_an_edge_later_and_a_write_to_one_merge
 
 
 class TestRefresh:
-    """DDR4-2400R: every 9364 edges; PRE_ALL, nRP = 16 later REF, nRFC = 433 later the next ACT."""
+    """DDR4-2400R: every 9364 cycles; PRE_ALL, nRP = 16 later REF, nRFC = 433 later the next ACT."""
 
     def test_an_idle_memory_refreshes_at_each_interval(self, make_dram: Callable[..., Dram]) -> None:
         found = by_kernel(make_dram("dram.refresh=true"), [], [], until=9364 * 3 + 1)
         assert found.commands == [(9364 * k, "REF", 0, -1) for k in (1, 2, 3)]
 
-    def test_the_refresh_of_the_last_edge_counts_and_that_of_the_next_does_not(
+    def test_the_refresh_of_the_last_cycle_counts_and_that_of_the_next_does_not(
         self, make_dram: Callable[..., Dram]
     ) -> None:
         assert by_kernel(make_dram("dram.refresh=true"), [], [], until=9364).counts["REF"] == 0
@@ -306,8 +308,8 @@ def test_lpddr5_activates_in_two_steps_and_wakes_its_data_clock(make_dram: Calla
     assert found.ends == {0: 36}
 
 
-def test_hbm2_issues_a_row_and_a_column_command_at_one_edge(make_dram: Callable[..., Dram]) -> None:
-    """A read at 1 + nRCDRD + 1 = 16 (ACT takes two edges) while another pseudo-channel is being activated."""
+def test_hbm2_issues_a_row_and_a_column_command_at_one_cycle(make_dram: Callable[..., Dram]) -> None:
+    """A read at 1 + nRCDRD + 1 = 16 (ACT takes two cycles) while another pseudo-channel is being activated."""
     pseudo_channel = 1 << 5 << 5  # above 32 columns of 32 bytes
     posts = [Post(0, 0, Transfer.run(False, 0, 32)), Post(15, 1, Transfer.run(False, pseudo_channel, 32))]
     found = by_kernel(make_dram("dram.preset=HBM2", "dram.mapping=row-bank-bankgroup-rank-column"), posts, [])
@@ -325,11 +327,11 @@ def test_a_closed_page_needs_an_act_for_every_access(make_dram: Callable[..., Dr
     assert found.commands == [(1, "ACT", 0, 0), (17, "RD", 0, 0), (56, "ACT", 0, 0), (72, "RD", 0, 0)]
 
 
-def test_open_edges_are_those_with_a_row_open(make_dram: Callable[..., Dram]) -> None:
+def test_open_cycles_are_those_with_a_row_open(make_dram: Callable[..., Dram]) -> None:
     dram = make_dram("clock_ghz=1.2004")
     by_kernel(dram, [Post(0, 0, Transfer.run(False, 0, 64))], [])
     dram.finish(1000)
-    edges = ceil(1000 / dram.core_cycles_per_edge)
-    assert dram.counts[0, controller.OPEN_EDGES] == edges - 1
+    cycles = ceil(1000 / dram.core_cycles_per_memory_cycle)
+    assert dram.counts[0, controller.OPEN_CYCLES] == cycles - 1
     dram.finish(1000)
-    assert dram.counts[0, controller.OPEN_EDGES] == edges - 1
+    assert dram.counts[0, controller.OPEN_CYCLES] == cycles - 1

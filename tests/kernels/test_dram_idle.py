@@ -70,29 +70,29 @@ def memory_of(make_dram: Callable[..., Dram], name: str, use: MemoryUse, log_com
 
 
 def play(dram: Dram, phase: Phase, step: int) -> list[int]:
-    """Transfers, whose ends are returned, and idle time, of which at most `step` edges pass at once."""
+    """Transfers, whose ends are returned, and idle time, of which at most `step` cycles pass at once."""
     transfers, *idle = phase
-    edge = int(dram.state.scalars[kernel.EDGE])
+    cycle = int(dram.state.scalars[kernel.CYCLE])
     posted = [Transfer.run(write, burst * dram.preset.access_bytes, 1) for write, burst in transfers]
     owners = {dram._enqueue(0, transfer): number for number, transfer in enumerate(posted)}
     finished = np.empty((3 * 64, 2), np.int64)
     ends: dict[int, int] = {}
-    at, remaining = edge, len(owners)
+    at, remaining = cycle, len(owners)
     while remaining:
         completions, remaining = kernel.advance(dram.memory, dram.state, at, queue.NEVER, finished)
         ends |= {owners[index]: end for index, end in finished[:completions].tolist()}
-        at = int(dram.state.scalars[kernel.EDGE])
-    following = next_edge(dram, edge, ends, *idle)
+        at = int(dram.state.scalars[kernel.CYCLE])
+    following = next_cycle(dram, cycle, ends, *idle)
     while at < following:
         at = min(following, at + step)
         kernel.catch_up(dram.memory, dram.state, at)
     return [ends[number] for number in range(len(ends))]
 
 
-def next_edge(dram: Dram, edge: int, ends: Mapping[Any, int], intervals: int, offset: int) -> int:
-    """When the next phase begins: once all data have moved, so many whole intervals and `offset` edges later."""
+def next_cycle(dram: Dram, cycle: int, ends: Mapping[Any, int], intervals: int, offset: int) -> int:
+    """When the next phase begins: once all data have moved, so many whole intervals and `offset` cycles later."""
     interval = int(dram.memory.fixed[REFI])
-    return (max(edge, *ends.values(), 0) // interval + 1 + intervals) * interval + offset
+    return (max(cycle, *ends.values(), 0) // interval + 1 + intervals) * interval + offset
 
 
 def state_of(dram: Dram) -> dict[str, list[Any]]:
@@ -113,20 +113,20 @@ def test_all_state_is_as_if_every_refresh_had_been_issued(
         assert state_of(skips) == state_of(steps)
 
 
-def play_twin(twin: SlowDram, dram: Dram, phase: Phase, edge: int) -> tuple[list[int], int]:
-    """The same from `edge` on, edge by edge, and the edge after it; `dram` has the sizes of bursts and intervals."""
+def play_twin(twin: SlowDram, dram: Dram, phase: Phase, cycle: int) -> tuple[list[int], int]:
+    """The same, one cycle after the other, and the cycle after it; `dram` has the sizes of bursts and intervals."""
     transfers, *idle = phase
-    begin, owners = edge, [(edge, number) for number in range(len(transfers))]
+    begin, owners = cycle, [(cycle, number) for number in range(len(transfers))]
     for owner, (write, burst) in zip(owners, transfers, strict=True):
         twin.post(0, Transfer.run(write, burst * dram.preset.access_bytes, 1), owner)
     while twin.busy:
-        twin.tick(edge)
-        edge += 1
+        twin.tick(cycle)
+        cycle += 1
     ends = {owner: twin.ends[owner] for owner in owners}
-    for idle_edge in range(edge, next_edge(dram, begin, ends, *idle)):
-        twin.tick(idle_edge)
-        edge = idle_edge + 1
-    return list(ends.values()), edge
+    for idle_cycle in range(cycle, next_cycle(dram, begin, ends, *idle)):
+        twin.tick(idle_cycle)
+        cycle = idle_cycle + 1
+    return list(ends.values()), cycle
 
 
 @settings(RANDOM, max_examples=20)
@@ -136,15 +136,15 @@ def test_ends_and_counts_are_the_twins(
 ) -> None:
     name, use = design
     dram, twin = memory_of(make_dram, name, use), SlowDram(name, use, 1, 64, OFTEN)
-    edge = 0
+    cycle = 0
     for phase in given_phases:
-        expected, edge = play_twin(twin, dram, phase, edge)
+        expected, cycle = play_twin(twin, dram, phase, cycle)
         assert play(dram, phase, step=10**9) == expected
-    controller.close_books(dram.memory.channel, dram.memory.counters, edge)
+    controller.count_open_cycles(dram.memory.channel, dram.memory.counters, cycle)
     found = dram.counts.sum(axis=0)
     fields = {"REF": controller.REFRESHES, "PREA": controller.PRECHARGE_ALLS, "ACT": controller.ACTIVATES}
     assert {key: int(found[at]) for key, at in fields.items()} == {key: twin.counts[key] for key in fields}
-    assert dram.counts[:, controller.OPEN_EDGES].tolist() == [twin.open_edges[c] for c in range(use.channels)]
+    assert dram.counts[:, controller.OPEN_CYCLES].tolist() == [twin.open_edges[c] for c in range(use.channels)]
 
 
 @RANDOM
@@ -171,7 +171,7 @@ def test_a_late_request_finds_what_an_earlier_one_finds(design: tuple[str, Memor
 
 
 def test_a_log_is_filled_before_anything_is_skipped(make_dram: Callable[..., Dram]) -> None:
-    """DDR4-2400R every 150 edges: room for four commands, then 10^6 are counted."""
+    """DDR4-2400R every 150 cycles: room for four commands, then 10^6 are counted."""
     dram = memory_of(make_dram, "DDR4_2400", MemoryUse("mop4", refresh=True), log_commands=5)
     kernel.catch_up(dram.memory, dram.state, 150 * 10**6 + 1)
     assert dram.memory.log[0, 0] == dram.counts[0, controller.REFRESHES] == 10**6
@@ -197,14 +197,15 @@ def test_a_watched_memory_skips_as_well() -> None:
     env.run()
     dram.finish(2 * 10**9)
     first, second = zip(bus.posts, bus.begins, strict=True)
-    assert abs(second[1] - second[0] - (first[1] - first[0])) <= 1  # refreshes closed the row; an edge is 0.83 cycles
+    assert abs(second[1] - second[0] - (first[1] - first[0])) <= 1  # refreshes closed the row; 0.83 core cycles each
     assert (
-        dram.counts[0, controller.REFRESHES] == ceil(2 * 10**9 / dram.core_cycles_per_edge) // dram.memory.fixed[REFI]
+        dram.counts[0, controller.REFRESHES]
+        == ceil(2 * 10**9 / dram.core_cycles_per_memory_cycle) // dram.memory.fixed[REFI]
     )
 
 
 def test_refreshes_longer_than_their_interval_are_issued_one_by_one(make_dram: Callable[..., Dram]) -> None:
-    """They fall behind: from edge 150 on one every 160."""
+    """They fall behind: from cycle 150 on one every 160."""
     preset = load_presets()["DDR4_2400"]
     preset = replace(preset, timing_cycles=preset.timing_cycles | {"nREFI": 150, "nRFC": 160})
     dram = make_dram(log_commands=0)

@@ -14,16 +14,16 @@ HERE, SAME_GROUP, OTHER_GROUP, OTHER_RANK = 0, 1, 4, 16
 
 
 class Memory:
-    """One channel of two ranks of 4 x 4 banks, all closed, and the first edge at which a command is legal."""
+    """One channel of two ranks of 4 x 4 banks, all closed, and the first cycle at which a command is legal."""
 
     def __init__(self, preset: str = "DDR4_2400", ranks: int = 2) -> None:
         self.state = new_memory(load_presets()[preset], MemoryUse("row-bank-bankgroup-rank-column", 1, ranks))
 
-    def issue(self, command: int, bank: int, edge: int) -> None:
+    def issue(self, command: int, bank: int, cycle: int) -> None:
         m = self.state
-        timing.obey(m.fixed, m.latencies, m.units, m.banks, 0, bank, command, edge)
+        timing.obey(m.fixed, m.latencies, m.units, m.banks, 0, bank, command, cycle)
         if command == ACT:
-            timing.count_activate(m.fixed, m.units, m.ranks, bank, edge)
+            timing.count_activate(m.fixed, m.units, m.ranks, bank, cycle)
 
     def first(self, command: int, bank: int) -> int:
         if command in (PRE_ALL, REF):
@@ -32,7 +32,7 @@ class Memory:
 
 
 def test_worked_example() -> None:
-    """ACT at edge 1: RD legal at 17 and not at 16, PRE at 40."""
+    """ACT at cycle 1: RD legal at 17 and not at 16, PRE at 40."""
     memory = Memory()
     memory.issue(ACT, HERE, 1)
     assert memory.first(RD, HERE) == 17
@@ -86,7 +86,7 @@ def test_a_fifth_activate_waits_for_the_window_of_four() -> None:
     assert memory.first(ACT, OTHER_RANK) == 0
 
 
-def test_a_command_of_two_edges_counts_from_its_last() -> None:
+def test_a_command_of_two_cycles_counts_from_its_last() -> None:
     """HBM2, ACT takes two: RD nRCDRD + 1 = 15 after it, ACT nRP - 1 = 13 after a PRE, and no row command at once."""
     memory = Memory("HBM2", ranks=1)
     memory.issue(ACT, HERE, 100)
