@@ -30,9 +30,9 @@ def load_predictor(arch: ArchConfig, layer: LayerTrace, state: State = NO_STATE)
     method = arch.predictor.method
     chosen: MethodType = registry.find("methods", method if layer.has_qkv or method == "dense" else "given")
     make = partial(_apply, chosen, arch, layer, state)
-    if layer.memory is None or not chosen.remembers:
+    if layer.cache is None or not chosen.remembers:
         return make()
-    return Remembered(make, layer.memory, mask_key(arch, layer.number))
+    return Remembered(make, layer.cache, mask_key(arch, layer.number))
 
 
 def _apply(method: MethodType, arch: ArchConfig, layer: LayerTrace, state: State) -> Predicted:

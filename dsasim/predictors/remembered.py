@@ -7,7 +7,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.predictors.base import SELECTION_ROWS, KeepMask, LayerPredictor, Selection
 from dsasim.predictors.operation import Prediction
 from dsasim.predictors.state import State
-from dsasim.trace.memory import Arrays, Form, Memory, whole
+from dsasim.trace.cache import Arrays, Codec, MemoryCache, whole
 
 
 def _packed_selection(selection: Selection) -> Arrays:
@@ -23,14 +23,14 @@ def _selection(arrays: Arrays) -> Selection:
     return Selection(keep, *(arrays[name] for name in SELECTION_ROWS))
 
 
-WORK = Form[Prediction | None](lambda _: {})
-SELECTION = Form[Selection](_packed_selection, _selection)
+WORK = Codec[Prediction | None](lambda _: {})
+SELECTION = Codec[Selection](_packed_selection, _selection)
 
 
 class Remembered:
     """The predictor that `make` makes, made only if something is asked that `memory` does not hold."""
 
-    def __init__(self, make: Callable[[], LayerPredictor], memory: Memory, key: Hashable) -> None:
+    def __init__(self, make: Callable[[], LayerPredictor], memory: MemoryCache, key: Hashable) -> None:
         self._make = make
         self._memory = memory
         self._key = key
@@ -38,11 +38,11 @@ class Remembered:
     @property
     def work(self) -> Prediction | None:
         """What predicting the layer costs; quick to say, but for reading what a fitted predictor holds."""
-        return self._memory.recall(("work", self._key), lambda: self._predictor.work, WORK)
+        return self._memory.get_or_compute(("work", self._key), lambda: self._predictor.work, WORK)
 
     def select(self, head: int, /) -> Selection:
         """The keep mask of a query head."""
-        return self._memory.recall(("select", head, self._key), lambda: self._predictor.select(head), SELECTION)
+        return self._memory.get_or_compute(("select", head, self._key), lambda: self._predictor.select(head), SELECTION)
 
     def after(self) -> State:
         """What the layer leaves for those after it."""

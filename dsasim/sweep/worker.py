@@ -14,8 +14,8 @@ from dsasim import registry
 from dsasim.api import simulate
 from dsasim.config.schema import MachineConfig
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.disk_cache import user_cache
-from dsasim.trace.memory import Memory
 from dsasim.trace.store import VERIFIED_BELOW_BYTES, open_trace, verify_digest
 
 MAX_TRACES = 4
@@ -58,7 +58,7 @@ def _trace(path: Path) -> AttentionTrace:
     trace = open_trace(path)
     if path.stat().st_size >= VERIFIED_BELOW_BYTES:
         verify_digest(trace)  # entries on disk go by it
-    return trace.remembering(Memory(MEMORY_BYTES, user_cache(trace.meta.sha256)))
+    return trace.with_cache(MemoryCache(MEMORY_BYTES, user_cache(trace.meta.sha256)))
 
 
 def begin_worker() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.memory import Memory
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
 
@@ -122,7 +122,7 @@ class LayerTrace:
     has_qkv: bool
     predictors: Mapping[Decimal, PredictorEntry]
     source: TensorSource
-    memory: Memory | None = None
+    cache: MemoryCache | None = None
     """Where masks and their quality are kept, for many runs on one trace; None: nowhere."""
 
     @property
@@ -293,9 +293,9 @@ class AttentionTrace:
             raise TraceError(f"{self.meta.name}: no layer {number}; it holds layers {held}")
         return self.layers[number]
 
-    def remembering(self, memory: Memory) -> "AttentionTrace":
-        """This trace with a memory, for many runs on it: equal masks are made and measured once."""
-        return replace(self, layers={number: replace(layer, memory=memory) for number, layer in self.layers.items()})
+    def with_cache(self, cache: MemoryCache) -> "AttentionTrace":
+        """This trace with a cache, for many runs on it: equal masks are made and measured once."""
+        return replace(self, layers={number: replace(layer, cache=cache) for number, layer in self.layers.items()})
 
     def __iter__(self) -> Iterator[LayerTrace]:
         """Layers in the order they ran."""

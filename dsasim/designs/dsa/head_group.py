@@ -27,10 +27,10 @@ from dsasim.model.memory_map import Region
 from dsasim.predictors.base import SELECTION_ROWS, KeepMask, Mask, Selection
 from dsasim.predictors.operation import Storage
 from dsasim.predictors.selection import selector_of
-from dsasim.trace.memory import Form
+from dsasim.trace.cache import Codec
 
-IN_MEMORY = Form[Plan](Plan._asdict)
-ON_DISK = Form[Plan](Plan._asdict, lambda arrays: Plan(**arrays))
+IN_MEMORY = Codec[Plan](Plan._asdict)
+ON_DISK = Codec[Plan](Plan._asdict, lambda arrays: Plan(**arrays))
 READ_FROM_NNZ = 1 << 13
 """Kept keys from which a reordered plan is kept on disk.
 
@@ -104,11 +104,11 @@ def _plan(context: Context, rows: Sequence[_Rows], places: Sequence[int]) -> Pla
         return dataflow.plan(context.arch, keep, shape.interleaving.group_rows)
 
     masks = [head.whole for head in rows if isinstance(head.whole, KeepMask)]
-    if context.layer.memory is None or len(masks) < len(rows):
+    if context.layer.cache is None or len(masks) < len(rows):
         return planned()
     run = (shape.first_row, len(shape.row_spans), shape.interleaving, order)
     form = ON_DISK if order == "reordered" and sum(keep.nnz for keep in masks) >= READ_FROM_NNZ else IN_MEMORY
-    return context.layer.memory.recall(("plan", *(keep.digest for keep in masks), *places, *run), planned, form)
+    return context.layer.cache.get_or_compute(("plan", *(keep.digest for keep in masks), *places, *run), planned, form)
 
 
 def _head_counts(
