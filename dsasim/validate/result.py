@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Shape:
+class ValidatedShape:
     """Sizes of a layer, and the type its Q, K and V are stored in (bits: a trace of masks)."""
 
     num_heads: int
@@ -47,7 +47,7 @@ class Validation:
     checks: tuple[Check, ...]
     machine: Mapping[str, str | int] = field(default_factory=dict)
     source_sha256: str = ""
-    shapes: Mapping[int, Shape] = field(default_factory=dict)
+    shapes: Mapping[int, ValidatedShape] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -48,8 +48,7 @@ from dsasim.sweep.query import Answer
 from dsasim.sweep.row import Seen
 from dsasim.sweep.runner import SweepResult
 from dsasim.trace.info import trace_info
-from dsasim.validate.check import Check
-from dsasim.validate.check import Table as CheckTable
+from dsasim.validate.check import Check, CheckTable
 from dsasim.validate.result import Validation
 
 PACKAGE = Path(files.__file__).parent.parent
