@@ -38,7 +38,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Part:
+class TracePart:
     """How much of a trace there was to choose from, where not all of it was run."""
 
     of_layers: int
@@ -63,7 +63,7 @@ class RunResult:
     scope: Scope = "attention"
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    part: Part | None = None
+    part: TracePart | None = None
 
     def __repr__(self) -> str:
         """The first lines of what `dsasim run` prints."""
@@ -175,9 +175,9 @@ def simulate(
     )
 
 
-def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Part | None:
+def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> TracePart | None:
     heads = sum(layer.num_heads for layer in trace)
-    return None if sum(map(len, selection.values())) == heads else Part(len(trace.layer_numbers), heads)
+    return None if sum(map(len, selection.values())) == heads else TracePart(len(trace.layer_numbers), heads)
 
 
 def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:

@@ -17,7 +17,7 @@ from dsasim.trace.cache import MemoryCache
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
 
-Kind = Literal["real", "synthetic", "mask"]
+TraceKind = Literal["real", "synthetic", "mask"]
 Float32 = NDArray[np.float32]
 
 
@@ -26,7 +26,7 @@ class TraceMeta:
     """Where a trace comes from; `sha256` is over its content (tensors and metadata), never its path."""
 
     name: str
-    kind: Kind
+    kind: TraceKind
     model: str
     sha256: str
     format_version: int

@@ -9,7 +9,7 @@ Numbers = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Selection:
+class CaptureSelection:
     """Numbers ascending and once each; None keeps all."""
 
     layers: Numbers | None = None
@@ -26,7 +26,7 @@ class Selection:
         rows: Collection[int] | None,
         sample: int,
         step: int,
-    ) -> "Selection":
+    ) -> "CaptureSelection":
         """Check what a caller gave; TraceError names what is not a whole number from 0, or an empty choice."""
         chosen = {"layers": layers, "heads": heads, "rows": rows, "sample": [sample], "step": [step]}
         for name, numbers in chosen.items():

@@ -15,7 +15,7 @@ from dsasim.errors import TraceError
 from dsasim.trace.capture.architecture import force_readable
 from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.frames import LayerInput, ModuleStack
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.train.dsa.attention import Exact, mse
 from dsasim.train.dsa.mode import KeepingMode
@@ -74,7 +74,7 @@ class Dsa(torch.nn.Module):
 
         float32, so that a run of the trace keeps exactly what the model kept. TraceError: as `capture`.
         """
-        every = Selection.of(None, None, None, 0, 0)
+        every = CaptureSelection.of(None, None, None, 0, 0)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore", CaptureWarning)
             with Capture(self._model[0], every, "float32", 0, None) as trace, self:

@@ -13,7 +13,7 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.capture.architecture import rotary_base
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.positions import Positions
@@ -48,7 +48,7 @@ def fitted_dsa(
 
 def _layers(model: Any, run: Callable[[], object]) -> dict[str, LayerArrays]:
     """The attention layers of one dense run, as `numbered` calls them; TraceError: one that cannot be captured."""
-    every = Selection.of(None, None, None, 0, 0)
+    every = CaptureSelection.of(None, None, None, 0, 0)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", CaptureWarning)
         with Capture(model, every, "float32", 0, None) as trace:
