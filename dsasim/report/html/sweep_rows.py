@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 from dsasim.config.resolved import arch_to_dict
 from dsasim.inputs.checked import checked_json
 from dsasim.inputs.source import Source
-from dsasim.report.html.schema import DesignOfRow, MeasuredRow, RefusedRow
+from dsasim.report.html.schema import DesignOfRow, RefusedRow, SimulatedRow
 from dsasim.sweep.load import FINISH, proven_lines, read_again, text_of
 from dsasim.sweep.proof import RawLine
 from dsasim.sweep.store import Doubt
 
-_REFUSED, _MEASURED, _DESIGN = TypeAdapter(RefusedRow), TypeAdapter(MeasuredRow), TypeAdapter(DesignOfRow)
+_REFUSED, _SIMULATED, _DESIGN = TypeAdapter(RefusedRow), TypeAdapter(SimulatedRow), TypeAdapter(DesignOfRow)
 _RAN = b',"objectives":'
 HELD = (
     *("point", "status", "axes", "strategy", "evaluation", "senses", "trace", "reason"),
@@ -77,7 +77,7 @@ def _rows(source: Source, doubt: Doubt) -> Iterator[StoredRow]:
 
 
 def _checked(source: Source, line: RawLine) -> Mapping[str, Any]:
-    schema: TypeAdapter[Any] = _MEASURED if _RAN in line.text else _REFUSED
+    schema: TypeAdapter[Any] = _SIMULATED if _RAN in line.text else _REFUSED
     found: Mapping[str, Any] = checked_json(schema, text_of(line, source), source, line.number)
     return found
 
