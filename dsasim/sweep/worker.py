@@ -24,7 +24,7 @@ MEMORY_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """One run: a design, a trace file, and what of the trace and beside the machine is wanted.
 
     `head` is what is known of the point's row (`sweep.row`).
@@ -44,7 +44,7 @@ class Job:
         return int(self.head["point"])
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: SweepJob) -> dict[str, Any]:
     """Return the result as JSON-ready values, without its sources; raises what `simulate` raises."""
     result = simulate(
         job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines, changes=()

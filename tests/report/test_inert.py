@@ -44,8 +44,8 @@ from dsasim.report.validation import print_validation
 from dsasim.report.validation_page import validation_page
 from dsasim.sim.over_time import OverTime
 from dsasim.sweep.metrics import METRICS
-from dsasim.sweep.query import Answer
-from dsasim.sweep.row import Seen
+from dsasim.sweep.query import QueryResult
+from dsasim.sweep.row import Outcome
 from dsasim.sweep.runner import SweepResult
 from dsasim.trace.info import trace_info
 from dsasim.validate.check import Check, CheckTable
@@ -112,12 +112,16 @@ def test_sweeps() -> None:
         name=HOSTILE, axes=(axis,), objectives=(METRICS["cycles"],), traces=(SimpleNamespace(meta=meta),)
     )
     space = SimpleNamespace(num_points=2, point=lambda at: SimpleNamespace(axes={HOSTILE: HOSTILE}))
-    found = {0: Seen("ok", (1.0,), ""), 1: Seen("failed", None, HOSTILE.replace("\n", "")), 2: Seen("ok", (1.0,), "")}
+    found = {
+        0: Outcome("ok", (1.0,), ""),
+        1: Outcome("failed", None, HOSTILE.replace("\n", "")),
+        2: Outcome("ok", (1.0,), ""),
+    }
     out = io.StringIO()
     print_sweep(SweepResult(spec, space, found, 2, 1.0), Path(HOSTILE), new_console(out))
     assert not acts(out.getvalue())
     assert out.getvalue().count(r"x\x1b[31m") >= 3
-    check_text(printed(print_answer, Answer((HOSTILE,), ((HOSTILE,), (None,)))), times=0)
+    check_text(printed(print_answer, QueryResult((HOSTILE,), ((HOSTILE,), (None,)))), times=0)
 
 
 def test_memories() -> None:

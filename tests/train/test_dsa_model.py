@@ -64,11 +64,11 @@ class Recorder:
     """A rule that remembers the masks of another."""
 
     def __init__(self, rule):
-        self.rule, self.seen = rule, []
+        self.rule, self.outcomes = rule, []
 
     def __call__(self, scores):
-        self.seen.append(self.rule(scores))
-        return self.seen[-1]
+        self.outcomes.append(self.rule(scores))
+        return self.outcomes[-1]
 
 
 def trained(model, dsa, shape, steps=6):

@@ -13,7 +13,7 @@ from dsasim.inputs.source import Source
 from dsasim.report.figures import products_unit
 from dsasim.report.html.schema import MAX_REAL, RunJson
 from dsasim.report.html.sweep_rows import StoredRow, read_rows
-from dsasim.sweep.store import RESULTS, Doubt, results_source
+from dsasim.sweep.store import RESULTS, Warn, results_source
 
 Result = dict[str, Any]
 
@@ -26,16 +26,16 @@ MAX_INTEGER = 1 << 53
 _RUN = TypeAdapter(RunJson)
 
 
-def read_input(path: str, doubt: Doubt = lambda _: None) -> Result | list[StoredRow]:
+def read_input(path: str, warn: Warn = lambda _: None) -> Result | list[StoredRow]:
     """Return the result of a run, or the rows of a sweep (a folder or a .jsonl); ConfigError if it is neither.
 
-    `doubt` is told of rows that are missing.
+    `warn` is called with a line on rows that are missing.
     """
     source = Path(path)
     with suppress(OSError, ValueError):  # opening it says why
         source = source / RESULTS if source.is_dir() else source
     if source.suffix == ".jsonl":
-        return read_rows(results_source(source), doubt)
+        return read_rows(results_source(source), warn)
     return read_run(Source(source, "the result of a run (dsasim run --json)", MAX_RESULT_BYTES))
 
 
