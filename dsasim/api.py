@@ -11,7 +11,7 @@ import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.changes import changes_of
-from dsasim.config.loader import Design, load_arch, usual_arch
+from dsasim.config.loader import DesignLike, load_arch, usual_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import MachineConfig, PredictorConfig
 from dsasim.config.schemas import design_from
@@ -126,7 +126,7 @@ def load_trace(name_or_path: str | PathLike[str]) -> AttentionTrace:
 
 
 def simulate(
-    arch: Design,
+    arch: DesignLike,
     trace: AttentionTrace | str | PathLike[str],
     layers: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,

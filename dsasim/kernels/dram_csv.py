@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from dsasim.kernels.jit import njit
 
-Bytes = NDArray[np.uint8]
+ByteArray = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 FINE, BAD_OP, BAD_ADDRESS, BAD_TIME, UNALIGNED, COLUMNS = 0, 1, 2, 3, 4, 5
@@ -18,7 +18,7 @@ NEWLINE, RETURN, COMMA, ZERO, NINE, READ, WRITE = (ord(character) for character 
 
 
 @njit()
-def _number(text: Bytes, at: int) -> tuple[int, int]:
+def _number(text: ByteArray, at: int) -> tuple[int, int]:
     """The decimal number at `at` and where it ends; -1 if there is none or it is too long."""
     value, start = 0, at
     while ZERO <= text[at] <= NINE:
@@ -30,14 +30,14 @@ def _number(text: Bytes, at: int) -> tuple[int, int]:
 
 
 @njit()
-def _ends(text: Bytes, at: int) -> bool:
+def _ends(text: ByteArray, at: int) -> bool:
     """Whether a line ends here."""
     return bool(text[at] == NEWLINE or (text[at] == RETURN and text[at + 1] == NEWLINE))
 
 
 @njit()
 def parse_requests(  # noqa: PLR0911
-    text: Bytes, at: int, access_bytes: int, bursts: Ints, writes: Bytes, not_before: Ints
+    text: ByteArray, at: int, access_bytes: int, bursts: Ints, writes: ByteArray, not_before: Ints
 ) -> tuple[int, int, int, int]:
     """Parse whole lines of `text` from byte `at` on, until it ends or the arrays are full; empty lines count as lines.
 

@@ -24,20 +24,20 @@ PREFIX = "dsasim-kernels-"
 UNUSED_SECONDS = 7 * 24 * 3600
 """Code of other states of the kernels goes when nobody used it for so long."""
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def njit(*, forceinline: bool = False) -> Callable[[Kernel], Kernel]:
+def njit(*, forceinline: bool = False) -> Callable[[Function], Function]:
     """Compile a function as `numba.njit` does, cached in `CACHE`, and without a cache where nothing can be written."""
 
-    def compiled(function: Kernel) -> Kernel:
+    def compiled(function: Function) -> Function:
         before = NUMBA.CACHE_DIR  # for kernels that are not ours
         NUMBA.CACHE_DIR = str(CACHE or "")
         try:
             kernel: Any = numba.njit(cache=CACHE is not None, forceinline=forceinline)(function)  # noqa: TID251
         finally:
             NUMBA.CACHE_DIR = before
-        return cast("Kernel", kernel)
+        return cast("Function", kernel)
 
     return compiled
 

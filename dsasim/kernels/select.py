@@ -12,14 +12,16 @@ from dsasim.kernels.jit import njit
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
-Scores = NDArray[np.int32] | NDArray[np.float32]
+ScoreArray = NDArray[np.int32] | NDArray[np.float32]
 
 PASS_OVERHEAD_CYCLES = 3
 """Cycles of a quick-select pass besides its comparisons."""
 
 
 @njit()
-def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: int) -> tuple[Int64, Int32, Int64, Int64]:
+def top_k_rows(
+    scores: ScoreArray, allowed: Bool, row_counts: Int64, comparators: int
+) -> tuple[Int64, Int32, Int64, Int64]:
     """Keep the row_counts[i] largest allowed scores of row i, ties to the lowest key, by hardware quick-select.
 
     A pass takes the n keys that remain, in key order: the pivot is the score of number n // 2 (from 0), every score is
@@ -59,7 +61,7 @@ def top_k_rows(scores: Scores, allowed: Bool, row_counts: Int64, comparators: in
 
 @njit()
 def threshold_rows(
-    scores: Scores, allowed: Bool, threshold: float, factor: float, comparators: int
+    scores: ScoreArray, allowed: Bool, threshold: float, factor: float, comparators: int
 ) -> tuple[Int64, Int32, Int64, Int64]:
     """Keep the allowed scores with score x factor > threshold (in float64); a row may keep none.
 
@@ -89,7 +91,7 @@ def threshold_rows(
 
 
 @njit()
-def _gather(scores: Scores, allowed: Bool, values: Scores, keys: Int32) -> int:
+def _gather(scores: ScoreArray, allowed: Bool, values: ScoreArray, keys: Int32) -> int:
     """Put the allowed scores of a row and their keys to the front of `values` and `keys`; their number."""
     n = 0
     for j in range(scores.shape[0]):
@@ -100,7 +102,7 @@ def _gather(scores: Scores, allowed: Bool, values: Scores, keys: Int32) -> int:
 
 
 @njit()
-def _quick_select(remaining: Scores, n: int, wanted: int, comparators: int) -> tuple[float, int, int, int]:
+def _quick_select(remaining: ScoreArray, n: int, wanted: int, comparators: int) -> tuple[float, int, int, int]:
     """The score of number `wanted` from the top, how many equal to it are kept, cycles and comparisons.
 
     Overwrites `remaining` [>= n]. An int32 score comes back as an exact float64.
@@ -128,7 +130,7 @@ def _quick_select(remaining: Scores, n: int, wanted: int, comparators: int) -> t
 
 
 @njit()
-def _emit(values: Scores, keys: Int32, n: int, cut: float, ties: int, indices: Int32, at: int) -> None:
+def _emit(values: ScoreArray, keys: Int32, n: int, cut: float, ties: int, indices: Int32, at: int) -> None:
     """Write the keys whose score is above `cut`, and the first `ties` equal to it, ascending, from indices[at]."""
     for t in range(n):
         value = float(values[t])

@@ -13,7 +13,7 @@ from dsasim.config.check import check_document
 from dsasim.config.overrides import AFTER_ANY_LINE, set_value
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import MachineConfig
-from dsasim.config.strict_yaml import Document, Place
+from dsasim.config.strict_yaml import Document, SourcePlace
 from dsasim.errors import ConfigError
 from dsasim.sweep.metrics import design_result, first_broken
 from dsasim.sweep.spec import SweepSpec, TraceChoice, plain
@@ -79,7 +79,7 @@ class DesignSpace:
         for axis, index in zip(self._spec.axes, at, strict=True):
             for key, value, line in zip(axis.keys, axis.values[index], axis.lines, strict=True):
                 order, label = self._spec.places.place(line).order, f"{'.'.join(key)} in the sweep"
-                set_value(document, key, value, Place(AFTER_ANY_LINE + order, label))
+                set_value(document, key, value, SourcePlace(AFTER_ANY_LINE + order, label))
                 axes[".".join(key)] = plain(value)
         arch, reason = self._design(document, trace_at)
         if arch is None:

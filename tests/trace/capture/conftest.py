@@ -15,7 +15,7 @@ class Reference:
     """What each module that ends in one of `names` was given: the attention outputs [B, L_q, H x d_head] by name."""
 
     def __init__(self, model: Any, names: tuple[str, ...]) -> None:
-        self.outcomes: list[np.ndarray] = []
+        self.seen: list[np.ndarray] = []
         self._handles = [
             module.register_forward_pre_hook(self._keep)
             for name, module in model.named_modules()
@@ -23,7 +23,7 @@ class Reference:
         ]
 
     def _keep(self, module: Any, args: Any) -> None:
-        self.outcomes.append(args[0].detach().float().numpy().copy())
+        self.seen.append(args[0].detach().float().numpy().copy())
 
     def remove(self) -> None:
         for handle in self._handles:
