@@ -39,7 +39,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class TracePart:
-    """How much of a trace there was to choose from, where not all of it was run."""
+    """How much of a trace there was to choose from, where not all of it was run; heads are counted on each sequence."""
 
     of_layers: int
     of_heads: int
@@ -142,8 +142,9 @@ def simulate(
     """Simulate a design on a trace: machine, quality, cost and baselines.
 
     Both may be loaded ones, or what `load_arch` and `load_trace` take: `simulate("dsa-decoupled", "minilm-l128")`.
-    `layers` are the model's own layer numbers and `heads` query heads, both all by default. `scope` says
-    what of the model is run beside attention (`sim.scope`); `watchers` are told what every unit does
+    `layers` are the model's own layer numbers and `heads` query heads, both all by default; they are run on each
+    sequence of the trace. `scope` says what of the model is run beside attention (`sim.scope`); `watchers` are told
+    what every unit does
     (`sim.timeline`). Without `quality` or `baselines` they are None, and their time is saved (of a whole run about a
     tenth and a half). `gpus` stand beside the dense machines, by default those of the shipped table. `changes` are said
     beside the design's name, by default what sets it apart from the shipped design of that name.
@@ -177,7 +178,8 @@ def simulate(
 
 def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> TracePart | None:
     heads = sum(layer.num_heads for layer in trace)
-    return None if sum(map(len, selection.values())) == heads else TracePart(len(trace.layer_numbers), heads)
+    chosen = sum(len(heads) for _, heads in trace.chosen(selection))
+    return None if chosen == heads else TracePart(len(trace.layer_numbers), heads)
 
 
 def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:

@@ -14,7 +14,9 @@ import difflib
 import hashlib
 import os
 import pkgutil
+import re
 import sys
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -35,6 +37,14 @@ ATTRIBUTES: Mapping[str, str] = {
     "dataflows": "DATAFLOW",
 }
 """Each kind, and what its modules call their part."""
+
+BASES: Mapping[str, tuple[str, str]] = {
+    "designs": ("dsasim.sim.design", "Design"),
+    "methods": ("dsasim.predictors.method", "Method"),
+    "selectors": ("dsasim.predictors.selector", "Selector"),
+    "dataflows": ("dsasim.dataflow.base", "Dataflow"),
+}
+"""Module and class that each kind's parts derive from; imported when a part from outside is looked at."""
 
 VARIABLE = "DSASIM_PLUGINS"
 """Plugin files of this process and of those it starts, one a line: workers of a sweep load the same."""
@@ -90,6 +100,19 @@ def load_plugins() -> None:
         _module(path)
 
 
+def plugin_line(error: BaseException | None) -> str | None:
+    """Where in a plugin's file an error was raised, or in what it called: `FILE:LINE`; None if in none.
+
+    SimPy raises a copy of an error, whose cause is the error.
+    """
+    while error is not None:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _plugin_paths()]
+        if frames:
+            return f"{frames[-1].filename}:{frames[-1].lineno}"
+        error = error.__cause__
+    return None
+
+
 def any_plugins() -> bool:
     """Whether any part comes from outside."""
     return bool(_plugin_paths()) or any(_offered(kind) for kind in ATTRIBUTES)
@@ -129,9 +152,28 @@ def _plugin_paths() -> list[str]:
     return [path for path in os.environ.get(VARIABLE, "").split("\n") if path]
 
 
+@cache
 def _parts(module: ModuleType, kind: str) -> Mapping[str, Any]:
-    parts: Mapping[str, Any] = getattr(module, ATTRIBUTES[kind] + "S", {})
-    return parts
+    """The parts of a kind in a plugin's file; ConfigError for what is no dictionary of names and classes."""
+    key = ATTRIBUTES[kind] + "S"
+    where, parts = f"--plugin {printable(module.__file__)}: {key}", getattr(module, key, {})
+    if not isinstance(parts, Mapping):
+        raise ConfigError(f"{where}: a dictionary of names and classes, not {printable(repr(parts))}")
+    return {_name(name, where): _checked(kind, part, f"{where}[{name!r}]") for name, part in parts.items()}
+
+
+def _name(name: object, where: str) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise ConfigError(f"{where}: a name is a word of small letters, digits and _, not {printable(repr(name))}")
+    return name
+
+
+def _checked(kind: str, part: object, where: str) -> Any:
+    """The part, if it derives from what parts of its kind do."""
+    module, base = BASES[kind]
+    if not isinstance(part, type) or not issubclass(part, getattr(import_module(module), base)):
+        raise ConfigError(f"{where}: a class that derives from {module}.{base}, not {printable(repr(part))}")
+    return part
 
 
 @cache
@@ -146,7 +188,7 @@ def _module(path: str) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 (to run it is what --plugin is for)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         where = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"--plugin {printable(path)}{where}: {type(error).__name__}: {printable(error)}") from error
@@ -158,8 +200,10 @@ def _source(path: str) -> Source:
 
 
 def _load(point: EntryPoint) -> Any:
+    kind = point.group.removeprefix("dsasim.")
+    what = f"{kind} {point.name} ({point.value})"
     try:
-        return point.load()
-    except Exception as error:
-        what = f"{point.group.removeprefix('dsasim.')} {point.name} ({point.value})"
+        part = point.load()
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{what}: cannot be loaded: {type(error).__name__}: {printable(error)}") from error
+    return _checked(kind, part, what)

@@ -126,7 +126,8 @@ def lane_split(arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, 
     That takes tiles of a group for each lane at least; where no design may have so many rows, it stays at groups.
     Worked example: in decode (one query row) 8 heads keep 4 lanes busy, and groups of one head only one lane.
     """
-    groups = [-(-trace.layer(number).L_q // arch.scheduler.token_parallelism) for number in selection]
+    layers = [layer for layer, _ in trace.chosen(selection)]
+    groups = [-(-layer.L_q // arch.scheduler.token_parallelism) for layer in layers]
     heads = max(len(chosen) for chosen in selection.values())
     fits = arch.pe_array.lanes * arch.scheduler.token_parallelism <= MAX_TILE_ROWS
     return "heads" if fits and heads > 1 and max(groups) < arch.pe_array.lanes else "groups"

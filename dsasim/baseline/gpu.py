@@ -4,8 +4,9 @@ A layer's attention on one GPU takes max(FLOPs / (peak * efficiency * occupancy)
 FLOPs count 4 * d_head a position; the fused kernel leaves out those beyond the diagonal of a causal layer. Bytes are
 Q, K, V and O in fp16 (a profile's own type), and for the unfused kernels four passes over the scores too. Efficiencies
 are measured ones (tables/gpus.yaml).
-Occupancy: a kernel's blocks of 128 query rows of a head are dealt out to the SMs in waves, so a batch of one, which is
-what a trace holds, leaves most of a big GPU idle (grid of FlashAttention-2, Dao, arXiv 2307.08691, section 3.2).
+Occupancy: a kernel's blocks of 128 query rows of a head are dealt out to the SMs in waves, so a batch of one leaves
+most of a big GPU idle (grid of FlashAttention-2, Dao, arXiv 2307.08691, section 3.2). All sequences of a trace are one
+batch: a layer is one call, whatever their lengths (as FlashAttention's of variable lengths).
 
 A GPU has hundreds of times the peak and bandwidth of a small accelerator, so the raw ratio alone compares sizes. The
 peak-normalised ratio is the raw one times the GPU's peak over ours (all our MACs, those of the prediction too:
@@ -21,7 +22,7 @@ from dsasim.baseline.gpu_table import Gpu, Reached, efficiency
 from dsasim.baseline.peak import Peak, peak_of
 from dsasim.config.schema import MachineConfig
 from dsasim.silicon.sourced import FROM_MEMORY, provenance
-from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.attention import AttentionTrace, LayerTrace
 
 BLOCK_ROWS = 128
 """Query rows, and in unfused products keys too, of one thread block: a usual tile of tensor-core kernels, assumed."""
@@ -34,7 +35,7 @@ SCORE_PASSES = {"fused": 0, "unfused": 4}
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """The attention of one layer, as many heads of it as were chosen."""
+    """The attention of one layer on one sequence, as many heads of it as were chosen."""
 
     num_heads: int
     num_kv_heads: int
@@ -58,6 +59,10 @@ class AttentionShape:
     def flops(self) -> int:
         """Multiply-adds of Q K^T and P V, two operations each."""
         return 4 * self.d_head * self.num_heads * self.positions
+
+
+Batch = tuple[AttentionShape, ...]
+"""A layer on the sequences of a batch."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,16 @@ def gpu_baselines(
     gpus: Iterable[Gpu],
 ) -> tuple[GpuBaseline, ...]:
     """Each GPU with each kernel that it has an efficiency of, on the layers and heads of a run."""
-    shapes = attention_shapes(trace, selection)
+    batches = attention_batches(trace, selection)
     ours_ns = attention_cycles / float(arch.clock_ghz)
     peak = peak_of(arch)
-    return tuple(_beside(gpu, kernel, shapes, ours_ns, peak) for gpu in gpus for kernel in gpu.efficiencies)
+    return tuple(_beside(gpu, kernel, batches, ours_ns, peak) for gpu in gpus for kernel in gpu.efficiencies)
 
 
-def _beside(gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: float, peak: Peak) -> GpuBaseline:
-    time_ns = sum(attention_ns(gpu, kernel, shape) for shape in shapes)
+def _beside(gpu: Gpu, kernel: str, batches: Sequence[Batch], ours_ns: float, peak: Peak) -> GpuBaseline:
+    time_ns = sum(batch_ns(gpu, kernel, batch) for batch in batches)
     ratio = time_ns / ours_ns
-    reached = [_reached(gpu, kernel, shape) for shape in shapes]
+    reached = [_reached(gpu, kernel, shape) for batch in batches for shape in batch]
     return GpuBaseline(
         gpu=gpu.name,
         kernel=kernel,
@@ -107,7 +112,7 @@ def _beside(gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: fl
         assumed=gpu.assumed or reached[0].trust == FROM_MEMORY,
         same_shape=all(each.same_shape for each in reached),
         time_ns=time_ns,
-        launch_ns=len(shapes) * LAUNCHES[kernel] * gpu.launch_ns,
+        launch_ns=len(batches) * LAUNCHES[kernel] * gpu.launch_ns,
         speedup_ratio=ratio,
         peak_normalised_ratio=ratio * gpu.peak_fp16_tflops.value / peak.tflops,
         bandwidth_normalised_ratio=ratio * gpu.memory_gbps.value / peak.memory_gbps,
@@ -115,33 +120,44 @@ def _beside(gpu: Gpu, kernel: str, shapes: Sequence[AttentionShape], ours_ns: fl
     )
 
 
-def attention_shapes(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> tuple[AttentionShape, ...]:
-    """The chosen heads of each layer as one call of a GPU kernel."""
-    layers = [(trace.layer(number), heads) for number, heads in selection.items() if heads]
+def attention_batches(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> tuple[Batch, ...]:
+    """The chosen heads of each layer, on each sequence, as one call of a GPU kernel."""
     return tuple(
-        AttentionShape(
-            num_heads=len(heads),
-            num_kv_heads=len({layer.kv_head(head) for head in heads}),
-            L_q=layer.L_q,
-            L_k=layer.L_k,
-            d_head=layer.d_head,
-            causal=layer.causal,
-        )
-        for layer, heads in layers
+        tuple(_shape(layer, heads) for layer in trace.batch(number)) for number, heads in selection.items() if heads
+    )
+
+
+def _shape(layer: LayerTrace, heads: Sequence[int]) -> AttentionShape:
+    return AttentionShape(
+        num_heads=len(heads),
+        num_kv_heads=len({layer.kv_head(head) for head in heads}),
+        L_q=layer.L_q,
+        L_k=layer.L_k,
+        d_head=layer.d_head,
+        causal=layer.causal,
     )
 
 
 def attention_ns(gpu: Gpu, kernel: str, shape: AttentionShape, density: float = 1.0) -> float:
+    """Time of a batch of one, see `batch_ns`."""
+    return batch_ns(gpu, kernel, (shape,), density)
+
+
+def batch_ns(gpu: Gpu, kernel: str, batch: Batch, density: float = 1.0) -> float:
     """Time of one layer's attention, in ns; dense, or of a kernel that computes `density` of the positions.
 
     Worked example: 2 heads of 1024 x 1024, d_head 64, on 16 SMs of 1 TFLOP/s peak in all at efficiency 0.5: 0.537 GFLOP
-    at full occupancy (16 blocks of 128 rows on 16 SMs) are 1.074 ms, and a launch of 5 us makes 1.079 ms.
+    at full occupancy (16 blocks of 128 rows on 16 SMs) are 1.074 ms, and a launch of 5 us makes 1.079 ms. On 32 SMs of
+    2 TFLOP/s in all it takes as long, half of them idle, and so does a batch of two.
     """
     if kernel not in SKIPS_BEYOND_DIAGONAL:
-        shape = replace(shape, causal=False)
-    tflops = gpu.peak_fp16_tflops.value * _reached(gpu, kernel, shape).ratio * occupancy(gpu.sms, kernel, shape)
-    compute_ns = density * shape.flops / (1e3 * tflops)
-    memory_ns = attention_bytes(kernel, shape, gpu.element_bytes) / gpu.memory_gbps.value
+        batch = tuple(replace(shape, causal=False) for shape in batch)
+    busy, compute_ns = occupancy(gpu.sms, kernel, *batch), 0.0
+    for shape in batch:
+        tflops = gpu.peak_fp16_tflops.value * _reached(gpu, kernel, shape).ratio * busy
+        compute_ns += density * shape.flops / (1e3 * tflops)
+    num_bytes = sum(attention_bytes(kernel, shape, gpu.element_bytes) for shape in batch)
+    memory_ns = num_bytes / gpu.memory_gbps.value
     return max(compute_ns, memory_ns) + LAUNCHES[kernel] * gpu.launch_ns
 
 
@@ -152,14 +168,18 @@ def attention_bytes(kernel: str, shape: AttentionShape, element_bytes: int) -> i
     return element_bytes * (vectors * shape.d_head + scores)
 
 
-def occupancy(sms: int, kernel: str, shape: AttentionShape) -> float:
-    """Share of the SMs at work, on average over the waves of thread blocks.
+def occupancy(sms: int, kernel: str, *batch: AttentionShape) -> float:
+    """Share of the SMs at work, on average over the waves of a call's thread blocks.
 
     Worked example: 12 heads of 128 rows are 12 blocks: 12/108 of an A100; 109 blocks take two waves, 109/216.
     """
-    columns = -(-shape.L_k // BLOCK_ROWS) if kernel == "unfused" else 1
-    blocks = shape.num_heads * -(-shape.L_q // BLOCK_ROWS) * columns
+    blocks = sum(_blocks(kernel, shape) for shape in batch)
     return blocks / (-(-blocks // sms) * sms)
+
+
+def _blocks(kernel: str, shape: AttentionShape) -> int:
+    columns = -(-shape.L_k // BLOCK_ROWS) if kernel == "unfused" else 1
+    return shape.num_heads * -(-shape.L_q // BLOCK_ROWS) * columns
 
 
 def _reached(gpu: Gpu, kernel: str, shape: AttentionShape) -> Reached:

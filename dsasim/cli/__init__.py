@@ -17,6 +17,7 @@ from dsasim.cli.sweep import sweep
 from dsasim.cli.trace import trace_app
 from dsasim.cli.validate import validate
 from dsasim.errors import DsasimError
+from dsasim.inputs.printable import printable
 from dsasim.report.say import say
 
 _UsageError = cast("type[Any]", typer.BadParameter.__base__)
@@ -66,6 +67,19 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _print_error(str(error))
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 (only a plugin's is told in a line)
+        _print_error(_blamed(error))
+        sys.exit(2)
+
+
+def _blamed(error: Exception) -> str:
+    """What to say of an error that a plugin's file raised; any other is our own, and raised again."""
+    from dsasim.registry import plugin_line
+
+    where = plugin_line(error)
+    if where is None:
+        raise error
+    return f"--plugin {printable(where)}: {type(error).__name__}: {printable(error)}"
 
 
 def _print_error(first: str, *others: str) -> None:

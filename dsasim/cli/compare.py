@@ -25,7 +25,9 @@ def compare(
     ] = DEFAULT_TRACE,
     overrides: Overrides = None,
     layers: Annotated[str | None, typer.Option(metavar="0,3", help=LAYERS_HELP)] = None,
-    heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="0-3", help="Query heads of each sequence, all by default.")
+    ] = None,
     json: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the results as `run` does; - for stdout.")
     ] = None,

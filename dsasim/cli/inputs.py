@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,6 +39,15 @@ def parse_numbers(text: str, flag: str, existing: Sequence[int]) -> tuple[int, .
             raise ConfigError(f"{flag} {text}: {part.strip()} is not in this trace, which has {_ranges(existing)}")
         chosen |= inside
     return tuple(sorted(chosen))
+
+
+def parse_sample(text: str, flag: str) -> int | Literal["all"]:
+    """Return which element of a batch `text` names, or all; ConfigError naming `flag` if it is neither."""
+    if text.strip() == "all":
+        return "all"
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ConfigError(f"{flag} {text}: expected a number such as 0, or all")
+    return int(text)
 
 
 def _whole(word: str, text: str, flag: str) -> int:

@@ -22,7 +22,9 @@ def run(
     layers: Annotated[
         str | None, typer.Option(metavar="0,3", help="The model's own layer numbers, all by default.")
     ] = None,
-    heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="0-3", help="Query heads of each sequence, all by default.")
+    ] = None,
     scope: Annotated[
         Literal["attention", "layer", "model"],
         typer.Option(help="Attention alone, with its layers' projections and feed-forward part, or all layers."),
@@ -43,7 +45,8 @@ def run(
         str | None, typer.Option(metavar="F.html", help="Write one page of pictures of the run (extra report).")
     ] = None,
     mask_heads: Annotated[
-        str | None, typer.Option(metavar="0:3,5:1", help="LAYER:HEAD whose masks the report shows.")
+        str | None,
+        typer.Option(metavar="0:3,5:1", help="LAYER:HEAD (or LAYER:HEAD:SEQUENCE) whose masks the report shows."),
     ] = None,
 ) -> None:
     """Run a design on a trace: cycles, speed-up, energy, area, and what the approximation did."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, refuse_design
+from dsasim.cli.inputs import DEFAULT_ARCH, DEFAULT_TRACE, Overrides, Trace, parse_sample, refuse_design
 from dsasim.config.share import parse_share
 from dsasim.errors import ConfigError
 from dsasim.report.say import say
@@ -51,7 +51,8 @@ def trace_import_mask(
     kv_heads: KvHeads = None,
     pruned_is_true: Annotated[bool, typer.Option("--pruned-is-true", help="True means pruned in this file.")] = False,
     sample: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Of a batch × layers × heads × L_q × L_k, sample N.")
+        str | None,
+        typer.Option(metavar="N", help="Of a batch × layers × heads × L_q × L_k, sample N, or all: each a sequence."),
     ] = None,
 ) -> None:
     """Make a trace of kind mask from keep masks made elsewhere."""
@@ -61,9 +62,10 @@ def trace_import_mask(
 
     _check_out(out)
     options = {"causal": causal, "pruned_is_true": pruned_is_true}
-    import_mask(Path(mask), d_head, Path(out), num_kv_heads=kv_heads, sample=sample, **options)
-    chosen = "" if sample is None else f", sample {sample} of the batch"
-    say(f"wrote {out}{chosen}")
+    chosen = None if sample is None else parse_sample(sample, "--sample")
+    import_mask(Path(mask), d_head, Path(out), num_kv_heads=kv_heads, sample=chosen, **options)
+    of_batch = "" if chosen is None else f", {'all samples' if chosen == 'all' else f'sample {chosen}'} of the batch"
+    say(f"wrote {out}{of_batch}")
 
 
 @trace_app.command("synth")
@@ -82,6 +84,7 @@ def trace_synth(
     d_head: DHead = 64,
     causal: Causal = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    sequences: Annotated[int, typer.Option(min=1, max=1024, help="Inputs in the batch, all of one length.")] = 1,
     block: Annotated[int, typer.Option(min=8, help="Side of a block (pattern block).")] = 64,
     global_keys: Annotated[int, typer.Option(min=1, help="First keys that every row keeps (global_random).")] = 16,
     qkv: Annotated[
@@ -110,6 +113,7 @@ def trace_synth(
         seed=seed,
         block=block,
         num_global=global_keys,
+        num_sequences=sequences,
     )
     write_synthetic(Path(out), wanted, with_qkv=qkv)
     made = open_trace(Path(out))
@@ -241,7 +245,9 @@ def trace_extract(
     rows: Annotated[str | None, typer.Option(metavar="96-127", help="Query rows kept, all by default.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Length of the input text of a model folder or package.")] = 128,
     text: Annotated[str | None, typer.Option(metavar="FILE", help="Its text; that of pydoc_data by default.")] = None,
-    sample: Annotated[int, typer.Option(min=0, help="Element of the batch.")] = 0,
+    sample: Annotated[
+        str, typer.Option(metavar="N", help="Element of the batch, or all: each becomes a sequence of the trace.")
+    ] = "0",
     step: Annotated[int, typer.Option(min=0, help="Forward pass, when SOURCE runs several.")] = 0,
     dtype: Annotated[Literal["float16", "float32"], typer.Option(help="What is stored.")] = "float16",
 ) -> None:
@@ -256,7 +262,7 @@ def trace_extract(
         layers=None if layers is None else parse_numbers(layers, "--layers"),
         heads=None if heads is None else parse_numbers(heads, "--heads"),
         rows=None if rows is None else parse_numbers(rows, "--rows"),
-        sample=sample,
+        sample=parse_sample(sample, "--sample"),
         step=step,
     )
     needs_torch()

@@ -28,7 +28,9 @@ def validate(
     layers: Annotated[
         str | None, typer.Option(metavar="0,3", help="The model's own layer numbers, all by default.")
     ] = None,
-    heads: Annotated[str | None, typer.Option(metavar="0-3", help="Query heads, all by default.")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="0-3", help="Query heads of each sequence, all by default.")
+    ] = None,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write every figure; - for stdout.")] = None,
     report: Annotated[str | None, typer.Option(metavar="F.html", help="Write one self-contained page.")] = None,
     trend: Annotated[

@@ -7,11 +7,13 @@
     down   L_q x d_ff           by d_ff x d_model
 
 New keys are the rows of this run that become keys: all L_k, but for a causal layer with fewer queries than keys only
-its L_q rows, whose earlier keys and values wait in DRAM (a KV cache). Not products, and not here: norms, residual sums,
-rotation, the activation function and the product with the gate, which take place where results leave the array.
+its L_q rows, whose earlier keys and values wait in DRAM (a KV cache). A batch has the rows of all its sequences. Not
+products, and not here: norms, residual sums, rotation, the activation function and the product with the gate, which
+take place where results leave the array.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from dsasim.errors import TraceError
 from dsasim.trace.attention import LayerTrace
@@ -68,12 +70,18 @@ def feed_forward(layer: LayerTrace) -> tuple[Product, Product]:
     )
 
 
-def before_attention(layer: LayerTrace) -> tuple[Phase, ...]:
-    """Phases that end before a layer's attention begins."""
-    return (projections(layer),)
+def before_attention(batch: Sequence[LayerTrace]) -> tuple[Phase, ...]:
+    """Phases that end before a layer's attention begins, on all sequences of a batch together."""
+    return (_together([projections(layer) for layer in batch]),)
 
 
-def after_attention(layer: LayerTrace) -> tuple[Phase, ...]:
-    """Phases that follow a layer's attention, each on the results of the one before."""
-    up, down = feed_forward(layer)
-    return (output_projection(layer),), (up,), (down,)
+def after_attention(batch: Sequence[LayerTrace]) -> tuple[Phase, ...]:
+    """Phases that follow a layer's attention on all sequences, each on the results of the one before."""
+    products = [(output_projection(layer), *feed_forward(layer)) for layer in batch]
+    return tuple((product,) for product in _together(products))
+
+
+def _together(of_sequences: Sequence[Phase]) -> Phase:
+    """The same products of several sequences as one each: rows below each other, times the same weights."""
+    alike = zip(*of_sequences, strict=True)
+    return tuple(replace(products[0], rows=sum(product.rows for product in products)) for products in alike)

@@ -17,7 +17,7 @@ def cycles_of(arch: ArchConfig, trace: AttentionTrace, layers: tuple[int, ...], 
     Masks that no method predicts are free of charge: their cycles are a lower bound.
     """
     if method in ("random", "sink_window"):
-        held = [_masks_only(arch, trace.layer(number), method) for number in layers]
+        held = [_masks_only(arch, layer, method) for number in layers for layer in trace.batch(number)]
         trace = trace_in_memory(trace.meta.name, held, kind="mask")
     result = simulate(arch, trace, layers, quality=False)
     assert result.baseline is not None
@@ -26,4 +26,5 @@ def cycles_of(arch: ArchConfig, trace: AttentionTrace, layers: tuple[int, ...], 
 
 def _masks_only(arch: ArchConfig, layer: LayerTrace, method: str) -> MaskArrays:
     keep = np.stack([pack_bits(mask.to_dense()) for mask in masks_of(arch, method)(layer)])
-    return MaskArrays(layer.number, keep, layer.L_k, layer.d_head, layer.num_kv_heads, layer.causal)
+    shape = (layer.L_k, layer.d_head, layer.num_kv_heads, layer.causal)
+    return MaskArrays(layer.number, keep, *shape, sequence=layer.sequence)

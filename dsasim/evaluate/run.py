@@ -81,9 +81,10 @@ def _evaluation(
 
 
 def _fits(request: EvaluationRequest, trace: AttentionTrace) -> Fits:
-    """Each masked layer's predictor for the design's sigma, where it has one."""
+    """Each masked layer's predictor for the design's sigma, where it has one: that of the longest sequence."""
     sigma = next(iter(request.designs.values())).predictor.sigma
-    return {number: None if sigma is None else trace.layer(number).predictor(sigma) for number in request.layers}
+    longest = {number: max(trace.batch(number), key=lambda layer: layer.L_k) for number in request.layers}
+    return {number: None if sigma is None else layer.predictor(sigma) for number, layer in longest.items()}
 
 
 def _check_layers(request: EvaluationRequest, attention: MaskedAttention) -> None:

@@ -10,7 +10,10 @@ from dsasim.machine.transfer import Transfer
 
 
 class Place(NamedTuple):
-    """What a job is for, in numbers; None where it is for all of them. Worked example: layer 0 head 3 tile 2."""
+    """What a job is for, in numbers; None where it is for all of them, or there is one.
+
+    Worked example: layer 0 sequence 1 head 3 tile 2.
+    """
 
     layer: int | None = None
     kv_heads: tuple[int, ...] | None = None
@@ -26,13 +29,14 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         words = []
-        for name, value in zip(_WORDS, self, strict=True):
-            if value is not None:
-                words.append(f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+        for name, word in _WORDS.items():
+            if (value := getattr(self, name)) is not None:
+                words.append(f"{word} {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
         return " ".join(words)
 
 
-_WORDS = ("layer", "kv head", "head", "tile", "sequence", "step", "chip", "phase")
+_WORDS = {"layer": "layer", "sequence": "sequence", "kv_heads": "kv head", "heads": "head"}
+_WORDS |= {name: name for name in ("tile", "step", "chip", "phase")}
 NOWHERE = Place()
 
 

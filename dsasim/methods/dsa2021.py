@@ -127,7 +127,7 @@ def _fitted(layer: LayerTrace, sigma: Decimal | None) -> FittedPredictor:
     if fitted is None:
         held = ", ".join(str(known) for known in layer.sigmas) or "none"
         raise ConfigError(
-            f"predictor.sigma: layer {layer.number} of the trace has no weights for {sigma}; it has {held}. "
+            f"predictor.sigma: layer {layer.label} of the trace has no weights for {sigma}; it has {held}. "
             "`dsasim trace fit-predictor` makes them; predictor.method=oracle_topk needs none"
         )
     return fitted

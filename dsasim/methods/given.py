@@ -16,7 +16,7 @@ class Given(Method):
         packed = self.layer.given_bits(head)
         if packed is None:
             raise TraceError(
-                f"layer {self.layer.number} of the trace holds no keep mask: predictor.method=given needs one "
+                f"layer {self.layer.label} of the trace holds no keep mask: predictor.method=given needs one "
                 "(dsasim trace import-mask makes such a trace); predictor.method=oracle_topk needs none"
             )
         return KeepMask(*set_keys(packed), self.layer.L_k)

@@ -32,7 +32,7 @@ def load_predictor(arch: ArchConfig, layer: LayerTrace, state: State = NO_STATE)
     make = partial(_apply, chosen, arch, layer, state)
     if layer.cache is None or not chosen.remembers:
         return make()
-    return Remembered(make, layer.cache, mask_key(arch, layer.number))
+    return Remembered(make, layer.cache, mask_key(arch, layer))
 
 
 def _apply(method: MethodType, arch: ArchConfig, layer: LayerTrace, state: State) -> Predicted:

@@ -7,6 +7,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.predictors.base import SELECTION_ROWS, KeepMask, LayerPredictor, Selection
 from dsasim.predictors.operation import Prediction
 from dsasim.predictors.state import State
+from dsasim.trace.attention import LayerTrace
 from dsasim.trace.cache import Arrays, Codec, MemoryCache, whole
 
 
@@ -53,12 +54,12 @@ class Remembered:
         return self._make()
 
 
-def mask_key(arch: ArchConfig, number: int) -> Hashable:
-    """All that the masks of layer `number`, and the cycles and comparisons of their selection, depend on.
+def mask_key(arch: ArchConfig, layer: LayerTrace) -> Hashable:
+    """All that the masks of a layer on its sequence, and the cycles and comparisons of their selection, depend on.
 
     The sizes of the predictor's array and the number of selectors say how long that takes, which is not held.
     """
     generator = arch.mask_generator
     predictor = arch.predictor.model_copy(update={"array_rows": None, "array_columns": None})
     selecting = None if generator is None else generator.model_copy(update={"num_selectors": 1}).model_dump_json()
-    return number, predictor.model_dump_json(), selecting
+    return layer.key, predictor.model_dump_json(), selecting

@@ -113,7 +113,11 @@ ROW_FIGURES = Codec[Float64](lambda figures: {"figures": figures}, lambda arrays
 
 @dataclass
 class QualityMeter:
-    """Collects heads; the layer and the head seed the random masks, so the order of heads does not matter to them."""
+    """Collects heads of all layers and sequences, a row of any counting as one of any other.
+
+    The layer's number and the head seed the random masks: neither the order of heads nor what else is in the batch
+    matters to them.
+    """
 
     _sums: dict[str, _Sums] = field(default_factory=lambda: {name: _Sums() for name in MASKS})
     _kept: int = 0
@@ -139,7 +143,7 @@ def _head_figures(layer: LayerTrace, head: int, keep: Mask) -> Float64:
     if layer.cache is None or not isinstance(keep, KeepMask):
         return _computed(layer, head, keep)
     return layer.cache.get_or_compute(
-        ("quality", layer.number, head, keep.digest), lambda: _computed(layer, head, keep), ROW_FIGURES
+        ("quality", layer.key, head, keep.digest), lambda: _computed(layer, head, keep), ROW_FIGURES
     )
 
 

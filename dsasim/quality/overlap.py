@@ -7,7 +7,8 @@ a_i b_i / n_i keys of the n_i allowed ones of row i, on average. Worked example:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from dsasim.errors import TraceError
 from dsasim.predictors import LayerPredictor, load_predictor
 from dsasim.predictors.base import Int64, Mask
 from dsasim.trace.attention import AttentionTrace, LayerTrace
+from dsasim.trace.schema import layer_label
 
 COMMON = ("num_heads", "L_q", "L_k", "causal")
 """What two layers have in common if their masks are to be compared position by position."""
@@ -34,10 +36,23 @@ class HeadOverlap:
 
 @dataclass(frozen=True)
 class LayerOverlap:
-    """The heads of one layer."""
+    """The heads of one layer; of one sequence of each trace, where there are several."""
 
     layer: int
     heads: tuple[HeadOverlap, ...]
+    sequence: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What follows the word layer."""
+        return layer_label(self.layer, self.sequence)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values; `sequence` only where there are several."""
+        values = asdict(self)
+        if self.sequence is None:
+            del values["sequence"]
+        return values
 
     def mean(self, figure: str) -> float:
         """The mean of a figure of HeadOverlap over the heads."""
@@ -52,17 +67,18 @@ def compare_masks(
 ) -> tuple[LayerOverlap, ...]:
     """The overlap of every head of the layers that both traces hold; each trace's masks are those of the design on it.
 
+    Sequence s of one trace is compared with sequence s of the other, as far as both have them.
+
     TraceError: no layer in common, or one of another shape. ConfigError: a design that cannot make masks of a trace.
     """
-    numbers = [number for number in a.layer_numbers if number in b.layers]
-    if not numbers:
+    pairs = [(layer, b.layers[layer.key]) for layer in a if layer.key in b.layers]
+    if not pairs:
         raise TraceError(f"{a.meta.name} and {b.meta.name} have no layer in common")
-    for number in numbers:
-        _check_shape(a, b, number)
-    total, overlaps = sum(a.layer(number).num_heads for number in numbers), list[LayerOverlap]()
+    for layer, other in pairs:
+        _check_shape((a.meta.name, layer), (b.meta.name, other))
+    total, overlaps = sum(layer.num_heads for layer, _ in pairs), list[LayerOverlap]()
     done = 0
-    for number in numbers:
-        layers = (a.layer(number), b.layer(number))
+    for layers in pairs:
         chosen = (load_predictor(arch, layers[0]), load_predictor(arch, layers[1]))
         heads = []
         for head in range(layers[0].num_heads):
@@ -70,7 +86,8 @@ def compare_masks(
             done += 1
             if progress is not None:
                 progress(done, total)
-        overlaps.append(LayerOverlap(number, tuple(heads)))
+        sequence = layers[0].sequence if any(layer.of_several for layer in layers) else None
+        overlaps.append(LayerOverlap(layers[0].number, tuple(heads), sequence))
     return tuple(overlaps)
 
 
@@ -108,11 +125,12 @@ def _kept(mask: Mask, first: int, num_rows: int) -> Int64:
     return positions
 
 
-def _check_shape(a: AttentionTrace, b: AttentionTrace, number: int) -> None:
-    shapes = [{name: getattr(trace.layer(number), name) for name in COMMON} for trace in (a, b)]
-    if wrong := [name for name in COMMON if shapes[0][name] != shapes[1][name]]:
-        name = wrong[0]
-        raise TraceError(
-            f"layer {number} has {name} {shapes[0][name]} in {a.meta.name} and {shapes[1][name]} in {b.meta.name}: "
-            "masks are compared position by position"
-        )
+def _check_shape(a: tuple[str, LayerTrace], b: tuple[str, LayerTrace]) -> None:
+    """TraceError where the layers of two named traces differ in what masks have in common."""
+    for name in COMMON:
+        ours, theirs = (getattr(layer, name) for _, layer in (a, b))
+        if ours != theirs:
+            raise TraceError(
+                f"layer {a[1].label} has {name} {ours} in {a[0]} and {theirs} in {b[0]}: "
+                "masks are compared position by position"
+            )

@@ -12,6 +12,7 @@ from dsasim.config.schemas import design_from
 from dsasim.machine.spec import Rate
 from dsasim.sim import engine
 from dsasim.sim.engine import design_of
+from dsasim.trace.schema import layer_label
 
 Result = Mapping[str, Any]
 """A result document, or a part of one."""
@@ -34,6 +35,16 @@ GPU_RATIOS = {
     "for its GB/s": "bandwidth_normalised_ratio",
 }
 """A GPU's time over ours, as it is and for the same peak or bandwidth: words, and name in the document."""
+
+
+def layer_name(layer: Result) -> str:
+    """What follows the word layer: `3`, or `3 sequence 1` of one of several sequences."""
+    return layer_label(layer["layer"], layer.get("sequence"))
+
+
+def num_sequences(result: Result) -> int:
+    """Sequences of the trace, each of which was run."""
+    return len({layer.get("sequence") for layer in result["layers"]})
 
 
 def share(part: float, whole: float) -> float | None:

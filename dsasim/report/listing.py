@@ -38,6 +38,7 @@ def print_traces(traces: Iterable[AttentionTrace], console: Console) -> None:
         table.columns[column].justify = "left"
     for trace in traces:
         layers = ", ".join(map(str, trace.layer_numbers))
+        layers += f" ({trace.num_sequences} sequences)" if trace.num_sequences > 1 else ""
         heads, keys = (_each(getattr(layer, name) for layer in trace) for name in ("num_heads", "L_k"))
         table.add_row(trace.meta.name, trace.meta.kind, layers, heads, keys, trace.meta.model)
     console.print(table)
@@ -94,7 +95,7 @@ def _shapes(layers: tuple[LayerInfo, ...], captured_as: Mapping[object, object])
         attention = f"{kind}{', causal' if layer.causal else ''}"
         counts = (layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.d_model)
         sigmas = ", ".join(map(str, layer.sigmas)) or "none"
-        table.add_row(str(layer.number), *map(str, counts), attention, sigmas)
+        table.add_row(layer.label, *map(str, counts), attention, sigmas)
     return table
 
 
@@ -112,5 +113,5 @@ def _densities(info: TraceInfo) -> Table:
 
 
 def _density_rows(info: TraceInfo) -> list[tuple[str, Mapping[float, float] | None, float | None]]:
-    rows = [(str(layer.number), layer.natural_density, layer.mask_density) for layer in info.layers]
+    rows = [(layer.label, layer.natural_density, layer.mask_density) for layer in info.layers]
     return [*rows, ("all", info.natural_density, info.mask_density)]

@@ -1,7 +1,7 @@
 """The overlap of masks between two inputs as a table, as JSON and as an SVG."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -68,7 +68,7 @@ def overlap_json(comparison: Comparison) -> dict[str, Any]:
         "density": None if comparison.method == "given" else density,
         "notes": list(comparison.notes),
         **comparison.means,
-        "layers": [asdict(layer) for layer in comparison.layers],
+        "layers": [layer.to_json() for layer in comparison.layers],
     }
 
 
@@ -81,7 +81,7 @@ def print_overlap(comparison: Comparison, console: Console) -> None:
     for layer in comparison.layers:
         ratios = [head.iou_ratio for head in layer.heads]
         figures = {name: layer.mean(name) for name in MEANS}
-        table.add_row(str(layer.layer), *_cells(len(ratios), figures, ratios))
+        table.add_row(layer.label, *_cells(len(ratios), figures, ratios))
     every = [head.iou_ratio for layer in comparison.layers for head in layer.heads]
     table.add_row("all", *_cells(len(every), comparison.means, every), style="bold")
     console.print(table)
@@ -120,12 +120,12 @@ def _cells(num_heads: int, figures: Mapping[str, float], ratios: Sequence[float]
 def _grid(layers: Sequence[LayerOverlap]) -> Iterator[str]:
     for row, layer in enumerate(layers):
         y = TOP + CELL_HEIGHT * row
-        yield _text(LEFT - 8, y + 17, f"layer {layer.layer}", 13, "end")
+        yield _text(LEFT - 8, y + 17, f"layer {layer.label}", 13, "end")
         for column, head in enumerate(layer.heads):
-            yield _cell(LEFT + CELL_WIDTH * column, y, layer.layer, head)
+            yield _cell(LEFT + CELL_WIDTH * column, y, layer.label, head)
 
 
-def _cell(x: float, y: float, layer: int, head: HeadOverlap) -> str:
+def _cell(x: float, y: float, layer: str, head: HeadOverlap) -> str:
     """A head's cell, which says more when pointed at."""
     fill = "#" + "".join(f"{round(255 + (part - 255) * head.iou_ratio):02x}" for part in DARK)
     colour = "#ffffff" if head.iou_ratio > 0.8 else "#1f2328"

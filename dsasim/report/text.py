@@ -18,7 +18,9 @@ from dsasim.report.figures import (
     gpu_basis,
     head_sum,
     launch_share,
+    layer_name,
     macs_used,
+    num_sequences,
     peak_text,
     rates,
     reuse,
@@ -52,7 +54,7 @@ def print_document(result: Result, console: Console) -> None:
     console.print("what it costs", style="bold")
     console.print(_cost_table(result["energy_pj"], result["area_mm2"]))
     if result["baseline"] is not None:
-        console.print("dense attention on GPUs, batch 1", style="bold")
+        console.print(f"dense attention on GPUs, batch {num_sequences(result)}", style="bold")
         console.print(_gpu_table(result["baseline"]["gpu"]))
         console.print(f"{GPU_WORDS}; {peak_text(Peak(**result['baseline']['peak']))}")
     console.print("each layer", style="bold")
@@ -115,10 +117,10 @@ def _gpu_table(baselines: Iterable[Result]) -> Table:
 
 
 def _layers_table(layers: Iterable[Result]) -> Table:
-    """One row a layer; reuse is kept positions a key load."""
+    """One row a layer, on one sequence; reuse is kept positions a key load."""
     table = new_table("layer", "cycles", "heads", "kept", "key loads", "reuse", "plan steps")
     for layer in layers:
         nnz, loads, steps = (head_sum(layer, name) for name in ("nnz", "k_loads", "plan_steps"))
         counts = (f"{count:,}" for count in (layer["cycles"], len(layer["heads"]), nnz, loads))
-        table.add_row(str(layer["layer"]), *counts, where_known(times, reuse(nnz, loads)), f"{steps:,}")
+        table.add_row(layer_name(layer), *counts, where_known(times, reuse(nnz, loads)), f"{steps:,}")
     return table

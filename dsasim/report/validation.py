@@ -61,8 +61,9 @@ def open_checks(result: Validation) -> list[Check]:
 
 def title(result: Validation) -> str:
     """What was validated, in a line."""
-    heads = sum(map(len, result.selection.values()))
+    heads = sum(len(heads) for _, _, heads in result.layers())
     layers = ", ".join(map(str, result.selection))
+    layers += f"; {result.num_sequences} sequences" if result.num_sequences > 1 else ""
     model = result.trace.model.split(" (")[0]
     counted = "1 head" if heads == 1 else f"{heads} heads"
     about = f"{result.trace.kind}, {model}" if model else result.trace.kind
@@ -78,7 +79,7 @@ def machine_lines(result: Validation) -> list[str]:
     """The device with its driver, and the shapes of the layers, alike ones once."""
     driver = f", driver {result.machine['driver']}" if "driver" in result.machine else ""
     device = f"{result.device}: {result.machine['name']}{driver}" if result.machine else result.device
-    shapes = dict.fromkeys(map(str, result.shapes.values()))
+    shapes = dict.fromkeys(str(shape) for shapes in result.shapes.values() for shape in shapes)
     return [device, *(f"layers of {shape}" for shape in shapes)]
 
 

@@ -17,6 +17,7 @@ from dsasim.report.validation import (
     title,
     verdict,
 )
+from dsasim.trace.schema import layer_label
 from dsasim.validate.check import CheckTable
 from dsasim.validate.result import Validation
 
@@ -164,7 +165,11 @@ def _provenance(result: Validation) -> str:
         "heads of layer": "; ".join(
             f"{layer}: {', '.join(map(str, heads))}" for layer, heads in result.selection.items()
         ),
-        **{f"layer {number}": str(shape) for number, shape in result.shapes.items()},
+        **{
+            f"layer {layer_label(number, sequence)}": str(shape)
+            for number, sequence, _ in result.layers()
+            if (shape := result.shape_of(number, sequence)) is not None
+        },
         "source of dsasim": f"sha256 {result.source_sha256}",
         "device": result.device,
         **{f"device {key.replace('_', ' ')}": str(value) for key, value in result.machine.items()},

@@ -30,12 +30,22 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be run: query heads by layer number, and what of the model beside attention."""
+    """What is to be run: query heads by layer number, on each sequence, and what of the model beside attention."""
 
     trace: AttentionTrace
     selection: Mapping[int, Sequence[int]]
     scope: Scope = "attention"
     observe: Observer | None = None
+
+    @property
+    def layers(self) -> list[tuple[LayerTrace, Sequence[int]]]:
+        """What is to be run of attention, in order: each layer on each sequence, with its query heads."""
+        return self.trace.chosen(self.selection)
+
+    @property
+    def num_heads(self) -> int:
+        """Query heads, counted on each sequence."""
+        return sum(len(heads) for _, heads in self.layers)
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ class Record:
         A head that ended before an earlier one took no cycles of its own.
         """
         began = 0
-        found: dict[int, LayerReport] = {}
+        found: list[LayerReport] = []
         dense: dict[int, dict[str, int]] = {}
         for kind, at in self._order:
             if kind == "phase":
@@ -101,9 +111,9 @@ class Record:
             for head, end in zip(report.heads, ends, strict=True):
                 heads.append(replace(head, cycles=max(began, end) - began))
                 began = max(began, end)
-            found[report.layer] = replace(report, heads=tuple(heads))
-        for number, layer in found.items():
-            phases = dense.get(number, {})
+            found.append(replace(report, heads=tuple(heads)))
+        for layer in found:
+            phases = dense.pop(layer.layer, {})  # of all sequences: they stand with the first
             yield replace(layer, cycles=layer.attention_cycles + sum(phases.values()), dense_cycles=phases)
 
 

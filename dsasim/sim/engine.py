@@ -36,7 +36,7 @@ def run_machine(
     scope: Scope = "attention",
     watchers: Sequence[Watcher] = (),
 ) -> MachineResult:
-    """Simulate the heads `selection` (layer number -> query heads) of a trace, layer after layer.
+    """Simulate the heads `selection` (layer number -> query heads) of a trace, layer after layer, on each sequence.
 
     A `scope` of layer or model adds the dense products of each layer, whichever heads are chosen. `watchers` are
     told what every unit does (`sim.timeline` writes it down).
@@ -50,8 +50,9 @@ def run_machine(
     streams = sum(spec.memory == DRAM for spec in specs)
     dram = WatchedDram(env, arch, streams, watchers) if watchers else Dram(env, arch, streams)
     system = System(env, specs, {DRAM: dram}, watchers)
-    record = Record(progress, sum(map(len, selection.values())))
-    cycles = system.run(design.stages(system, Workload(trace, selection, scope, observe), record))
+    workload = Workload(trace, selection, scope, observe)
+    record = Record(progress, workload.num_heads)
+    cycles = system.run(design.stages(system, workload, record))
     dram.finish(cycles)
     counters = {name: system.asked.events[name] for name in events_of(design)} | dram_counters(dram)
     units = unit_reports(system, dram, cycles, counters)

@@ -6,6 +6,8 @@ trace of masks, are not backed by data.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, groupby
+from operator import attrgetter
 
 from dsasim.config.schema import ArchConfig, MachineConfig
 from dsasim.dataflow.dense_blocks import choose_tiling, dense_room, dram_bytes
@@ -35,7 +37,7 @@ def check_work(
 
     Counted are Q, K, V and output once each, and on the usual machine dense products with every block read again.
     """
-    layers = [(trace.layer(number), heads) for number, heads in selection.items()]
+    layers = trace.chosen(selection)
     positions = sum(len(heads) * layer.L_q * layer.L_k for layer, heads in layers)
     advice = "choose fewer layers (--layers), or look at what the trace claims"
     if positions > MAX_POSITIONS:
@@ -58,13 +60,14 @@ def _terms(arch: MachineConfig, layers: Iterable[tuple[LayerTrace, Sequence[int]
         kv_heads = {layer.kv_head(head) for head in heads}
         vectors = 2 * (len(heads) * layer.L_q + len(kv_heads) * layer.L_k)
         size = f"{layer.num_heads} heads, L_q {layer.L_q:,}, L_k {layer.L_k:,}, d_head {layer.d_head:,}"
-        what = f"layer {layer.number}: Q, K, V and output ({size})"
+        what = f"layer {layer.label}: Q, K, V and output ({size})"
         yield vectors * layer.d_head * bits // 8 // access_bytes, what
     if scope != "attention" and isinstance(arch, ArchConfig):
-        yield from _dense_terms(arch, [layer for layer, _ in layers], access_bytes)
+        batches = [list(batch) for _, batch in groupby((layer for layer, _ in layers), attrgetter("number"))]
+        yield from _dense_terms(arch, batches, access_bytes)
 
 
-def _dense_terms(arch: ArchConfig, layers: Iterable[LayerTrace], access_bytes: int) -> Iterator[Term]:
+def _dense_terms(arch: ArchConfig, batches: Iterable[Sequence[LayerTrace]], access_bytes: int) -> Iterator[Term]:
     room = dense_room(arch)
 
     @cache
@@ -72,7 +75,7 @@ def _dense_terms(arch: ArchConfig, layers: Iterable[LayerTrace], access_bytes: i
         tiling = choose_tiling(room, product, peak_bytes_per_cycle(arch))
         return dram_bytes(room, product, tiling) // access_bytes
 
-    for layer in layers:
-        for product in (product for phase in (*before_attention(layer), *after_attention(layer)) for product in phase):
+    for batch in batches:
+        for product in chain(*before_attention(batch), *after_attention(batch)):
             shape = f"{product.rows:,} x {product.inner:,} by {product.inner:,} x {product.columns:,}"
-            yield bursts_of(product), f"layer {layer.number}: product {product.name} ({shape})"
+            yield bursts_of(product), f"layer {batch[0].number}: product {product.name} ({shape})"

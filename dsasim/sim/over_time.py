@@ -24,6 +24,8 @@ MAX_BINS = 256
 """Stretches a run is cut into at most; at least half as many, but in runs of fewer cycles."""
 
 Int64 = NDArray[np.int64]
+LayerKey = tuple[int, int | None]
+"""A layer's number, and its sequence where there are several."""
 
 
 class OverTime:
@@ -31,9 +33,9 @@ class OverTime:
 
     def __init__(self) -> None:
         self.bin_cycles = 1
-        self.layer_bytes: Counter[int] = Counter()
+        self.layer_bytes: Counter[LayerKey] = Counter()
         """DRAM bytes that a layer's attention asked for."""
-        self.head_bytes: Counter[tuple[int, int]] = Counter()
+        self.head_bytes: Counter[tuple[LayerKey, int]] = Counter()
         """Of these, what one query head alone asked for: (layer, head) -> bytes of Q, output, fetched vectors."""
         self._cycles: defaultdict[str, Int64] = defaultdict(_empty)
         self._instances: defaultdict[str, set[str]] = defaultdict(set)
@@ -79,9 +81,10 @@ class OverTime:
 
     def transfer(self, _engine: str, _place: int, job: Job, _start: int, _end: int) -> None:
         """Bytes go to the layer and, where a query head alone wants them, to the head."""
-        layer, heads = job.place.layer, job.place.heads
-        if layer is None or job.place.phase is not None or job.transfer is None:
+        heads = job.place.heads
+        if job.place.layer is None or job.place.phase is not None or job.transfer is None:
             return
+        layer = (job.place.layer, job.place.sequence)
         self.layer_bytes[layer] += job.transfer.num_bytes
         if heads is not None and len(heads) == 1:
             self.head_bytes[layer, heads[0]] += job.transfer.num_bytes

@@ -15,9 +15,15 @@ from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.silicon.operations import Price, merged
 from dsasim.silicon.sram import sram
+from dsasim.trace.attention import LayerTrace
 
 DRAM = "dram"
 """The memory of a machine of one chip."""
+
+
+def place_of(layer: LayerTrace) -> Place:
+    """What the jobs of a layer are for; of one of several sequences they say which."""
+    return Place(layer.number, sequence=layer.batch_index)
 
 
 def silicon_of(count: float, instance: Price, events: Mapping[str, Price]) -> Silicon:

@@ -39,10 +39,11 @@ class HeadReport:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer, by the model's own number; `tile_rows` is what fitted the buffers.
+    """One layer on one sequence, by the model's own number; `tile_rows` is what fitted the buffers.
 
-    `cycles` are those of its heads and of its phases of dense products (by name; none in the scope attention).
-    `allowed` positions each of its heads has.
+    `cycles` are those of its heads and of its phases of dense products (by name; none in the scope attention). Those of
+    all sequences are computed together: they stand with the layer's first sequence. `allowed` positions each of its
+    heads has; `sequence` is None in a trace of one.
     """
 
     layer: int
@@ -51,10 +52,16 @@ class LayerReport:
     heads: tuple[HeadReport, ...]
     dense_cycles: Mapping[str, int] = field(default_factory=dict)
     allowed: int | None = None
+    sequence: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The layer as JSON-ready values; `allowed` only where no head keeps a key: else it is its nnz / density."""
+        """The layer as JSON-ready values; `sequence` only of several, and `allowed` where no head keeps a key.
+
+        Of a head that keeps one it is nnz / density.
+        """
         values = asdict(self)
+        if self.sequence is None:
+            del values["sequence"]
         if self.allowed is None or any(head.nnz for head in self.heads):
             del values["allowed"]
         return values

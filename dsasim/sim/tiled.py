@@ -1,8 +1,8 @@
 """Designs that run attention alone, a tile of queries at a time: they say what their units do to a tile, no more.
 
-A layer is one stage. For each kv head the tensors of keys are read whole, for each tile of its query heads those of
-queries, and the tile's output is written; the jobs in between are the design's (`TiledDesign.tile`). All are in the
-order of heads and tiles, and units overlap as far as the slots of their buffers allow.
+A layer on one sequence is one stage. For each kv head the tensors of keys are read whole, for each tile of its query
+heads those of queries, and the tile's output is written; the jobs in between are the design's (`TiledDesign.tile`). All
+are in the order of heads and tiles, and units overlap as far as the slots of their buffers allow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from dsasim.machine.token import Token
 from dsasim.model.memory_map import MemoryMap
 from dsasim.predictors.base import Mask
 from dsasim.sim.design import Demand, Design, Record, Workload
-from dsasim.sim.parts import buffer_spec, dma_job, slots_of
+from dsasim.sim.parts import buffer_spec, dma_job, place_of, slots_of
 from dsasim.sim.result import HeadReport, LayerReport
 from dsasim.sim.tile import Tensor, Tile
 from dsasim.trace.attention import LayerTrace
@@ -67,18 +67,18 @@ class TiledDesign(Design):
         return [buffer_spec(self.arch, name, buffer) for name, buffer in self.arch.buffers if buffer is not None]
 
     def stages(self, system: System, workload: Workload, record: Record) -> Iterator[Stage]:
-        """A layer a stage."""
+        """A layer a stage, of one sequence."""
         units = [unit.name for unit in self.units()]
-        for number, heads in sorted(workload.selection.items()):
-            layer = workload.trace.layer(number)
+        for layer, heads in workload.layers:
             if not layer.row_spans.any():
-                raise TraceError(f"layer {number} of the trace allows no query to attend to any key")
+                raise TraceError(f"layer {layer.label} of the trace allows no query to attend to any key")
             run = _Layer(self, system, layer, workload, record)
             yield Stage(run.jobs(sorted(heads)), units)
             allowed = int(layer.allowed_counts.sum())
             reports = tuple(HeadReport(h.head, 0, h.nnz, h.nnz / allowed, h.k_loads, h.steps) for h in run.heads)
             ends = [head.end for head in run.heads]
-            record.layer(LayerReport(number, 0, self.tile_rows, reports, allowed=allowed), ends)
+            report = LayerReport(layer.number, 0, self.tile_rows, reports, allowed=allowed, sequence=layer.batch_index)
+            record.layer(report, ends)
 
 
 @dataclass
@@ -135,7 +135,7 @@ class _Layer:
             first, last = kv_head not in kv_heads[:at], kv_head not in kv_heads[at + 1 :]
             keep = self._masked(head, first)
             if first:
-                place = Place(self._layer.number, kv_heads=(kv_head,))
+                place = place_of(self._layer)._replace(kv_heads=(kv_head,))
                 yield from self._reads(place, kv_head, 0, self._layer.L_k, of_keys=True)
             rows = self._design.tile_rows
             for row in range(0, self._layer.L_q, rows):
@@ -162,7 +162,7 @@ class _Layer:
                 yield dma_job(tensor.stream, place, transfer, makes=made, space=self._slots[tensor.name])
 
     def _tile(self, head: int, keep: Mask, first: int, count: int, last: bool) -> Iterator[Job]:
-        place = Place(self._layer.number, heads=(head,), tile=first // self._design.tile_rows)
+        place = place_of(self._layer)._replace(heads=(head,), tile=first // self._design.tile_rows)
         yield from self._reads(place, head, first, count, of_keys=False)
         span = int(self._layer.row_spans[first : first + count].max())
         tensors = {tensor.name: (tensor, self._operands[tensor.name]) for tensor in self._tensors}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dsasim.errors import TraceError
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.packing import Bool, last_rows, pack_bits, pack_ternary
+from dsasim.trace.schema import prefix_of
 
 Tensors = dict[str, NDArray[Any]]
 SHARED_FROM_BYTES = 1024
@@ -29,7 +30,7 @@ EXPECTED: Mapping[str, tuple[int, str, str]] = {
 
 @dataclass(frozen=True)
 class LayerArrays:
-    """One attention layer in memory.
+    """One attention layer on one sequence, in memory.
 
     q [H, L_q, d_head]; k, v [H_kv, L_k, d_head]; x_q [L_q, d_model]; x_kv [L_k, d_model], None for self-attention;
     out_rows [H, n] and out [H, n, d_head], the model's own output at sampled rows; allowed bool [L_q, L_k];
@@ -52,6 +53,12 @@ class LayerArrays:
     d_ff: int | None = None
     gated: bool | None = None
     predictors: tuple[FittedPredictor, ...] = ()
+    sequence: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its tensors begin with."""
+        return prefix_of(self.number, self.sequence)
 
     def check(self) -> None:
         """TraceError names an array whose axes or elements, or a number whose type, is not what is written above."""
@@ -60,12 +67,12 @@ class LayerArrays:
             if array is None and name not in ("q", "k", "v", "x_q"):
                 continue
             if not isinstance(array, np.ndarray):
-                raise TraceError(f"layer.{self.number}.{name}: {type(array).__name__}; expected a NumPy array")
+                raise TraceError(f"{self.prefix}.{name}: {type(array).__name__}; expected a NumPy array")
             if array.ndim != axes:
-                raise TraceError(f"layer.{self.number}.{name} has shape {list(array.shape)}; expected {axes} axes")
+                raise TraceError(f"{self.prefix}.{name} has shape {list(array.shape)}; expected {axes} axes")
             if array.dtype.kind not in kinds:
-                raise TraceError(f"layer.{self.number}.{name} is {array.dtype}; expected {wanted}")
-        for name in ("number", "causal", "scale", "d_ff", "gated"):
+                raise TraceError(f"{self.prefix}.{name} is {array.dtype}; expected {wanted}")
+        for name in ("number", "sequence", "causal", "scale", "d_ff", "gated"):
             if isinstance(value := getattr(self, name), np.generic):
                 raise TraceError(f"layer {self.number}: {name} is a NumPy {value.dtype}; expected a plain Python value")
 
@@ -73,9 +80,7 @@ class LayerArrays:
         """The layer's tensors by their stored names; what the model computed is stored as `dtype`."""
         floats = {"q": self.q, "k": self.k, "v": self.v, "x_q": self.x_q, "x_kv": self.x_kv, "out": self.out}
         stored = {
-            name: cast(f"layer.{self.number}.{name}", array, dtype)
-            for name, array in floats.items()
-            if array is not None
+            name: cast(f"{self.prefix}.{name}", array, dtype) for name, array in floats.items() if array is not None
         }
         if self.bias is not None:
             stored["bias"] = self.bias.astype(np.float32, copy=False)
@@ -85,12 +90,12 @@ class LayerArrays:
             stored["allowed"] = pack_bits(self.allowed)
         if self.keep is not None:
             stored["keep"] = pack_bits(self.keep)
-        return {f"layer.{self.number}.{name}": array for name, array in stored.items()}
+        return {f"{self.prefix}.{name}": array for name, array in stored.items()}
 
     def metadata(self) -> dict[str, Any]:
         """The layer's entry in the metadata, without its predictors."""
         return {
-            "number": self.number,
+            **_numbers(self.number, self.sequence),
             "num_heads": self.q.shape[0],
             "num_kv_heads": self.k.shape[0],
             "L_q": self.q.shape[1],
@@ -114,23 +119,30 @@ class MaskArrays:
     d_head: int
     num_kv_heads: int
     causal: bool
+    sequence: int = 0
 
     def tensors(self) -> Tensors:
         """The packed mask by its stored name."""
-        return {f"layer.{self.number}.keep": self.keep}
+        return {f"{prefix_of(self.number, self.sequence)}.keep": self.keep}
 
     def metadata(self) -> dict[str, Any]:
         """The layer's entry in the metadata."""
         num_heads, L_q = self.keep.shape[:2]
-        return mask_metadata(self.number, num_heads, self.num_kv_heads, L_q, self.L_k, self.d_head, self.causal)
+        shape = (num_heads, self.num_kv_heads, L_q, self.L_k, self.d_head)
+        return mask_metadata(self.number, self.sequence, *shape, self.causal)
+
+
+def _numbers(number: int, sequence: int) -> dict[str, int]:
+    """Which layer this is; the first sequence goes without saying."""
+    return {"number": number, "sequence": sequence} if sequence else {"number": number}
 
 
 def mask_metadata(
-    number: int, num_heads: int, num_kv_heads: int, L_q: int, L_k: int, d_head: int, causal: bool
+    number: int, sequence: int, num_heads: int, num_kv_heads: int, L_q: int, L_k: int, d_head: int, causal: bool
 ) -> dict[str, Any]:
     """The entry of a layer that has only masks: d_model is heads x d_head, the scale 1 / sqrt(d_head)."""
     return {
-        "number": number,
+        **_numbers(number, sequence),
         "num_heads": num_heads,
         "num_kv_heads": num_kv_heads,
         "L_q": L_q,
@@ -167,8 +179,8 @@ def encode_layers(
         entry = layer.metadata()
         if isinstance(layer, LayerArrays):
             tensors |= layer.tensors(dtype)
-            prefix = f"layer.{layer.number}"
-            entry["predictors"] = {str(fit.sigma): encode_fit(prefix, fit, tensors) for fit in layer.predictors}
+            fits = {str(fit.sigma): encode_fit(layer.prefix, fit, tensors) for fit in layer.predictors}
+            entry["predictors"] = fits
         else:
             tensors |= layer.tensors()
         entries.append(entry)

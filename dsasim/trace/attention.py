@@ -3,7 +3,7 @@
 Tensors come from a `TensorSource` (a memory-mapped file, or memory) by the names of traces/README.md, as `layer.N.q`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +16,7 @@ from dsasim.errors import TraceError
 from dsasim.trace.cache import MemoryCache
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
+from dsasim.trace.schema import layer_label, prefix_of
 
 TraceKind = Literal["real", "synthetic", "mask"]
 Float32 = NDArray[np.float32]
@@ -102,9 +103,10 @@ class PredictorEntry:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """One attention layer: its shape, and its tensors read when asked for, one head at a time.
+    """One attention layer on one sequence: its shape, and its tensors read when asked for, one head at a time.
 
-    `number` is the model's own layer number. Query head h reads the keys of kv head `kv_head(h)`; its scores are
+    `number` is the model's own layer number, `sequence` the place in the batch, `of_several` whether the trace holds
+    more sequences than this. Query head h reads the keys of kv head `kv_head(h)`; its scores are
     scale * q k^T + bias.
     """
 
@@ -122,8 +124,25 @@ class LayerTrace:
     has_qkv: bool
     predictors: Mapping[Decimal, PredictorEntry]
     source: TensorSource
+    sequence: int = 0
+    of_several: bool = False
     cache: MemoryCache | None = None
     """Where masks and their quality are kept, for many runs on one trace; None: nowhere."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Which of the trace's layers this is: its number, and its sequence."""
+        return self.number, self.sequence
+
+    @property
+    def batch_index(self) -> int | None:
+        """The sequence, where the trace holds several: what reports and timelines say."""
+        return self.sequence if self.of_several else None
+
+    @property
+    def label(self) -> str:
+        """What follows the word layer: `3`, or `3 sequence 1` in a trace of several sequences."""
+        return layer_label(self.number, self.batch_index)
 
     @property
     def self_attention(self) -> bool:
@@ -221,7 +240,7 @@ class LayerTrace:
                 place = f"row {first + row} key {key}"
             forbidden += int(np.bitwise_count(outside).sum(dtype=np.int64))
         if forbidden:
-            where = f"{self.source.label}: layer {self.number} head {head}"
+            where = f"{self.source.label}: layer {self.label} head {head}"
             counted = "1 position that is" if forbidden == 1 else f"{forbidden} positions that are"
             raise TraceError(f"{where}: the keep mask keeps {counted} not allowed, the first {place}")
         return keep
@@ -247,7 +266,7 @@ class LayerTrace:
         )
 
     def _name(self, tensor: str) -> str:
-        return f"layer.{self.number}.{tensor}"
+        return f"{prefix_of(*self.key)}.{tensor}"
 
     def _weights(self, name: str) -> Float32:
         return self.source.read(name).astype(np.float32, copy=False)
@@ -260,16 +279,19 @@ class LayerTrace:
 
     def _float(self, tensor: str, head: int | None = None, rows: slice | None = None) -> Float32:
         if not self.has_qkv:
-            raise TraceError(f"{self.source.label}: layer {self.number} holds keep masks only: it has no {tensor}")
+            raise TraceError(f"{self.source.label}: layer {self.label} holds keep masks only: it has no {tensor}")
         return self.source.read(self._name(tensor), head, rows).astype(np.float32)
 
 
 @dataclass(frozen=True, repr=False)
 class AttentionTrace:
-    """A trace: its provenance and its layers, by the model's own layer numbers in the order they ran."""
+    """A trace: its provenance, and its layers by number and sequence in the order in which a batch runs them.
+
+    That is layer after layer in the order they ran, and within a layer sequence after sequence.
+    """
 
     meta: TraceMeta
-    layers: Mapping[int, LayerTrace]
+    layers: Mapping[tuple[int, int], LayerTrace]
 
     def __repr__(self) -> str:
         """What it is, in a line; all it holds would be a hundred."""
@@ -279,24 +301,44 @@ class AttentionTrace:
     @property
     def layer_numbers(self) -> tuple[int, ...]:
         """The model's own numbers of the layers held."""
-        return tuple(self.layers)
+        return tuple(dict.fromkeys(number for number, _ in self.layers))
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences of the batch; each has all layers."""
+        return len({sequence for _, sequence in self.layers})
 
     @property
     def masks_only(self) -> bool:
         """Whether the trace brings keep masks and no q, k, v: no other mask can be made, and no quality measured."""
         return not any(layer.has_qkv for layer in self)
 
-    def layer(self, number: int) -> LayerTrace:
-        """The layer the model calls `number`; TraceError names the ones that exist."""
-        if number not in self.layers:
-            held = ", ".join(str(known) for known in self.layers)
+    def layer(self, number: int, sequence: int = 0) -> LayerTrace:
+        """The layer the model calls `number`, on a sequence; TraceError names the ones that exist."""
+        found = self.layers.get((number, sequence))
+        if found is None and number in self.layer_numbers:
+            held = ", ".join(map(str, range(self.num_sequences)))
+            raise TraceError(f"{self.meta.name}: no sequence {sequence}; it holds sequences {held}")
+        if found is None:
+            held = ", ".join(map(str, self.layer_numbers))
             raise TraceError(f"{self.meta.name}: no layer {number}; it holds layers {held}")
-        return self.layers[number]
+        return found
+
+    def batch(self, number: int) -> tuple[LayerTrace, ...]:
+        """A layer on each sequence; TraceError names the layers that exist."""
+        return tuple(self.layer(number, sequence) for sequence in range(self.num_sequences))
+
+    def chosen(self, selection: Mapping[int, Sequence[int]]) -> list[tuple[LayerTrace, Sequence[int]]]:
+        """The layers of a selection (layer number -> query heads) with their heads, numbers ascending.
+
+        What is chosen of a layer is run on each sequence, one after the other.
+        """
+        return [(layer, heads) for number, heads in sorted(selection.items()) for layer in self.batch(number)]
 
     def with_cache(self, cache: MemoryCache) -> "AttentionTrace":
         """This trace with a cache, for many runs on it: equal masks are made and measured once."""
-        return replace(self, layers={number: replace(layer, cache=cache) for number, layer in self.layers.items()})
+        return replace(self, layers={key: replace(layer, cache=cache) for key, layer in self.layers.items()})
 
     def __iter__(self) -> Iterator[LayerTrace]:
-        """Layers in the order they ran."""
+        """Layers in the order of `layers`."""
         return iter(self.layers.values())

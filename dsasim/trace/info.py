@@ -19,9 +19,11 @@ MASSES = (0.90, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One layer: shape, `natural_density` (mass -> share of keys), `mask_density` (kept share)."""
+    """One layer on one sequence: shape, `natural_density` (mass -> share of keys), `mask_density` (kept share)."""
 
     number: int
+    label: str
+    """What follows the word layer: its number, and of several sequences which."""
     num_heads: int
     num_kv_heads: int
     L_q: int
@@ -37,7 +39,7 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class TraceInfo:
-    """A whole trace; densities are the means over its layers, None where it has no such tensors."""
+    """A whole trace; densities are the means over its layers on all sequences, None where it has no such tensors."""
 
     meta: TraceMeta
     layers: tuple[LayerInfo, ...]
@@ -85,6 +87,7 @@ def trace_mask_density(trace: AttentionTrace) -> float:
 def _layer_info(layer: LayerTrace) -> LayerInfo:
     return LayerInfo(
         number=layer.number,
+        label=layer.label,
         num_heads=layer.num_heads,
         num_kv_heads=layer.num_kv_heads,
         L_q=layer.L_q,

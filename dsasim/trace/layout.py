@@ -7,7 +7,7 @@ import numpy as np
 
 from dsasim.errors import TraceError
 from dsasim.trace.attention import AttentionTrace, LayerTrace, PredictorEntry, TraceKind, TraceMeta
-from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta
+from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta, prefix_of
 from dsasim.trace.tensors import TensorStore
 
 Shape = tuple[int, ...]
@@ -24,23 +24,33 @@ def assemble(name: str, meta: FileMeta, tensors: TensorStore) -> AttentionTrace:
         raise TraceError(f"{tensors.label}: tensor {unknown[0]} is not described by the metadata")
     return AttentionTrace(
         meta=TraceMeta(name, meta.kind, meta.model, meta.sha256, meta.format_version, meta.provenance),
-        layers={
-            layer.number: _layer(layer, tensors, has_qkv=not _masks_only(meta.kind, layer, tensors))
-            for layer in meta.layers
-        },
+        layers=_layers(meta, tensors),
     )
+
+
+def _layers(meta: FileMeta, tensors: TensorStore) -> dict[tuple[int, int], LayerTrace]:
+    """Numbers in the order of the metadata, within one the sequences ascending."""
+    place = {number: at for at, number in enumerate(dict.fromkeys(layer.number for layer in meta.layers))}
+    in_order = sorted(meta.layers, key=lambda layer: (place[layer.number], layer.sequence))
+    several = any(layer.sequence for layer in in_order)
+    return {
+        (layer.number, layer.sequence): _layer(
+            layer, tensors, has_qkv=not _masks_only(meta.kind, layer, tensors), of_several=several
+        )
+        for layer in in_order
+    }
 
 
 def _masks_only(kind: TraceKind, layer: LayerMeta, tensors: TensorStore) -> bool:
     """Whether a layer is a keep mask alone: in a trace of kind `mask`, and in a synthetic one that has no queries."""
-    q, keep = (f"layer.{layer.number}.{name}" for name in ("q", "keep"))
+    q, keep = (f"{prefix_of(layer.number, layer.sequence)}.{name}" for name in ("q", "keep"))
     return kind == "mask" or (kind == "synthetic" and q not in tensors and keep in tensors)
 
 
-def _layer(meta: LayerMeta, tensors: TensorStore, *, has_qkv: bool) -> LayerTrace:
+def _layer(meta: LayerMeta, tensors: TensorStore, *, has_qkv: bool, of_several: bool) -> LayerTrace:
     shape = meta.model_dump(exclude={"predictors"})
     entries = {sigma: _entry(predictor) for sigma, predictor in meta.predictors.items()}
-    return LayerTrace(**shape, has_qkv=has_qkv, predictors=entries, source=tensors)
+    return LayerTrace(**shape, has_qkv=has_qkv, of_several=of_several, predictors=entries, source=tensors)
 
 
 def _entry(meta: PredictorMeta) -> PredictorEntry:
@@ -49,7 +59,7 @@ def _entry(meta: PredictorMeta) -> PredictorEntry:
 
 def _check_layer(meta: LayerMeta, tensors: TensorStore, *, masks_only: bool) -> Iterator[str]:
     """Check every tensor of one layer, and yield the names of those it has."""
-    prefix = f"layer.{meta.number}"
+    prefix = prefix_of(meta.number, meta.sequence)
     L_q, packed = meta.L_q, -(-meta.L_k // 8)
     if masks_only:
         yield _check(tensors, f"{prefix}.keep", (meta.num_heads, L_q, packed), np.uint8)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from dsasim.trace.arrays import mask_metadata
 from dsasim.trace.attention import TraceKind
 from dsasim.trace.packing import Bool, pack_bits
 from dsasim.trace.positions import BLOCK_POSITIONS
-from dsasim.trace.schema import describe
+from dsasim.trace.schema import describe, layer_label, prefix_of
 from dsasim.trace.stream import StreamedTensor, write_stream
 
 MAX_BYTES = 1 << 40
@@ -42,12 +43,17 @@ class MaskRows:
     d_head: int
     causal: bool
     keep: Callable[[int, int, int], Bool]
+    sequence: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of its tensor."""
+        return f"{prefix_of(self.number, self.sequence)}.keep"
 
     def metadata(self) -> dict[str, Any]:
         """The layer's entry in the metadata of a trace that has nothing else of it."""
-        return mask_metadata(
-            self.number, self.num_heads, self.num_kv_heads, self.L_q, self.L_k, self.d_head, self.causal
-        )
+        shape = (self.num_heads, self.num_kv_heads, self.L_q, self.L_k, self.d_head)
+        return mask_metadata(self.number, self.sequence, *shape, self.causal)
 
     def tensor(self) -> StreamedTensor:
         """The packed masks of all heads."""
@@ -65,7 +71,7 @@ class MaskRows:
         if forbidden:
             raise TraceError(
                 f"{self.source}: the mask is said to be causal and keeps {forbidden} positions above the diagonal"
-                f" in layer {self.number}"
+                f" in layer {layer_label(self.number, self.sequence or None)}"
             )
 
 
@@ -73,7 +79,7 @@ def write_masks(
     path: Path, layers: Sequence[MaskRows], *, kind: TraceKind, model: str, provenance: Mapping[str, Any]
 ) -> None:
     """Write a trace of masks alone; memory is bounded by a block of rows. TraceError: see `write_stream`."""
-    tensors = {f"layer.{layer.number}.keep": layer.tensor() for layer in layers}
+    tensors = {layer.name: layer.tensor() for layer in layers}
     write_stream(path, tensors, describe([layer.metadata() for layer in layers], kind, model, provenance))
 
 
@@ -85,39 +91,41 @@ def import_mask(
     causal: bool = False,
     num_kv_heads: int | None = None,
     pruned_is_true: bool = False,
-    sample: int | None = None,
+    sample: int | Literal["all"] | None = None,
 ) -> None:
     """Write the masks of a `.npy` file, bool [layers, heads, L_q, L_k] with True = kept, as a trace.
 
-    Of a batch [batch, layers, heads, L_q, L_k] one `sample` is taken, counted from 0. Layers are numbered from 0;
-    `num_kv_heads` none means one for each head. The file is memory-mapped, read and packed some rows at a time, and
-    nothing is unpickled. TraceError when it is not such a file, or when a causal mask keeps positions above the
-    diagonal (key j for row i with j > i + L_k - L_q), which contradicts itself.
+    Of a batch [batch, layers, heads, L_q, L_k] one `sample` is taken, counted from 0, or all, each of which becomes a
+    sequence of the trace. Layers are numbered from 0; `num_kv_heads` none means one for each head. The file is
+    memory-mapped, read and packed some rows at a time, and nothing is unpickled. TraceError when it is not such a file,
+    or when a causal mask keeps positions above the diagonal (key j for row i with j > i + L_k - L_q), which contradicts
+    itself.
     """
     if _same_file(out, npy_path):
         raise TraceError(f"{printable(out)}: the trace would replace the masks it is made from")
     source = Source(npy_path, f"a NumPy array file (.npy) of booleans {AXES}", MAX_BYTES, TraceError)
-    masks, provenance = _sample(source, sample)
-    num_layers, num_heads, L_q, L_k = masks.shape
+    masks, provenance = _samples(source, sample)
+    num_sequences, num_layers, num_heads, L_q, L_k = masks.shape
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     if d_head < 1:
         source.refuse(f"d_head {d_head} is not a positive number of elements")
     if kv_heads < 1 or num_heads % kv_heads:
         source.refuse(f"{kv_heads} kv heads do not divide the mask's {num_heads} heads")
 
-    def rows_of(number: int) -> Callable[[int, int, int], Bool]:
+    def rows_of(number: int, sequence: int) -> Callable[[int, int, int], Bool]:
         def rows(head: int, first: int, num_rows: int) -> Bool:
             # mapped anew each time: pages of a mapping that lives on count as memory of this process
-            part = np.array(_sample(source, sample)[0][number, head, first : first + num_rows])
+            part = np.array(_samples(source, sample)[0][sequence, number, head, first : first + num_rows])
             if part.view(np.uint8).max() > 1:
                 source.refuse(f"a byte of layer {number} head {head} is neither 0 nor 1, so not a boolean")
             return ~part if pruned_is_true else part
 
         return rows
 
+    shape = (num_heads, kv_heads, L_q, L_k, d_head, causal)
     layers = [
-        MaskRows(source.label, number, num_heads, kv_heads, L_q, L_k, d_head, causal, rows_of(number))
-        for number in range(num_layers)
+        MaskRows(source.label, number, *shape, rows_of(number, sequence), sequence)
+        for number, sequence in product(range(num_layers), range(num_sequences))
     ]
     provenance = {"file": printable(npy_path.name), "pruned_is_true": pruned_is_true} | provenance
     write_masks(out, layers, kind="mask", model="none (imported mask)", provenance=provenance)
@@ -130,20 +138,22 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _sample(source: Source, sample: int | None) -> tuple[NDArray[np.bool_], dict[str, Any]]:
-    """The masks of one sample [layers, heads, L_q, L_k], mapped, and what to say of the choice."""
+def _samples(source: Source, sample: int | Literal["all"] | None) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+    """The masks of the chosen samples [samples, layers, heads, L_q, L_k], mapped, and what to say of the choice."""
     masks = _open_masks(source)
     if masks.ndim == 4:
         if sample is not None:
             source.refuse(f"shape {list(masks.shape)} is no batch, there is no sample {sample} to choose")
-        return masks, {}
+        return masks[None], {}
     batch = len(masks)
+    if sample == "all":
+        return masks, {"sample": "all", "batch": batch}
     if sample is None and batch > 1:
-        source.refuse(f"shape {list(masks.shape)} is a batch, {BATCH_AXES}: choose a sample, 0-{batch - 1}")
+        source.refuse(f"shape {list(masks.shape)} is a batch, {BATCH_AXES}: choose a sample, 0-{batch - 1}, or all")
     chosen = sample or 0
     if not 0 <= chosen < batch:
-        source.refuse(f"no sample {chosen} in a batch of {batch}: choose one of 0-{batch - 1}")
-    return masks[chosen], {"sample": chosen, "batch": batch}
+        source.refuse(f"no sample {chosen} in a batch of {batch}: choose one of 0-{batch - 1}, or all")
+    return masks[chosen : chosen + 1], {"sample": chosen, "batch": batch}
 
 
 def _open_masks(source: Source) -> NDArray[np.bool_]:

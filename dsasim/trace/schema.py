@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +16,9 @@ from dsasim.inputs.printable import named, printable, unprintable
 from dsasim.inputs.strict_json import parse_json
 
 FORMAT_VERSION = 1
+SEQUENCES_VERSION = 2
+"""Of a trace of several sequences: what a file says is the lowest version whose readers understand it."""
+
 METADATA_KEY = "dsasim"
 """The key of the safetensors metadata that holds the JSON string."""
 
@@ -27,6 +31,9 @@ PARTS = ("projection", "w_q", "w_k", "positions", "others_q", "others_k")
 SCALES = ("x", "xp", "w_q", "w_k", "q", "k")
 """The scales stored for each width in bits: of X, Z = [XP | extra], W~q, W~k, Q~ and K~."""
 
+
+OF_LAYER = ("num_heads", "num_kv_heads", "d_head", "d_model", "d_ff", "gated")
+"""Sizes that a layer has in every sequence."""
 
 MAX_POSITIONS = 1 << 42
 """Of a layer, num_heads x L_q x L_k: 64 heads of 256 Ki tokens; every command walks them, at 10^8 to 10^9 a second."""
@@ -69,9 +76,10 @@ class PredictorMeta(MetadataModel):
 
 
 class LayerMeta(MetadataModel):
-    """The shape of one attention layer."""
+    """The shape of one attention layer on one sequence."""
 
     number: Annotated[int, Field(ge=0, le=1 << 24)]
+    sequence: Annotated[int, Field(ge=0, le=1 << 24)] = 0
     num_heads: Size
     num_kv_heads: Size
     L_q: Size
@@ -98,7 +106,7 @@ class LayerMeta(MetadataModel):
 class FileMeta(MetadataModel):
     """All metadata of a trace file."""
 
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     kind: Literal["real", "synthetic", "mask"]
     model: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -113,11 +121,37 @@ class FileMeta(MetadataModel):
         return self
 
     @model_validator(mode="after")
-    def _numbers_differ(self) -> Self:
-        counts = Counter(layer.number for layer in self.layers)
-        if twice := [number for number, count in counts.items() if count > 1]:
-            raise ValueError(f"layer {min(twice)} stands twice")
+    def _sequences_agree(self) -> Self:
+        """Each sequence of 0, 1, ... has each layer once, and its sizes but for the lengths are the layer's."""
+        counts = Counter((layer.number, layer.sequence) for layer in self.layers)
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise ValueError(f"layer {_label(*min(twice))} stands twice")
+        several = max(layer.sequence for layer in self.layers) > 0
+        if several and self.format_version < SEQUENCES_VERSION:
+            raise ValueError(f"several sequences, in a file of format_version {self.format_version}")
+        first = {layer.number: layer for layer in self.layers}
+        wanted = product(first, range(len({layer.sequence for layer in self.layers})))
+        if missing := [key for key in wanted if key not in counts]:
+            raise ValueError(f"layer {_label(*missing[0])} is missing: each sequence from 0 has all layers")
+        for layer in self.layers:
+            for name in OF_LAYER:
+                if getattr(layer, name) != getattr(first[layer.number], name):
+                    raise ValueError(f"layer {layer.number} differs in {name} from sequence to sequence")
         return self
+
+
+def _label(number: int, sequence: int) -> str:
+    return layer_label(number, sequence or None)
+
+
+def layer_label(number: int, sequence: int | None) -> str:
+    """What follows the word layer: `3`, or `3 sequence 1` of one of several sequences."""
+    return f"{number}" if sequence is None else f"{number} sequence {sequence}"
+
+
+def prefix_of(number: int, sequence: int) -> str:
+    """What the names of a layer's tensors begin with; `layer.3`, or `sequence.1.layer.3` beyond the first sequence."""
+    return f"sequence.{sequence}.layer.{number}" if sequence else f"layer.{number}"
 
 
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
@@ -135,7 +169,7 @@ def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
 def describe(layers: list[dict[str, Any]], kind: str, model: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a trace without its `sha256`, of the entries of its layers."""
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": SEQUENCES_VERSION if any("sequence" in layer for layer in layers) else FORMAT_VERSION,
         "kind": kind,
         "model": model,
         "provenance": dict(provenance),
@@ -159,8 +193,9 @@ def metadata_document(label: str, text: str | None) -> dict[str, Any]:
 def check_metadata(label: str, raw: dict[str, Any]) -> FileMeta:
     """The checked metadata; TraceError in one line begins with `label` and names the key."""
     version = raw.get("format_version")
-    if version != FORMAT_VERSION or type(version) is not int:
-        raise TraceError(f"{label}: format_version {reprlib.repr(version)}; this dsasim reads {FORMAT_VERSION}")
+    if type(version) is not int or version not in (FORMAT_VERSION, SEQUENCES_VERSION):
+        known = f"{FORMAT_VERSION} and {SEQUENCES_VERSION}"
+        raise TraceError(f"{label}: format_version {reprlib.repr(version)}; this dsasim reads {known}")
     try:
         return FileMeta.model_validate(raw)
     except ValidationError as error:

@@ -30,7 +30,7 @@ def exact_scorer(layer: LayerTrace, head: int) -> Scorer:
                 scores += bias[:, :num_keys]
         if not np.isfinite(scores).all():
             raise TraceError(
-                f"{layer.source.label}: layer {layer.number} head {head}: scores scale * q k^T + bias overflow float32"
+                f"{layer.source.label}: layer {layer.label} head {head}: scores scale * q k^T + bias overflow float32"
             )
         return scores
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache, partial
+from itertools import product
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal, cast, get_args
@@ -32,6 +33,7 @@ Pattern = Literal["window", "block", "random", "global_random", "top_k"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 Float32 = NDArray[np.float32]
 
+SIZES = ("L_q", "L_k", "num_layers", "num_heads", "num_kv_heads", "d_head", "block", "num_global", "num_sequences")
 MASS_HELD = 0.95
 SMOOTHNESS = 0.9
 """Correlation of the inputs of neighbouring positions under `top_k`: assumed."""
@@ -42,7 +44,8 @@ class Synthetic:
     """What to make: `num_layers` like layers, every row keeping max(1, ceil(density x its allowed keys)) keys.
 
     `block` is the side of a block and `num_global` the number of global keys, of the patterns that have them. Queries
-    are the last L_q of L_k positions. TraceError: a size, a density or a seed out of range.
+    are the last L_q of L_k positions. Sequences have draws of their own, and under top_k the weights of the first.
+    TraceError: a size, a density or a seed out of range.
     """
 
     pattern: Pattern
@@ -57,14 +60,14 @@ class Synthetic:
     seed: int = 0
     block: int = 64
     num_global: int = 16
+    num_sequences: int = 1
 
     def __post_init__(self) -> None:
         if self.pattern not in PATTERNS:
             raise TraceError(f"synthetic masks: no pattern {self.pattern!r}; there are {', '.join(PATTERNS)}")
         if not 0 < self.density <= 1:
             raise TraceError(f"synthetic masks: density {self.density} is not above 0 and at most 1")
-        sizes = ("L_q", "L_k", "num_layers", "num_heads", "num_kv_heads", "d_head", "block", "num_global")
-        if wrong := [name for name in sizes if getattr(self, name) < 1]:
+        if wrong := [name for name in SIZES if getattr(self, name) < 1]:
             raise TraceError(f"synthetic masks: {wrong[0]} {getattr(self, wrong[0])} is below 1")
         if self.num_heads % self.num_kv_heads:
             raise TraceError(f"synthetic masks: {self.num_kv_heads} kv heads do not divide {self.num_heads} heads")
@@ -83,9 +86,14 @@ class Synthetic:
         """Keys that each row keeps, int64 [L_q]."""
         return kept_counts(self.positions.counts, self.density)
 
-    def state(self, *numbers: int) -> np.uint64:
-        """A seed of its own for a layer, a head and a purpose."""
-        return cast("np.uint64", np.random.SeedSequence((self.seed, *numbers)).generate_state(1, np.uint64)[0])
+    def seed_of(self, *numbers: int, sequence: int) -> tuple[int, ...]:
+        """A seed of its own for a layer, a head and a sequence."""
+        return (self.seed, *numbers, sequence) if sequence else (self.seed, *numbers)
+
+    def state(self, number: int, head: int, sequence: int) -> np.uint64:
+        """The same, as a state of SplitMix64."""
+        seed = np.random.SeedSequence(self.seed_of(number, head, sequence=sequence))
+        return cast("np.uint64", seed.generate_state(1, np.uint64)[0])
 
 
 KeepRows = Callable[[int, int, int], Bool]
@@ -97,37 +105,42 @@ def write_synthetic(path: Path, wanted: Synthetic, *, with_qkv: bool = False) ->
 
     TraceError: q, k, v for a pattern that has no scores; a place that cannot be written.
     """
-    provenance = {key: str(value) if key == "density" else value for key, value in asdict(wanted).items()}
     facts: dict[str, Any] = {
         "kind": "synthetic",
         "model": f"no model, {wanted.pattern} masks",
-        "provenance": provenance,
+        "provenance": _provenance(wanted),
     }
     if with_qkv and wanted.pattern != "top_k":
         raise TraceError(f"synthetic masks: {wanted.pattern} looks at no scores; q, k and v are made for top_k only")
-    numbers = range(wanted.num_layers)
+    places = list(product(range(wanted.num_layers), range(wanted.num_sequences)))
     if not with_qkv:
-        write_masks(
-            path, [_mask_rows(wanted, number, _RULES[wanted.pattern](wanted, number)) for number in numbers], **facts
-        )
+        rule = _RULES[wanted.pattern]
+        write_masks(path, [_mask_rows(wanted, *place, rule(wanted, *place)) for place in places], **facts)
         return
     tensors: dict[str, StreamedTensor] = {}
     entries = []
-    for number in numbers:
-        arrays = top_k_layer(wanted, number)
+    for place in places:
+        arrays = top_k_layer(wanted, *place)
         encoded, entry = encode_layers([arrays], np.float16)
         tensors |= {key: StreamedTensor.of(np.ascontiguousarray(array)) for key, array in encoded.items()}
-        tensors[f"layer.{number}.keep"] = _mask_rows(wanted, number, _top_k_of(wanted, arrays)).tensor()
+        masks = _mask_rows(wanted, *place, _top_k_of(wanted, arrays))
+        tensors[masks.name] = masks.tensor()
         entries += entry
     write_stream(path, tensors, describe(entries, **facts))
 
 
-def _mask_rows(wanted: Synthetic, number: int, rows: KeepRows) -> MaskRows:
+def _provenance(wanted: Synthetic) -> dict[str, Any]:
+    """Every argument; one sequence goes without saying."""
+    facts = {key: str(value) if key == "density" else value for key, value in asdict(wanted).items()}
+    return facts if wanted.num_sequences > 1 else {key: facts[key] for key in facts if key != "num_sequences"}
+
+
+def _mask_rows(wanted: Synthetic, number: int, sequence: int, rows: KeepRows) -> MaskRows:
     shape = (wanted.num_heads, wanted.num_kv_heads, wanted.L_q, wanted.L_k, wanted.d_head, wanted.causal)
-    return MaskRows(f"{wanted.pattern} masks", number, *shape, rows)
+    return MaskRows(f"{wanted.pattern} masks", number, *shape, rows, sequence)
 
 
-def window_rows(wanted: Synthetic, _number: int) -> KeepRows:
+def window_rows(wanted: Synthetic, _number: int, _sequence: int = 0) -> KeepRows:
     """The keys around the row's own position, as far to both sides as there are any; causal: the last ones.
 
     Worked example: 8 keys, density 0.375, so 3 a row: row 0 keeps 0 1 2, row 4 keeps 3 4 5, row 7 keeps 5 6 7.
@@ -145,7 +158,7 @@ def window_rows(wanted: Synthetic, _number: int) -> KeepRows:
     return rows
 
 
-def global_random_rows(wanted: Synthetic, number: int, num_global: int | None = None) -> KeepRows:
+def global_random_rows(wanted: Synthetic, number: int, sequence: int = 0, num_global: int | None = None) -> KeepRows:
     """The first `num_global` keys (all a row keeps, if it keeps fewer), and random ones: BigBird's columns.
 
     BigBird's global rows (Zaheer et al. 2020, arXiv 2007.14062) are left out: every row keeps its share exactly.
@@ -158,12 +171,12 @@ def global_random_rows(wanted: Synthetic, number: int, num_global: int | None = 
         counts = wanted.counts[first : first + num_rows]
         shared = allowed & (keys < np.minimum(globals_, counts)[:, None])
         rest = counts - np.count_nonzero(shared, axis=1)
-        return shared | _drawn(allowed & (keys >= globals_), rest, wanted.state(number, head), first)
+        return shared | _drawn(allowed & (keys >= globals_), rest, wanted.state(number, head, sequence), first)
 
     return rows
 
 
-def block_rows(wanted: Synthetic, number: int) -> KeepRows:
+def block_rows(wanted: Synthetic, number: int, sequence: int = 0) -> KeepRows:
     """Whole blocks: the one on the diagonal, and random ones up to the density, counted over all rows so far.
 
     Of n allowed blocks a row of blocks keeps at least one; how many more is what brings the sum up to density x all
@@ -182,7 +195,7 @@ def block_rows(wanted: Synthetic, number: int) -> KeepRows:
 
     @lru_cache(maxsize=1)
     def blocks(head: int) -> Bool:
-        return on_diagonal | _drawn(allowed & ~on_diagonal, counts - 1, wanted.state(number, head), 0)
+        return on_diagonal | _drawn(allowed & ~on_diagonal, counts - 1, wanted.state(number, head, sequence), 0)
 
     def rows(head: int, first: int, num_rows: int) -> Bool:
         chosen: Bool = blocks(head)[own[first : first + num_rows] - first_block]
@@ -192,12 +205,12 @@ def block_rows(wanted: Synthetic, number: int) -> KeepRows:
     return rows
 
 
-def top_k_rows_of(wanted: Synthetic, number: int) -> KeepRows:
+def top_k_rows_of(wanted: Synthetic, number: int, sequence: int = 0) -> KeepRows:
     """The highest scores of `top_k_layer`."""
-    return _top_k_of(wanted, top_k_layer(wanted, number))
+    return _top_k_of(wanted, top_k_layer(wanted, number, sequence))
 
 
-def top_k_layer(wanted: Synthetic, number: int) -> LayerArrays:
+def top_k_layer(wanted: Synthetic, number: int, sequence: int = 0) -> LayerArrays:
     """Random q, k, v that are linear in a smooth random input, float16 values held in float32.
 
     Inputs are unit Gaussians whose neighbours have a correlation of SMOOTHNESS, so that near rows want like keys.
@@ -207,6 +220,8 @@ def top_k_layer(wanted: Synthetic, number: int) -> LayerArrays:
     rng = np.random.default_rng((wanted.seed, number))
     d_model = wanted.num_heads * wanted.d_head
     x = rng.standard_normal((wanted.L_k, d_model))
+    if sequence:
+        x = np.random.default_rng(wanted.seed_of(number, sequence=sequence)).standard_normal(x.shape)
     fresh = np.sqrt(1 - SMOOTHNESS**2)
     for position in range(1, wanted.L_k):
         x[position] = SMOOTHNESS * x[position - 1] + fresh * x[position]
@@ -233,6 +248,7 @@ def top_k_layer(wanted: Synthetic, number: int) -> LayerArrays:
         x_kv=x_kv,
         causal=wanted.causal,
         scale=wanted.d_head**-0.5,
+        sequence=sequence,
     )
 
 
@@ -266,7 +282,7 @@ def _dense(indptr: Int64, indices: NDArray[np.int32], num_keys: int) -> Bool:
     return keep
 
 
-_RULES: Mapping[Pattern, Callable[[Synthetic, int], KeepRows]] = {
+_RULES: Mapping[Pattern, Callable[[Synthetic, int, int], KeepRows]] = {
     "window": window_rows,
     "block": block_rows,
     "random": partial(global_random_rows, num_global=0),

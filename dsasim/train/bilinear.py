@@ -34,25 +34,25 @@ ScoreRows = Callable[[int, slice, int], Float32]
 class DesignMatrix:
     """Both sides of the form for every fit sequence, entries of mean square about one, and the allowed positions.
 
-    z_q: one float32 [L_q, K] a sequence; z_k: [L_k, K]; `positions` are shared by the sequences. The residuals of
-    every `stride`-th row are summed, a block of rows at a time: no L_q x L_k array is made.
+    z_q: one float32 [L_q, K] a sequence; z_k: [L_k, K]; `positions`: one a sequence. The residuals of every `stride`-th
+    row are summed, a block of rows at a time: no L_q x L_k array is made.
     """
 
     z_q: Sequence[Float32]
     z_k: Sequence[Float32]
-    positions: Positions
+    positions: Sequence[Positions]
     stride: int = 1
 
     @property
     def num_positions(self) -> int:
         """Residuals that are summed: allowed positions of the rows taken, over all sequences."""
-        return int(self.positions.counts[:: self.stride].sum()) * len(self.z_q)
+        return sum(int(positions.counts[:: self.stride].sum()) for positions in self.positions)
 
-    def taken(self, block: RowBlock) -> tuple[slice, Bool]:
+    def taken(self, positions: Positions, block: RowBlock) -> tuple[slice, Bool]:
         """The rows of a block that are taken, as an index into [L_q, ...], and their allowed keys [rows, num_keys]."""
         skipped = -block.first % self.stride
         rows = slice(block.first + skipped, block.first + block.num_rows, self.stride)
-        return rows, self.positions.allowed(*block)[skipped :: self.stride]
+        return rows, positions.allowed(*block)[skipped :: self.stride]
 
     def gram_q(self) -> Float64:
         """Mean outer product [K, K] of the query side plus the ridge's share."""
@@ -107,9 +107,9 @@ def _apply(design: DesignMatrix, m: Float64) -> Float64:
 def _gather(design: DesignMatrix, scores: ScoreRows) -> Float64:
     """Mean over positions of z_q z_k^T x centred score: [K, K]."""
     total = np.zeros((design.z_q[0].shape[1], design.z_k[0].shape[1]))
-    for s, (z_q, z_k) in enumerate(zip(design.z_q, design.z_k, strict=True)):
-        for block in design.positions.blocks():
-            rows, allowed = design.taken(block)
+    for s, (z_q, z_k, positions) in enumerate(zip(design.z_q, design.z_k, design.positions, strict=True)):
+        for block in positions.blocks():
+            rows, allowed = design.taken(positions, block)
             residual = centred(scores(s, rows, block.num_keys), allowed)
             total += z_q[rows].T @ residual @ z_k[: block.num_keys]
     return total / design.num_positions

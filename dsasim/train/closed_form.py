@@ -57,43 +57,54 @@ def fit_layer(
     rank: int | None = None,
     seed: int = 0,
 ) -> FittedPredictor:
-    """Fit a layer's prediction path to several sequences of one shape; S~ approximates Q K^T before the model's scale.
+    """Fit a layer's prediction path to several sequences of one shape, see `fit_batch`."""
+    same = [positions] * len(sequences)
+    return fit_batch(sequences, same, sigma, fitted_on=fitted_on, rotary_base=rotary_base, rank=rank, seed=seed)[0]
 
-    `positions`, which keys each row may attend to, hold for every sequence. Of more than MAX_FIT_ROWS rows a sequence
-    every n-th is fitted to. k = ceil(sigma x d_model); rank defaults to ceil(k / num_heads).
-    `rotary_base`: the model's rotary theta, where it rotates Q and K; adds position columns. `seed` draws P.
-    TraceError: sequences that do not fit `positions` or each other.
+
+def fit_batch(
+    sequences: Sequence[FitSequence],
+    positions: Sequence[Positions],
+    sigma: Decimal,
+    *,
+    fitted_on: str,
+    rotary_base: float | None = None,
+    rank: int | None = None,
+    seed: int = 0,
+) -> tuple[FittedPredictor, ...]:
+    """Fit a layer's prediction path to all sequences together; S~ approximates Q K^T before the model's scale.
+
+    What is found belongs to the layer: each sequence gets the same weights and scales, beside columns as long as it is.
+    `positions` say which keys each row may attend to, of each sequence; every row counts alike. Of more than
+    MAX_FIT_ROWS rows a sequence every n-th is fitted to (the n of the longest). k = ceil(sigma x d_model); rank is
+    ceil(k / num_heads) by default. `rotary_base`: the model's rotary theta, where it rotates Q and K; adds position
+    columns. `seed` draws P. TraceError: sequences that do not fit their positions or each other.
     """
     _check_shapes(sequences, positions)
     d_model, num_heads, d_head = sequences[0].x_q.shape[1], sequences[0].q.shape[0], sequences[0].q.shape[2]
     k = ceil_share(sigma, d_model)
     projection = ternary_projection(d_model, k, seed)
-    scale_x = least_squares_scale(np.stack([s.x_q for s in sequences]), INPUT_BITS)
+    scale_x = least_squares_scale(np.concatenate([s.x_q for s in sequences]), INPUT_BITS)
     xp_q = [project(s.x_q, scale_x, projection) for s in sequences]
     xp_k = [
         own if s.x_kv is None else project(s.x_kv, scale_x, projection) for own, s in zip(xp_q, sequences, strict=True)
     ]
-    unit = float(np.sqrt(np.mean(np.square(np.stack(xp_q), dtype=np.float64)))) * scale_x * projection_factor(k)
-    extra_q, extra_k = extra_columns((positions.L_q, positions.L_k), unit, rotary_base, d_head)
+    unit = float(np.sqrt(np.mean(np.square(np.concatenate(xp_q), dtype=np.float64)))) * scale_x * projection_factor(k)
+    longest = max(where.L_k for where in positions)
+    extras = [extra_columns((where.L_q, where.L_k), unit, rotary_base, d_head, longest) for where in positions]
     to_unit = np.float32(scale_x * projection_factor(k) / unit)
     design = DesignMatrix(
-        [np.hstack([xp * to_unit, extra_q / unit]).astype(np.float32) for xp in xp_q],
-        [np.hstack([xp * to_unit, extra_k / unit]).astype(np.float32) for xp in xp_k],
+        [np.hstack([xp * to_unit, q / unit]).astype(np.float32) for xp, (q, _) in zip(xp_q, extras, strict=True)],
+        [np.hstack([xp * to_unit, k / unit]).astype(np.float32) for xp, (_, k) in zip(xp_k, extras, strict=True)],
         positions,
-        stride=-(-positions.L_q // MAX_FIT_ROWS),
+        stride=-(-max(where.L_q for where in positions) // MAX_FIT_ROWS),
     )
     in_units_q, in_units_k = _fit_weights(design, sequences, rank or -(-k // num_heads))
     w_q, w_k = (in_units_q / unit).astype(np.float32), (in_units_k / unit).astype(np.float32)
-    return FittedPredictor(
-        sigma=sigma,
-        projection=projection,
-        w_q=w_q,
-        w_k=w_k,
-        extra_q=extra_q,
-        extra_k=extra_k,
-        scales=fit_scales(xp_q, xp_k, scale_x, extra_q, extra_k, w_q, w_k),
-        position_columns=extra_q.shape[1] - 1,
-        fitted_on=fitted_on,
+    scales = fit_scales(xp_q, xp_k, scale_x, extras, w_q, w_k)
+    return tuple(
+        FittedPredictor(sigma, projection, w_q, w_k, *columns, scales, columns[0].shape[1] - 1, fitted_on)
+        for columns in extras
     )
 
 
@@ -104,17 +115,18 @@ def ternary_projection(d_model: int, k: int, seed: int) -> NDArray[np.int8]:
 
 
 def extra_columns(
-    shape: tuple[int, ...], unit: float, rotary_base: float | None, d_head: int
+    shape: tuple[int, ...], unit: float, rotary_base: float | None, d_head: int, longest: int | None = None
 ) -> tuple[Float32, Float32]:
     """The columns beside XP: [L_q, n] and [L_k, n], position columns first (rotary models), the constant column last.
 
     The constant stands on the query side only (zeros on the key side): with it a key can be wanted by every query.
-    Queries are the last L_q of the L_k positions. `unit` is the root mean square of sqrt(3/k) XP.
+    Queries are the last L_q of the L_k positions. `unit` is the root mean square of sqrt(3/k) XP. `longest`: keys of
+    the longest sequence of the batch, which decides the frequencies; L_k by default.
     """
     L_q, L_k = shape
     if rotary_base is not None and L_q > L_k:
         raise TraceError(f"position columns: {L_q} queries cannot be the last of {L_k} positions")
-    frequencies = np.zeros(0) if rotary_base is None else rotary_frequencies(rotary_base, d_head, L_k)
+    frequencies = np.zeros(0) if rotary_base is None else rotary_frequencies(rotary_base, d_head, longest or L_k)
     amplitude = np.float32(POSITION_IN_RMS * unit)
     at_queries = amplitude * position_columns(np.arange(L_k - L_q, L_k), frequencies)
     at_keys = amplitude * position_columns(np.arange(L_k), frequencies)
@@ -153,9 +165,9 @@ def _square_root(gram: Float64) -> Float64:
     return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
 
 
-def _check_shapes(sequences: Sequence[FitSequence], positions: Positions) -> None:
-    L_q, L_k = positions.L_q, positions.L_k
-    for number, s in enumerate(sequences):
+def _check_shapes(sequences: Sequence[FitSequence], positions: Sequence[Positions]) -> None:
+    for number, (s, where) in enumerate(zip(sequences, positions, strict=True)):
+        L_q, L_k = where.L_q, where.L_k
         inputs_k = s.x_q if s.x_kv is None else s.x_kv
         got = (s.x_q.shape[0], s.q.shape[1], inputs_k.shape[0], s.k.shape[1])
         if got != (L_q, L_q, L_k, L_k) or s.q.shape[0] % s.k.shape[0]:

@@ -6,6 +6,7 @@ trace. `fitted_on` says `self`, and every run on it says so too (`trace.notes`).
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from dsasim.errors import TraceError
 from dsasim.trace.arrays import Tensors, encode_fit
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.notes import SELF
-from dsasim.trace.schema import METADATA_KEY, metadata_document
+from dsasim.trace.schema import METADATA_KEY, metadata_document, prefix_of
 from dsasim.trace.store import open_trace
 from dsasim.trace.stream import StreamedTensor, write_stream
 from dsasim.trace.tensors import MappedTensors
-from dsasim.train.closed_form import FitSequence, fit_layer
+from dsasim.train.closed_form import FitSequence, fit_batch
 
 ROTARY_KEY = "rotary_base"
 """The key of a trace's provenance under which a capture notes the model's rotary theta."""
@@ -36,8 +37,10 @@ def fit_trace(
 ) -> None:
     """Write the trace at `source` with a predictor for each of `sigmas` in every layer, as `out`.
 
+    Weights belong to a layer: of several sequences they are fitted to all, and stored once.
     `rotary_base` is the theta of a model that rotates Q and K (`known_rotary_base` knows some): its predictors get
-    position columns. `rank` defaults to ceil(k / num_heads). One layer's tensors are in memory at a time.
+    position columns. `rank` defaults to ceil(k / num_heads). One layer's tensors are in memory at a time, those of
+    all sequences.
     TraceError: masks only, a sigma that is there already, a trace that does not fit the columns.
     """
     trace = open_trace(source)
@@ -46,19 +49,22 @@ def fit_trace(
     metadata = metadata_document(stored.label, stored.metadata[METADATA_KEY])
     del metadata["sha256"]
     tensors: Tensors = {name: stored.raw(name) for name in stored}
-    steps = [(entry, sigma) for entry in metadata["layers"] for sigma in sorted(set(sigmas))]
-    for done, (entry, sigma) in enumerate(steps):
-        layer = trace.layer(entry["number"])
-        fitted = fit_layer(
-            [_sequence(layer)],
-            layer.positions,
+    entries = {(entry["number"], entry.get("sequence", 0)): entry for entry in metadata["layers"]}
+    steps = list(product(trace.layer_numbers, sorted(set(sigmas))))
+    for done, (number, sigma) in enumerate(steps):
+        batch = trace.batch(number)
+        fits = fit_batch(
+            [_sequence(layer) for layer in batch],
+            [layer.positions for layer in batch],
             sigma,
             fitted_on=SELF,
             rotary_base=rotary_base,
             rank=rank,
             seed=seed,
         )
-        entry.setdefault("predictors", {})[str(sigma)] = encode_fit(f"layer.{layer.number}", fitted, tensors)
+        for layer, fitted in zip(batch, fits, strict=True):
+            predictors = entries[layer.key].setdefault("predictors", {})
+            predictors[str(sigma)] = encode_fit(prefix_of(*layer.key), fitted, tensors)
         if progress is not None:
             progress(done + 1, len(steps))
     write_stream(
@@ -91,7 +97,7 @@ def _check(trace: AttentionTrace, sigmas: Sequence[Decimal], rotary_base: float 
     for layer in trace:
         for sigma in set(sigmas) & set(layer.predictors):
             fitted_on = layer.predictors[sigma].fitted_on
-            raise TraceError(f"{name}: layer {layer.number} has a predictor for sigma {sigma}, fitted on {fitted_on}")
+            raise TraceError(f"{name}: layer {layer.label} has a predictor for sigma {sigma}, fitted on {fitted_on}")
 
 
 def _sequence(layer: LayerTrace) -> FitSequence:

@@ -29,7 +29,7 @@ def check_break_even(
     arch: ArchConfig, trace: AttentionTrace, selection: Mapping[int, Sequence[int]], progress: Progress | None = None
 ) -> Check:
     """Simulate ever longer beginnings of the trace, up to all of it: measured, no gate."""
-    layers = [trace.layer(number) for number in selection]
+    layers = [layer for layer, _ in trace.chosen(selection)]
     if reason := _obstacle(arch, layers):
         return skipped(NAME, TITLE, reason)
     whole = all(len(heads) == trace.layer(number).num_heads for number, heads in selection.items())
@@ -79,6 +79,7 @@ def beginning(layer: LayerTrace, L: int, arch: ArchConfig) -> LayerArrays:
         allowed=layer.allowed()[:L, :L],
         bias=np.stack(biases) if biases else None,
         predictors=() if fitted is None else (_beginning(fitted, L),),
+        sequence=layer.sequence,
     )
 
 

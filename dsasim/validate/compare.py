@@ -54,7 +54,8 @@ class HeadError:
     Anything that is not finite on either side makes all errors infinite: NaN never passes.
     """
 
-    layer: int
+    layer: int | str
+    """Its number, and of several sequences which (`subject.cell_of`)."""
     head: int
     max_abs: float
     max_rel: float
@@ -70,7 +71,7 @@ class HeadError:
     @classmethod
     def of(
         cls,
-        layer: int,
+        layer: int | str,
         head: int,
         found: NDArray[np.floating],
         reference: NDArray[np.floating],

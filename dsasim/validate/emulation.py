@@ -19,19 +19,19 @@ MANTISSA_BITS = 24
 
 def emulated_layers(subject: Subject) -> Callable[[LayerTrace], "HeadScores | None"]:
     """The emulation of a layer, made once for its heads; None where the design's method has no scores of its own."""
-    made: dict[int, HeadScores | None] = {}
+    made: dict[tuple[int, int], HeadScores | None] = {}
     predictor, device = subject.arch.predictor, subject.device
 
     def of(layer: LayerTrace) -> HeadScores | None:
-        if layer.number not in made:
+        if layer.key not in made:
             made.clear()  # one layer's at a time
             sigma, bits = predictor.sigma, predictor.bits
             fitted = layer.predictor(sigma) if sigma is not None and layer.has_qkv else None
             if not method_of(subject.arch).fitted or fitted is None or bits is None:
-                made[layer.number] = None
+                made[layer.key] = None
             else:
-                made[layer.number] = HeadScores(layer, fitted, bits, predictor.rank or fitted.rank, device)
-        return made[layer.number]
+                made[layer.key] = HeadScores(layer, fitted, bits, predictor.rank or fitted.rank, device)
+        return made[layer.key]
 
     return of
 

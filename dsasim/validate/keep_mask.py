@@ -54,7 +54,7 @@ def check_keep_mask(subject: Subject) -> list[Check]:
         wrong += len(complaints)
         if complaints and not first:
             row, what = next(iter(complaints.items()))
-            first = f"layer {layer.number} head {head} row {row}: {what}"
+            first = f"layer {layer.label} head {head} row {row}: {what}"
     if not kinds:
         method = subject.arch.predictor.method
         return [skipped(NAME, "mask equals PyTorch's", f"no rule in PyTorch for predictor.method {method}")]

@@ -21,7 +21,7 @@ from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
 from dsasim.validate.check import Cell, Check, CheckTable, skipped
 from dsasim.validate.reference import exact_scores, exact_weights
-from dsasim.validate.subject import Subject
+from dsasim.validate.subject import Subject, cell_of
 
 NAME, TITLE = "mask_quality", "mask quality, beside its bounds"
 AGREE, AGREE_TITLE = "quality_figures", "mass and error that dsasim run prints"
@@ -82,13 +82,13 @@ def row_balance(kept: list[NDArray[np.int64]], group_rows: int) -> float:
 
 def check_mask_quality(subject: Subject) -> list[Check]:
     """Recall, precision, IoU and captured mass of every row; two of them against what `dsasim run` prints."""
-    per_head: dict[tuple[int, int], Mapping[str, _Figures]] = {}
+    per_head: dict[tuple[int | str, int], Mapping[str, _Figures]] = {}
     meter = QualityMeter()
     for layer, head in subject.heads():
         if not layer.has_qkv or not layer.allowed_counts.any():
             continue
         keep = subject.keep(layer, head)
-        per_head[layer.number, head] = _head_figures(subject, layer, head, keep)
+        per_head[cell_of(layer), head] = _head_figures(subject, layer, head, keep)
         meter.add(layer, head, keep)
     if not per_head:
         reason = "the trace holds masks only: exact attention is not known"
@@ -125,7 +125,7 @@ def _agreement(meter: QualityMeter, ours: tuple[float, ...]) -> Check:
 
 
 def _layer_rows(
-    per_head: Mapping[tuple[int, int], Mapping[str, _Figures]], group_rows: int
+    per_head: Mapping[tuple[int | str, int], Mapping[str, _Figures]], group_rows: int
 ) -> Iterator[tuple[Cell, ...]]:
     for number in dict.fromkeys(layer for layer, _ in per_head):
         of_layer = [figures["ours"] for (layer, _), figures in per_head.items() if layer == number]

@@ -30,7 +30,7 @@ class _Count:
         if differs.any() and not self.first:
             row, key = (int(axis) for axis in np.unravel_index(int(np.argmax(differs)), differs.shape))
             self.first = (
-                f"layer {layer.number} head {head} row {first_row + row} key {key}: "
+                f"layer {layer.label} head {head} row {first_row + row} key {key}: "
                 f"score {found[row, key]}, PyTorch has {expected[row, key]}"
             )
 

@@ -40,7 +40,7 @@ def check_predictor_weights(subject: Subject) -> list[Check]:
                     if float(ratios[column]) > worst:
                         worst = float(ratios[column])
                         kind = "head" if side == "q" else "kv head"
-                        where = f"layer {layer.number} {kind} {head} W~{side} column {column} at {bits} bits"
+                        where = f"layer {layer.label} {kind} {head} W~{side} column {column} at {bits} bits"
     if not columns:
         return [skipped(NAME, TITLE, "the design uses no fitted predictor of the trace")]
     figures = {"columns": columns, "largest_error_ratio": worst}

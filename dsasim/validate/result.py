@@ -1,6 +1,6 @@
 """The outcome of a validation: what was validated with what, and every check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,10 +31,10 @@ class ValidatedShape:
 
 @dataclass(frozen=True)
 class Validation:
-    """`selection` is layer number -> query heads; `versions` name dsasim, Python and the libraries that computed.
+    """`selection` is layer number -> query heads, of each sequence; `versions` name dsasim, Python and libraries.
 
     `machine` is the device's name and, of a GPU, its driver and clocks; `source_sha256` stands for the commit; `shapes`
-    are those of the chosen layers.
+    are those of the chosen layers, on each sequence.
     `notes` must stand beside the figures (`trace.notes`).
     """
 
@@ -47,7 +47,7 @@ class Validation:
     checks: tuple[Check, ...]
     machine: Mapping[str, str | int] = field(default_factory=dict)
     source_sha256: str = ""
-    shapes: Mapping[int, ValidatedShape] = field(default_factory=dict)
+    shapes: Mapping[int, Sequence[ValidatedShape]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,6 +65,26 @@ class Validation:
         reasons = dict.fromkeys(check.detail for check in checks)
         return {reason: tuple(check for check in checks if check.detail == reason) for reason in reasons}
 
+    @property
+    def num_sequences(self) -> int:
+        """Sequences of the trace."""
+        return max(map(len, self.shapes.values()), default=1)
+
+    def shape_of(self, number: int, sequence: int | None) -> ValidatedShape | None:
+        """The shape of a layer, if it is known."""
+        return self.shapes[number][sequence or 0] if number in self.shapes else None
+
+    def layers(self) -> Iterator[tuple[int, int | None, Sequence[int]]]:
+        """Number, sequence where there are several, and query heads of all that was validated."""
+        sequences = [None] if self.num_sequences == 1 else range(self.num_sequences)
+        return ((number, sequence, heads) for number, heads in self.selection.items() for sequence in sequences)
+
+    def _layers(self) -> Iterator[dict[str, Any]]:
+        for number, sequence, heads in self.layers():
+            which = {"layer": number} if sequence is None else {"layer": number, "sequence": sequence}
+            shape = self.shape_of(number, sequence)
+            yield which | {"heads": list(heads)} | ({} if shape is None else asdict(shape))
+
     def to_json(self) -> dict[str, Any]:
         """What `dsasim validate --json` writes: no paths, dates or hosts."""
         return {
@@ -76,12 +96,7 @@ class Validation:
             "arch_sha256": self.arch_sha256,
             "trace": {key: getattr(self.trace, key) for key in ("name", "sha256", "kind", "model")}
             | {"provenance": dict(self.trace.provenance)},
-            "layers": [
-                {"layer": number, "heads": list(heads)} | asdict(self.shapes[number])
-                if number in self.shapes
-                else {"layer": number, "heads": list(heads)}
-                for number, heads in self.selection.items()
-            ],
+            "layers": list(self._layers()),
             "notes": list(self.notes),
             "device": self.device,
             "machine": dict(self.machine),

@@ -12,6 +12,7 @@ from dsasim.errors import ConfigError
 from dsasim.sim.design import Progress
 from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace, LayerTrace
+from dsasim.trace.schema import prefix_of
 from dsasim.validate.check import Check, skipped
 from dsasim.validate.gpu.hardware import device_name, driver_and_clocks
 from dsasim.validate.gpu.sensors import open_sensors
@@ -55,7 +56,7 @@ def validate(
     """
     arch = usual_arch(effective_arch(arch, trace), "dsasim validate")
     selection = chosen_heads(trace, layers, heads)
-    total = len(STEPS) * sum(map(len, selection.values()))
+    total = len(STEPS) * sum(len(heads) for _, heads in trace.chosen(selection))
     done = 0
 
     def tick() -> None:
@@ -74,7 +75,7 @@ def validate(
         machine={"name": device_name(subject.device)} | driver_and_clocks(open_sensors(subject.device)),
         source_sha256=source_sha256(),
         versions=versions(),
-        shapes={layer.number: shape_of(layer) for layer in subject.layers},
+        shapes={number: tuple(map(shape_of, trace.batch(number))) for number in selection},
         checks=tuple(_checks(subject)),
         notes=run_notes(arch, trace),
     )
@@ -82,7 +83,8 @@ def validate(
 
 def shape_of(layer: LayerTrace) -> ValidatedShape:
     """The sizes of a layer, and the type that its operands are stored in."""
-    stored = layer.source.read(f"layer.{layer.number}.q", 0).dtype.name if layer.has_qkv else "bits"
+    name = f"{prefix_of(*layer.key)}.q"
+    stored = layer.source.read(name, 0).dtype.name if layer.has_qkv else "bits"
     return ValidatedShape(layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.causal, stored)
 
 

@@ -22,7 +22,7 @@ from dsasim.validate.gpu.block_sparse import no_compiler
 from dsasim.validate.gpu.kernels import first_line
 from dsasim.validate.implementations import Attend, CompiledFlex, masked_sdpa, sparse_csr
 from dsasim.validate.problem import AttentionProblem, exact_output, rounded
-from dsasim.validate.subject import Subject
+from dsasim.validate.subject import Subject, cell_of
 
 TITLES = {
     "dsasim": "sparse output = float64",
@@ -63,7 +63,7 @@ class _Run:
         rows = np.flatnonzero(problem.keep.row_counts)
         if not rows.size:
             return
-        where = problem.layer.number, problem.head
+        where = cell_of(problem.layer), problem.head
         self.errors.append(HeadError.of(*where, ours[rows], found[rows], rows))
         self.against_exact.append(HeadError.of(*where, found[rows], exact[rows], rows))
 
@@ -95,7 +95,7 @@ def check_sparse_output(subject: Subject) -> list[Check]:
             operands = rounded(layer, dtype)
             problem = AttentionProblem(operands, head, keep, subject.device, dtype)
             ours, exact = sparse_attention(operands, head, keep), exact_output(problem)
-            ours_errors.append(HeadError.of(layer.number, head, ours, exact))
+            ours_errors.append(HeadError.of(cell_of(layer), head, ours, exact))
             for run in runs:
                 if run.dtype == dtype:
                     run.add(problem, ours, exact)

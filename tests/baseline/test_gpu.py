@@ -8,9 +8,10 @@ import pytest
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.baseline.gpu import (
     AttentionShape,
+    attention_batches,
     attention_bytes,
     attention_ns,
-    attention_shapes,
+    batch_ns,
     gpu_baselines,
     occupancy,
 )
@@ -123,9 +124,33 @@ def test_a_run_has_every_gpu_with_both_kernels() -> None:
 def test_what_a_run_asks_of_a_gpu() -> None:
     """Two query heads of one kv head, and one of another, in one layer of a causal model."""
     trace = load_trace("smollm2-l512")
-    (shape,) = attention_shapes(trace, {13: [0, 1, 3]})
+    ((shape,),) = attention_batches(trace, {13: [0, 1, 3]})
     assert shape == AttentionShape(num_heads=3, num_kv_heads=2, L_q=512, L_k=512, d_head=64, causal=True)
     assert gpu_baselines(load_arch("dsa-decoupled"), trace, {13: [0]}, 1000, ()) == ()
+
+
+def test_a_batch_is_one_call_a_layer_and_fills_what_one_sequence_left_idle(gpu: Gpu) -> None:
+    """On 32 SMs of 2 TFLOP/s the 16 blocks of a sequence take as long as on 16 of 1, and two sequences no longer."""
+    twice = replace(gpu, sms=32, peak_fp16_tflops=replace(gpu.peak_fp16_tflops, value=2.0))
+    one = attention_ns(gpu, "fused", SHAPE)
+    assert attention_ns(twice, "fused", SHAPE) == pytest.approx(one)
+    assert batch_ns(twice, "fused", (SHAPE, SHAPE)) == pytest.approx(one)
+    assert occupancy(32, "fused", SHAPE, SHAPE) == 2 * occupancy(32, "fused", SHAPE) == 1
+    assert batch_ns(gpu, "fused", (SHAPE, SHAPE)) == pytest.approx(2 * one - 5000)  # one launch
+
+
+def test_sequences_of_a_batch_may_differ_in_length(gpu: Gpu) -> None:
+    layers = [
+        MaskArrays(0, np.full((2, length, length // 8), 255, np.uint8), length, 64, 1, False, sequence)
+        for sequence, length in enumerate((1024, 512))
+    ]
+    trace = trace_in_memory("batch", layers, kind="mask")
+    ((long, short),) = attention_batches(trace, {0: [0]})
+    assert (long.L_q, short.L_q, long.num_heads, short.num_kv_heads) == (1024, 512, 1, 1)
+    only_fused = replace(gpu, efficiencies={"fused": gpu.efficiencies["fused"]})
+    (found,) = gpu_baselines(load_arch("dsa-decoupled"), trace, {0: [0]}, 1000, (only_fused,))
+    assert found.launch_ns == 5000
+    assert found.time_ns == pytest.approx(batch_ns(gpu, "fused", (long, short)))
 
 
 def test_two_layers_are_two_calls_and_both_must_have_been_measured(gpu: Gpu) -> None:

@@ -81,6 +81,11 @@ def kept_in_b(done: Done) -> str:
     return row("all ")(done)[-1]
 
 
+def sequences(done: Done) -> int:
+    """Those of the trace that was written."""
+    return done.trace.num_sequences
+
+
 def fitted(done: Done) -> Any:
     """The predictor of the first layer of the trace that was written."""
     return done.layer.predictor(done.layer.sigmas[-1])
@@ -181,7 +186,8 @@ FLAGS: dict[str, list[Flag]] = {
         Flag(IMPORT, ("--pruned-is-true",), kept, [list(range(row + 1, 6)) for row in range(6)])
     ],
     "trace import-mask --sample": [
-        Flag((*IMPORT[:2], "batch.npy", *IMPORT[3:], "--sample", "0"), ("--sample", "1"), kept_first, 1)
+        Flag((*IMPORT[:2], "batch.npy", *IMPORT[3:], "--sample", "0"), ("--sample", "1"), kept_first, 1),
+        Flag((*IMPORT[:2], "batch.npy", *IMPORT[3:], "--sample", "0"), ("--sample", "all"), sequences, 2),
     ],
     "trace synth --out": [Flag(SYNTH, ("--out", "o.safetensors"), writes("o.safetensors"), True)],
     "trace synth --pattern": [Flag(SYNTH, ("--pattern", "window"), lambda done: kept(done)[0], [0, 1])],
@@ -193,6 +199,7 @@ FLAGS: dict[str, list[Flag]] = {
     "trace synth --kv-heads": [Flag(SYNTH, ("--kv-heads", "2"), layer_has("num_heads", "num_kv_heads"), [4, 2])],
     "trace synth --d-head": [Flag(SYNTH, ("--d-head", "16"), layer_has("d_head"), [16])],
     "trace synth --causal": [Flag(SYNTH, ("--causal",), lambda done: kept(done)[0], [0])],
+    "trace synth --sequences": [Flag(SYNTH, ("--sequences", "3"), sequences, 3)],
     "trace synth --seed": [Flag(SYNTH, ("--seed", "1"), kept)],
     "trace synth --block": [
         Flag((*SYNTH, "--pattern", "block", "--density", "0.3", "--length", "64"), ("--block", "8"), kept)

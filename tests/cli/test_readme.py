@@ -1,4 +1,4 @@
-"""What the README shows works, and what it says was measured is what is on file."""
+"""What README and docs/ show works, and what it says was measured is what is on file."""
 
 import json
 import re
@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
+PAGES = {
+    path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+BLOCKS = [(page, *block) for page in PAGES for block in re.findall(r"```(sh|python)\n(.*?)```", PAGES[page], re.DOTALL)]
 RUNS = ROOT / "tests" / "golden" / "runs"
 
 
@@ -32,9 +35,9 @@ def test_every_snippet_runs_in_its_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ran = 0
-    for kind, block in BLOCKS:
+    for page, kind, block in BLOCKS:
         if kind == "python":
-            exec(compile(block, "README.md", "exec"), {})
+            exec(compile(block, page, "exec"), {})
             ran += 1
             continue
         for line in lines(block):
@@ -79,3 +82,10 @@ def test_the_table_of_other_runs_is_that_on_file(design: str) -> None:
         f"{baseline['energy_vs_dense_ratio']:.2f}x",
         f"{run['quality']['captured_mass_ratio']:.3f}",
     ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert target.startswith("https://") or (folder / target).exists(), target

@@ -48,7 +48,25 @@ def test_of_a_batch_a_sample_is_taken_and_said(dsasim: Callable, mask: Path, tmp
     out = tmp_path / "t.safetensors"
     arguments = ("trace", "import-mask", str(mask), "--d-head", "16", "--out", str(out))
     assert dsasim(*arguments, "--sample", "1").out == f"wrote {out}, sample 1 of the batch\n"
-    assert "choose a sample, 0-1" in dsasim(*arguments).err
+    assert "choose a sample, 0-1, or all" in dsasim(*arguments).err
+    assert dsasim(*arguments, "--sample", "all").out == f"wrote {out}, all samples of the batch\n"
+    assert "0 sequence 1" in dsasim("trace", "info", str(out)).out
+    refused = dsasim(*arguments, "--sample", "both")
+    assert (refused.status, refused.err) == (2, "dsasim: error: --sample both: expected a number such as 0, or all\n")
+
+
+def test_a_batch_is_made_looked_at_and_run(dsasim: Callable, tmp_path: Path) -> None:
+    """Each row of a table says which sequence it is of, and `--layers` and `--heads` choose on all of them."""
+    out = str(tmp_path / "t.safetensors")
+    shape = ("--length", "32", "--heads", "2", "--d-head", "16", "--layers", "2", "--sequences", "2")
+    assert dsasim("trace", "synth", "--pattern", "random", *shape, "--out", out).status == 0
+    told = dsasim("trace", "info", out).out
+    assert [name in told for name in ("0 sequence 0", "1 sequence 1", "num sequences")] == [True] * 3
+    done = dsasim("run", "dsa-decoupled", out, "--layers", "1", "--heads", "0")
+    assert "1 of 2 layers: 1; 2 sequences; 2 of 8 heads" in done.out
+    assert "1 sequence 0" in done.out
+    assert "1 sequence 1" in done.out
+    assert "dense attention on GPUs, batch 2" in done.out
 
 
 def test_synthetic_masks_say_so_wherever_they_are_shown(dsasim: Callable, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_products_of_a_gated_layer_with_shared_keys() -> None:
     """SmolLM2-135M: K and V have 3 heads of 64 for 9 of Q; gate and value are 2 * 1536 columns."""
     sizes = [
         [(p.name, p.rows, p.inner, p.columns) for p in phase]
-        for phase in (*before_attention(SMOLLM2), *after_attention(SMOLLM2))
+        for phase in (*before_attention([SMOLLM2]), *after_attention([SMOLLM2]))
     ]
     assert sizes == [
         [("q", 512, 576, 576), ("k", 512, 576, 192), ("v", 512, 576, 192)],
@@ -50,7 +50,9 @@ def test_products_of_a_gated_layer_with_shared_keys() -> None:
         [("up", 512, 576, 3072)],
         [("down", 512, 1536, 576)],
     ]
-    macs = sum(product.macs for phase in (*before_attention(SMOLLM2), *after_attention(SMOLLM2)) for product in phase)
+    macs = sum(
+        product.macs for phase in (*before_attention([SMOLLM2]), *after_attention([SMOLLM2])) for product in phase
+    )
     assert macs == 512 * (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536)
 
 

@@ -47,7 +47,7 @@ def layer_of(
         for at in range(kv_heads)
     )
     counts = SlotCounts(q=2, k=2, v=2, predictor=2, mask=slots, score=slots, output=2)
-    return LayerWork(0, 4, counts, heads, NOTHING, (NOTHING,) * num_inputs, (given.Work(1),) * num_inputs)
+    return LayerWork(Place(0), 4, counts, heads, NOTHING, (NOTHING,) * num_inputs, (given.Work(1),) * num_inputs)
 
 
 @pytest.fixture

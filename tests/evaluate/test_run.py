@@ -1,5 +1,6 @@
 """A whole evaluation on a small model: each point's figures are its own, and cycles are those of its masks."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from dsasim.evaluate.task import TextTask, load_task
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.store import open_trace, trace_in_memory
+from dsasim.validate.break_even import beginning
 
 pytestmark = pytest.mark.torch
 
@@ -60,6 +62,27 @@ def test_cycles_are_those_of_the_method_s_masks(method, llama):
     else:
         expected = simulate(arch, trace, [2])
     assert cycles_of(arch, trace, (2,), method) == (expected.machine.cycles, expected.baseline.speedup_vs_dense)
+
+
+@pytest.mark.parametrize("method", ["oracle_topk", "random"])
+def test_cycles_are_those_of_all_sequences(method, llama):
+    """Twice the same sequence, and a shorter one: each counts."""
+    layer, arch = open_trace(llama.path).layer(2), design(method, "0.25")
+
+    def of(*lengths):
+        layers = [replace(beginning(layer, L, arch), sequence=sequence) for sequence, L in enumerate(lengths)]
+        return cycles_of(arch, trace_in_memory("batch", layers), (2,), method)[0]
+
+    one, two, three = of(24), of(24, 24), of(24, 24, 12)
+    assert 1.5 * one < two < three < 3 * one
+
+
+def test_the_predictor_is_that_of_the_longest_sequence(llama):
+    """It knows the positions of every shorter text."""
+    layer, arch = open_trace(llama.path).layer(2), design("dsa2021", "0.25")
+    layers = [replace(beginning(layer, L, arch), sequence=sequence) for sequence, L in enumerate((7, 24, 12))]
+    request = EvaluationRequest("m", {("dsa2021", Decimal("0.25")): arch}, (2,), 1, 24, None, with_cycles=False)
+    assert len(evaluation._fits(request, trace_in_memory("batch", layers))[2].extra_k) == 24
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 BUGS = Path(__file__).parent / "bugs"
-COPIED = ("dsasim", "tests", "arch_configs", "traces", "examples", "pyproject.toml", "README.md")
+COPIED = ("dsasim", "tests", "arch_configs", "traces", "examples", "docs", "pyproject.toml", "README.md")
 PASSED, FAILED = 0, 1
 
 

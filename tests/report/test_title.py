@@ -30,6 +30,12 @@ TITLES = {
         run(heads=2, part={"of_layers": 2, "of_heads": 24}),
         "x on t (real, M-1B; layers 0, 1; 4 of 24 heads)",
     ),
+    "batch": (
+        run(layers=0)
+        | {"layers": [{"layer": at // 3, "sequence": at % 3, "heads": [{}] * 4} for at in range(6)]}
+        | {"part": {"of_layers": 2, "of_heads": 36}},
+        "x on t (real, M-1B; layers 0, 1; 3 sequences; 24 of 36 heads)",
+    ),
     "scope": (run(scope="layer"), "x on t (real, M-1B; layers 0, 1; 24 heads; scope layer)"),
     "escape": (run(changes=["a=\x1b[31m"]), r"x with a=\x1b[31m on t (real, M-1B; layers 0, 1; 24 heads)"),
 }

@@ -56,9 +56,11 @@ def tiny() -> Callable[..., ArchConfig]:
 
 @pytest.fixture
 def masked() -> Callable[..., AttentionTrace]:
-    """A trace of given masks, bool [layers, heads, L_q, L_k] (leading axes may be left out)."""
+    """A trace of given masks, bool [layers, heads, L_q, L_k] (leading axes may be left out), on equal sequences."""
 
-    def make(keep: Any, d_head: int = 4, kv_heads: int | None = None, causal: bool = False) -> AttentionTrace:
+    def make(
+        keep: Any, d_head: int = 4, kv_heads: int | None = None, causal: bool = False, sequences: int = 1
+    ) -> AttentionTrace:
         masks = np.asarray(keep, dtype=np.bool_)
         masks = masks.reshape((1,) * (4 - masks.ndim) + masks.shape)
         layers = [
@@ -69,8 +71,10 @@ def masked() -> Callable[..., AttentionTrace]:
                 d_head,
                 kv_heads or len(heads),
                 causal,
+                sequence,
             )
             for number, heads in enumerate(masks)
+            for sequence in range(sequences)
         ]
         return trace_in_memory("masks", layers, kind="mask")
 

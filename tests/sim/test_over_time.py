@@ -64,11 +64,13 @@ def test_bytes_go_to_layers_and_heads() -> None:
         Place(3, heads=(12,), tile=0),
         Place(3, kv_heads=(12,)),
         Place(3, heads=(1, 2), tile=0),
+        Place(3, heads=(12,), sequence=1),
         Place(3, phase="up"),
         NOWHERE,
     ):
         watcher.transfer("dma_q", 0, Job("dma_q", "move", place, transfer=moved), 0, 1)
-    assert (watcher.layer_bytes, watcher.head_bytes) == ({3: 192}, {(3, 12): 64})
+    assert watcher.layer_bytes == {(3, None): 192, (3, 1): 64}
+    assert watcher.head_bytes == {((3, None), 12): 64, ((3, 1), 12): 64}
 
 
 def test_two_may_look_on(tmp_path: object) -> None:

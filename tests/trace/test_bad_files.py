@@ -85,9 +85,9 @@ def of_layer(**changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (metadata(format_version=2), "format_version 2; this dsasim reads 1"),
-        (metadata(format_version="1"), "format_version '1'; this dsasim reads 1"),
-        (metadata(format_version=True), "format_version True; this dsasim reads 1"),
+        (metadata(format_version=3), "format_version 3; this dsasim reads 1 and 2"),
+        (metadata(format_version="1"), "format_version '1'; this dsasim reads 1 and 2"),
+        (metadata(format_version=True), "format_version True; this dsasim reads 1 and 2"),
         (metadata(kind="dream"), "metadata: kind: Input should be 'real', 'synthetic' or 'mask'"),
         (metadata(layers=[]), "metadata: layers: List should have at least 1 item after validation, not 0"),
         (metadata(speed=1), "metadata: speed: Extra inputs are not permitted"),

@@ -54,10 +54,10 @@ def test_of_a_batch_one_sample_is_imported(pruned_is_true, import_array):
 
 def test_a_sample_is_chosen_of_a_batch_and_only_there(import_array):
     batch = np.ones((3, 1, 1, 2, 2), bool)
-    with pytest.raises(TraceError, match=r"is a batch, \[batch, .*\]: choose a sample, 0-2$"):
+    with pytest.raises(TraceError, match=r"is a batch, \[batch, .*\]: choose a sample, 0-2, or all$"):
         import_array(batch)
     for sample in (3, -1):
-        with pytest.raises(TraceError, match=f"no sample {sample} in a batch of 3: choose one of 0-2$"):
+        with pytest.raises(TraceError, match=f"no sample {sample} in a batch of 3: choose one of 0-2, or all$"):
             import_array(batch, sample=sample)
     with pytest.raises(TraceError, match="is no batch, there is no sample 0 to choose"):
         import_array(batch[0], sample=0)

@@ -25,15 +25,15 @@ def random_design(allowed: np.ndarray, columns: int, num_sequences: int, stride:
         [rng.normal(size=(length, columns)).astype(np.float32) for _ in range(num_sequences)]
         for length in allowed.shape
     ]
-    return DesignMatrix(sides[0], sides[1], positions(allowed), stride)
+    return DesignMatrix(sides[0], sides[1], [positions(allowed)] * num_sequences, stride)
 
 
 def direct_solution(design: DesignMatrix, scores: list[np.ndarray]) -> np.ndarray:
     """M from the whole K^2 x K^2 system, built row by row of every sequence."""
     columns = design.z_q[0].shape[1]
     system, right = np.zeros((columns**2, columns**2)), np.zeros(columns**2)
-    for z_q, z_k, s in zip(design.z_q, design.z_k, scores, strict=True):
-        for i, keys in enumerate(design.positions.allowed(0, *s.shape)):
+    for z_q, z_k, where, s in zip(design.z_q, design.z_k, design.positions, scores, strict=True):
+        for i, keys in enumerate(where.allowed(0, *s.shape)):
             if i % design.stride or not keys.any():
                 continue
             about = z_k[keys].astype(float) - z_k[keys].mean(axis=0, dtype=float)
@@ -42,6 +42,18 @@ def direct_solution(design: DesignMatrix, scores: list[np.ndarray]) -> np.ndarra
             right += features.T @ (s[i, keys] - s[i, keys].mean())
     count = design.num_positions
     return np.linalg.solve(system / count + RIDGE * np.eye(len(right)), right / count).reshape(columns, columns)
+
+
+def test_sequences_of_several_lengths_are_one_system() -> None:
+    """Every row counts alike: of 14, 9 and 3 (the last of 8 keys)."""
+    rng = np.random.default_rng(0)
+    masks = [np.tri(14, dtype=np.bool_), np.ones((9, 9), np.bool_), np.tri(3, 8, 5, dtype=np.bool_)]
+    z_q, z_k = ([rng.normal(size=(mask.shape[side], 5)).astype(np.float32) for mask in masks] for side in (0, 1))
+    design = DesignMatrix(z_q, z_k, [positions(mask) for mask in masks])
+    scores = [rng.normal(size=mask.shape).astype(np.float32) for mask in masks]
+    found = solve_bilinear(design, lambda s, rows, n: scores[s][rows, :n].copy())
+    assert design.num_positions == 105 + 81 + 21
+    assert np.allclose(found, direct_solution(design, scores), atol=1e-3 * np.abs(found).max())
 
 
 @pytest.mark.parametrize("rows_a_block", [100, 4, 3])

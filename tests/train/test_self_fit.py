@@ -13,11 +13,12 @@ import pytest
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.errors import TraceError
 from dsasim.predictors import load_predictor
+from dsasim.trace.attention import LayerTrace
 from dsasim.trace.store import open_trace
 from dsasim.trace.stream import StreamedTensor, write_stream
 from dsasim.trace.synthetic import Synthetic, write_synthetic
 from dsasim.trace.tensors import MappedTensors
-from dsasim.train.closed_form import FitSequence, fit_layer
+from dsasim.train.closed_form import FitSequence, fit_batch, fit_layer
 from dsasim.train.self_fit import fit_trace, known_rotary_base
 
 QUARTER = Decimal("0.25")
@@ -109,6 +110,57 @@ def test_decode_and_cross_attention_are_fitted(tmp_path: Path) -> None:
     fit_trace(tmp_path / "t.safetensors", tmp_path / "f.safetensors", [QUARTER], rotary_base=1e4)
     layer = open_trace(tmp_path / "f.safetensors").layer(0)
     assert load_predictor(load_arch("dsa-decoupled"), layer).select(3).keep.row_counts.tolist() == [6, 6, 6, 6, 6]
+
+
+def test_a_batch_gets_one_predictor_a_layer(tmp_path: Path) -> None:
+    """Weights and scales are of all sequences and stored once; columns are as long as each, of the same frequencies."""
+    wanted = Synthetic("top_k", Decimal("0.2"), 60, 60, num_heads=4, num_kv_heads=2, d_head=16, num_sequences=2)
+    write_synthetic(tmp_path / "t.safetensors", wanted, with_qkv=True)
+    shorten(tmp_path / "t.safetensors", tmp_path / "s.safetensors", keys=30, rows=20)
+    fit_trace(tmp_path / "s.safetensors", tmp_path / "f.safetensors", [QUARTER], rotary_base=1e4)
+    trace = open_trace(tmp_path / "f.safetensors")
+    long, short = (layer.predictor(QUARTER) for layer in trace.batch(0))
+    assert long is not None
+    assert short is not None
+    assert np.array_equal(long.w_q, short.w_q)
+    assert all(np.array_equal(long.scales[4][name], short.scales[4][name]) for name in long.scales[4])
+    assert (len(long.extra_k), len(short.extra_k), len(short.extra_q)) == (60, 30, 20)
+    assert np.array_equal(short.extra_k, long.extra_k[:30])
+    assert np.array_equal(short.extra_q, long.extra_q[10:30])
+    stored = [name for name in MappedTensors(tmp_path / "f.safetensors") if ".sigma." in name and "w_q" in name]
+    assert [name for name in stored if ".scale." not in name] == ["layer.0.sigma.0.25.w_q"]
+    expected = fit_batch(
+        [sequence_of(layer) for layer in trace.batch(0)],
+        [layer.positions for layer in trace.batch(0)],
+        QUARTER,
+        fitted_on="self",
+        rotary_base=1e4,
+    )
+    assert np.array_equal(expected[1].w_k, short.w_k)
+    assert all(load_predictor(load_arch("dsa-decoupled"), layer).select(3).keep.nnz for layer in trace)
+
+
+def sequence_of(layer: LayerTrace) -> FitSequence:
+    q, k = (np.stack([side(head) for head in range(n)]) for side, n in ((layer.q, 4), (layer.k, 2)))
+    return FitSequence(layer.x_q(), q, k, None if layer.self_attention else layer.x_kv())
+
+
+def shorten(source: Path, out: Path, keys: int, rows: int) -> None:
+    """Sequence 1 cut to its first `keys` keys and the last `rows` query rows of them."""
+    stored = MappedTensors(source)
+    metadata = json.loads(stored.metadata["dsasim"])
+    del metadata["sha256"]
+    entry = next(entry for entry in metadata["layers"] if entry.get("sequence"))
+    entry |= {"L_q": rows, "L_k": keys}
+    tensors = {name: stored.raw(name) for name in stored if not name.endswith(".keep")}
+    prefix = "sequence.1.layer.0."
+    tensors[f"{prefix}x_kv"] = tensors[f"{prefix}x_q"][:keys]
+    tensors[f"{prefix}x_q"] = tensors[f"{prefix}x_q"][keys - rows : keys]
+    tensors[f"{prefix}q"] = tensors[f"{prefix}q"][:, keys - rows : keys]
+    for name in ("k", "v"):
+        tensors[prefix + name] = tensors[prefix + name][:, :keys]
+    streamed = {name: StreamedTensor.of(np.ascontiguousarray(array)) for name, array in tensors.items()}
+    write_stream(out, streamed, metadata)
 
 
 def test_no_array_of_all_positions_is_made(tmp_path: Path) -> None:

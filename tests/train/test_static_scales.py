@@ -18,7 +18,7 @@ def test_one_scale_of_z_serves_both_inputs_of_cross_attention(larger: str) -> No
     extra_k *= 20 if larger == "columns" else 1
     w_q, w_k = (rng.normal(size=(heads, 5, 2)).astype(np.float32) for heads in (2, 1))
     scale_x = 0.01
-    found = scales_at(4, [xp_q], [xp_k], scale_x, extra_q, extra_k, w_q, w_k)
+    found = scales_at(4, [xp_q], [xp_k], scale_x, [(extra_q, extra_k)], w_q, w_k)
     real = [xp.ravel() * scale_x * projection_factor(4) for xp in (xp_q, xp_k)]
     expected = least_squares_scale(np.concatenate([real[0], extra_q.ravel(), extra_k.ravel(), real[1]]), 4)
     assert found["xp"] == pytest.approx([expected], rel=1e-6)

@@ -3,8 +3,9 @@
     {"design": {"pe_array.lanes": 2, ...}, "timing": {"nREFI": 400, ...}, "layers": [{"shape": ..., "heads": ...}, ...]}
 
 `timing` replaces cycles of the DRAM preset, so that short runs meet refreshes. A layer has masks as `keep` (rows as
-text, for each head), or random tensors and a random predictor as `seed`, or both. Every key of the schema that may
-change time is drawn (`tests/twin/test_cases.py` checks it), and every scope.
+text, for each head), or random tensors and a random predictor as `seed`, or both; of the same heads on further
+sequences a list of such as `batch`. Every key of the schema that may change time is drawn (`tests/twin/test_cases.py`
+checks it), and every scope.
 """
 
 from collections.abc import Mapping
@@ -61,9 +62,22 @@ def arch_of(case: Case) -> ArchConfig:
 
 def trace_of(case: Case) -> AttentionTrace:
     """The case's layers as a trace in memory."""
-    layers = [_tensor_layer(n, layer) if "seed" in layer else _mask_layer(n, layer) for n, layer in _numbered(case)]
+    layers = [
+        _tensor_layer(number, one, sequence) if "seed" in one else _mask_layer(number, one, sequence)
+        for number, layer in _numbered(case)
+        for sequence, one in enumerate([layer, *layer.get("batch", [])])
+    ]
     masks_only = not any("seed" in layer for layer in case["layers"])
     return trace_in_memory("case", layers, kind="mask" if masks_only else "synthetic", dtype="float32")
+
+
+def alone(case: Case, sequence: int) -> Case:
+    """The case with one sequence of its batch only."""
+    layers = []
+    for layer in case["layers"]:
+        of_sequence = [layer, *layer.get("batch", [])][sequence]
+        layers.append({name: of_sequence[name] for name in of_sequence if name != "batch"} | {"heads": layer["heads"]})
+    return {**case, "layers": layers}
 
 
 def selection_of(case: Case) -> Mapping[int, list[int]]:
@@ -75,17 +89,18 @@ def _numbered(case: Case) -> list[tuple[int, Any]]:
     return list(enumerate(case["layers"]))
 
 
-def _mask_layer(number: int, layer: Any) -> MaskArrays:
+def _mask_layer(number: int, layer: Any, sequence: int) -> MaskArrays:
     shape = layer["shape"]
     packed = np.stack([pack_bits(head) for head in _keep(layer)])
-    return MaskArrays(number, packed, shape["L_k"], shape["d_head"], shape["kv_heads"], shape["causal"])
+    sizes = (shape["L_k"], shape["d_head"], shape["kv_heads"], shape["causal"])
+    return MaskArrays(number, packed, *sizes, sequence=sequence)
 
 
 def _keep(layer: Any) -> Any:
     return np.array([[[bit == "1" for bit in row] for row in head] for head in layer["keep"]])
 
 
-def _tensor_layer(number: int, layer: Any) -> LayerArrays:
+def _tensor_layer(number: int, layer: Any, sequence: int) -> LayerArrays:
     """Small integers, so that scores are often equal."""
     shape, rng = layer["shape"], np.random.default_rng(layer["seed"])
     L_q, L_k, d_head, kv_heads = shape["L_q"], shape["L_k"], shape["d_head"], shape["kv_heads"]
@@ -109,6 +124,7 @@ def _tensor_layer(number: int, layer: Any) -> LayerArrays:
         d_ff=shape["d_ff"],
         gated=shape["gated"],
         predictors=(_predictor(rng, shape, heads),),
+        sequence=sequence,
     )
 
 
@@ -138,8 +154,8 @@ def _predictor(rng: Any, shape: Any, heads: int) -> FittedPredictor:
 
 
 # ----------------------------------------------------------------------------------------------------- random choice
-def random_case(rng: Random, method: str) -> Case:
-    """A design and a trace for `given`, `dsa2021`, `dense` or `oracle`."""
+def random_case(rng: Random, method: str, others: int | None = None) -> Case:
+    """A design and a trace for `given`, `dsa2021`, `dense` or `oracle`; `others`: sequences beside the first."""
     scope = rng.choice(["attention", "attention", "attention", "layer", "model"])
     masks = method in ("given", "dense") and (method == "given" or rng.random() < 0.3)
     tensors = scope != "attention" or not masks
@@ -147,7 +163,11 @@ def random_case(rng: Random, method: str) -> Case:
     count = rng.choice([1, 1, 2]) if scope != "attention" else rng.choice([1, 1, 1, 2, 3])
     layers = [_layer(rng, sigma, masks=masks, tensors=tensors) for _ in range(count)]
     often = {"nREFI": rng.choice([150, 400, 1000]), "nRFC": rng.choice([40, 90])}
-    return {"design": _design(rng, method, layers), "scope": scope, "timing": often, "layers": layers}
+    design = _design(rng, method, layers)
+    others = rng.choice([0, 0, 0, 0, 0, 0, 0, 1, 1, 2]) if others is None else others
+    for layer in layers if others else []:
+        layer["batch"] = [_layer(rng, sigma, masks=masks, tensors=tensors, first=layer) for _ in range(others)]
+    return {"design": design, "scope": scope, "timing": often, "layers": layers}
 
 
 def _design(rng: Random, method: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -256,11 +276,19 @@ def _selection(rng: Random, selection: str) -> dict[str, Any]:
     }
 
 
-def _layer(rng: Random, sigma: str, *, masks: bool, tensors: bool) -> dict[str, Any]:
-    """Any lengths, GQA or not, causal or not; some of the heads."""
+OF_LAYER = ("d_head", "kv_heads", "sharing", "d_model", "rank", "d_ff", "gated")
+"""What all sequences of a layer have in common."""
+
+
+def _layer(
+    rng: Random, sigma: str, *, masks: bool, tensors: bool, first: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Any lengths, GQA or not, causal or not; some of the heads. Of another sequence than the `first`: its sizes."""
     causal = rng.random() < 0.4
     L_k = rng.randint(1, 14)
     kv_heads, sharing = rng.randint(1, 4), rng.randint(1, 3)
+    if first is not None:
+        kv_heads, sharing = first["shape"]["kv_heads"], first["sharing"]
     shape = {
         "L_q": rng.choice([L_k, rng.randint(1, L_k if causal else 16)]),
         "L_k": L_k,
@@ -270,25 +298,27 @@ def _layer(rng: Random, sigma: str, *, masks: bool, tensors: bool) -> dict[str, 
     }
     heads = kv_heads * sharing
     some = sorted(rng.sample(range(heads), rng.randint(1, min(heads, 4))))
-    layer: dict[str, Any] = {"shape": shape, "heads": some}
+    layer: dict[str, Any] = {"shape": shape, "heads": some, "sharing": sharing}
     if masks:
         layer["keep"] = [[_row(rng, row, shape) for row in range(shape["L_q"])] for _ in range(heads)]
-    if not tensors:
-        return layer
-    shape |= {
-        "sharing": sharing,
-        "sigma": sigma,
-        "d_model": rng.randint(1, 9),
-        "rank": rng.randint(1, 4),
-        "extra_columns": rng.randint(0, 2),
-        "d_ff": rng.randint(1, 9),
-        "gated": rng.random() < 0.5,
-        "cross": rng.random() < 0.3,
-        "padding": 0 if masks else rng.choice([0, 0, rng.randint(0, L_k - 1)]),
-        "holes": not masks and rng.random() < 0.2,
-        "bias": rng.random() < 0.2,
-    }
-    return layer | {"seed": rng.randint(0, 10**6)}
+    if tensors:
+        shape |= {
+            "sharing": sharing,
+            "sigma": sigma,
+            "d_model": rng.randint(1, 9),
+            "rank": rng.randint(1, 4),
+            "extra_columns": rng.randint(0, 2),
+            "d_ff": rng.randint(1, 9),
+            "gated": rng.random() < 0.5,
+            "cross": rng.random() < 0.3,
+            "padding": 0 if masks else rng.choice([0, 0, rng.randint(0, L_k - 1)]),
+            "holes": not masks and rng.random() < 0.2,
+            "bias": rng.random() < 0.2,
+        }
+        layer["seed"] = rng.randint(0, 10**6)
+    if first is not None:
+        shape |= {name: first["shape"][name] for name in OF_LAYER if name in shape}
+    return layer
 
 
 def _row(rng: Random, row: int, shape: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pprint import pformat
 from random import Random
 from typing import Any
@@ -30,9 +31,10 @@ def outcome_of(result: MachineResult, counters: Any) -> Outcome:
         if name not in SUMS:
             books[name] = {owner: cycles for owner, cycles in owners.items() if cycles}
     heads: list[list[int]] = []
-    for layer in result.layers:
-        dense = [[cycles] for cycles in layer.dense_cycles.values()]
-        heads += [*dense[:1], [head.cycles for head in layer.heads], *dense[1:]]
+    for _, group in groupby(result.layers, key=lambda layer: layer.layer):
+        batch = list(group)
+        dense = [[cycles] for cycles in batch[0].dense_cycles.values()]
+        heads += [*dense[:1], *([head.cycles for head in layer.heads] for layer in batch), *dense[1:]]
     channels = [dict(channel) for channel in result.dram_channels]
     return Outcome(result.cycles, heads, books, {name: result.counters[name] for name in counters}, channels)
 

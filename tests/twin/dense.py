@@ -1,6 +1,6 @@
 """Dense products before and after a layer's attention (rule "Whole layers"): blocks, their order, their jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from itertools import product as every
@@ -22,20 +22,21 @@ class Product(NamedTuple):
     sums: int = 1
 
 
-def phases(layer: LayerTrace) -> tuple[list[list[Product]], list[list[Product]]]:
+def phases(batch: Sequence[LayerTrace]) -> tuple[list[list[Product]], list[list[Product]]]:
     """What comes before attention, and after it; each phase needs the results of the one before.
 
-    A causal layer with fewer queries than keys finds its earlier keys in DRAM.
+    A causal layer with fewer queries than keys finds its earlier keys in DRAM. Weights meet the rows of all sequences.
     """
+    layer, L_q = batch[0], sum(one.L_q for one in batch)
     assert layer.d_ff is not None
     heads, kv, sums = layer.num_heads * layer.d_head, layer.num_kv_heads * layer.d_head, 2 if layer.gated else 1
-    new_keys = min(layer.L_q, layer.L_k) if layer.causal else layer.L_k
-    q = Product("q", layer.L_q, layer.d_model, heads)
+    new_keys = sum(min(one.L_q, one.L_k) if one.causal else one.L_k for one in batch)
+    q = Product("q", L_q, layer.d_model, heads)
     k, v = (Product(name, new_keys, layer.d_model, kv) for name in ("k", "v"))
     after = [
-        Product("o", layer.L_q, heads, layer.d_model),
-        Product("up", layer.L_q, layer.d_model, sums * layer.d_ff, sums),
-        Product("down", layer.L_q, layer.d_ff, layer.d_model),
+        Product("o", L_q, heads, layer.d_model),
+        Product("up", L_q, layer.d_model, sums * layer.d_ff, sums),
+        Product("down", L_q, layer.d_ff, layer.d_model),
     ]
     return [[q, k, v]], [[one] for one in after]
 

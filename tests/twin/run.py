@@ -23,7 +23,7 @@ class Outcome:
 
     cycles: int
     heads: list[list[int]]
-    """Cycles of each query head, layer by layer, and of each dense phase around a layer."""
+    """Cycles of each query head, layer by layer and sequence by sequence, and of each dense phase around a layer."""
     books: dict[str, dict[str, int]]
     """Cycles of each unit by owner, without zeros."""
     counts: dict[str, int]
@@ -65,14 +65,15 @@ def run_twin(
         machine.add(work.jobs)
 
     for number, heads in sorted(selection.items()):
-        layer = trace.layer(number)
-        before, after = ([], []) if scope == "attention" else phases(layer)
+        batch = [trace.layer(number, sequence) for sequence in range(trace.num_sequences)]
+        before, after = ([], []) if scope == "attention" else phases(batch)
         for products in before:
-            take(DensePhase(arch, layer, len(works), products, access_bytes, peak))
-        last = works[-1].sequence[-1] if works else None
-        take(LayerJobs(arch, layer, len(works), list(heads), access_bytes, last))
+            take(DensePhase(arch, batch[0], len(works), products, access_bytes, peak))
+        for layer in batch:
+            last = works[-1].sequence[-1] if works else None
+            take(LayerJobs(arch, layer, len(works), list(heads), access_bytes, last))
         for products in after:
-            take(DensePhase(arch, layer, len(works), products, access_bytes, peak))
+            take(DensePhase(arch, batch[0], len(works), products, access_bytes, peak))
     cycles = machine.run()
     counts = sum((work.counts for work in works if isinstance(work, LayerJobs)), Counter[str]())
     memory_counts = {

@@ -44,13 +44,15 @@ def choices_of(holds: Any) -> set[Any]:
 
 def test_every_key_and_every_choice_is_drawn() -> None:
     drawn: dict[str, set[Any]] = defaultdict(set)
-    scopes = set()
+    scopes, batches = set(), set()
     for seed in range(400):
         case = random_case(Random(seed), METHODS[seed % len(METHODS)])
         scopes.add(case["scope"])
+        batches.add((case["scope"], 1 + len(case["layers"][0].get("batch", []))))
         for path, value in case["design"].items():
             drawn[path].add(value)
     assert scopes == {"attention", "layer", "model"}
+    assert batches == {(scope, sequences) for scope in scopes for sequences in (1, 2, 3)}
     for path, holds in keys_of(ArchConfig).items():
         if path in NOT_OF_THAT_BUFFER:
             continue

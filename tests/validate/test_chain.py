@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 
 from dsasim.config.schema import ArchConfig
 from dsasim.errors import ConfigError
+from dsasim.report.validation import title
+from dsasim.report.validation_page import validation_page
 from dsasim.trace.arrays import LayerArrays, MaskArrays
 from dsasim.trace.attention import AttentionTrace
 from dsasim.trace.packing import pack_bits
@@ -283,3 +285,34 @@ def test_no_gpu_is_said(make_arch: Callable, make_arrays: Callable, monkeypatch:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="finds no CUDA device"):
         validate(make_arch(), in_memory(make_arrays()), device="cuda")
+
+
+def test_a_batch_passes_and_each_sequence_has_its_rows(
+    make_arch: Callable, make_arrays: Callable[..., LayerArrays]
+) -> None:
+    """Of different lengths; the JSON and the tables say which sequence a row is of."""
+    first, second = make_arrays(seed=1), make_arrays(seed=2, L_q=5, L_k=31)
+    trace = in_memory(first, replace(second, sequence=1))
+    result = validate(make_arch("predictor.method=oracle_topk"), trace, device="cpu", heads=[1, 2])
+    assert not result.failures
+    rows = result.to_json()["layers"]
+    assert [(row["layer"], row["sequence"], row["heads"], row["L_q"], row["L_k"]) for row in rows] == [
+        (5, 0, [1, 2], 24, 24),
+        (5, 1, [1, 2], 5, 31),
+    ]
+    (output,) = [check for check in result.checks if check.name == "model_output"]
+    assert [row[:2] for row in output.tables[0].rows] == [
+        ("5 sequence 0", 1), ("5 sequence 0", 2), ("5 sequence 1", 1), ("5 sequence 1", 2),
+    ]  # fmt: skip
+    assert "layers 5; 2 sequences; 4 heads" in title(result)
+    assert "layer 5 sequence 1" in validation_page(result)
+
+
+def test_a_plant_in_the_second_sequence_is_found_there(
+    make_arch: Callable, make_arrays: Callable[..., LayerArrays]
+) -> None:
+    first, second = make_arrays(seed=1), make_arrays(seed=2)
+    spoilt = np.array(second.v)
+    spoilt[0] *= 3
+    trace = in_memory(first, replace(second, v=spoilt, sequence=1))
+    assert "layer 5 sequence 1 head" in failed(checks(make_arch("predictor.method=oracle_topk"), trace))["model_output"]

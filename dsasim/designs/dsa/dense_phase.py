@@ -4,10 +4,14 @@
     layer       q, k, v before; o, up and down after it, each on the results of the one before
     model       the same, for all layers that the trace holds
 
+Products of a batch are of all its sequences together, their rows below each other: weights are read once for all.
+
 No scope has embeddings, norms, residual sums, rotation, activation functions, the last layer's product with the
 vocabulary, or layers of the model that the trace does not hold. A phase starts when the one before has ended, like a
 layer, and its tensors are laid out anew.
 """
+
+from collections.abc import Sequence
 
 from dsasim.config.schema import ArchConfig
 from dsasim.dataflow.dense_blocks import Room, choose_tiling, dense_room
@@ -19,14 +23,14 @@ from dsasim.sim.scope import Scope
 from dsasim.trace.attention import LayerTrace
 
 
-def phases_before(arch: ArchConfig, layer: LayerTrace, scope: Scope) -> tuple[DenseWork, ...]:
-    """Phases before the layer's attention; ConfigError if a buffer is too small for one fold's operands."""
-    return () if scope == "attention" else tuple(_work(arch, layer, phase) for phase in before_attention(layer))
+def phases_before(arch: ArchConfig, batch: Sequence[LayerTrace], scope: Scope) -> tuple[DenseWork, ...]:
+    """Phases before a layer's attention on a batch; ConfigError if a buffer is too small for one fold's operands."""
+    return () if scope == "attention" else tuple(_work(arch, batch[0], phase) for phase in before_attention(batch))
 
 
-def phases_after(arch: ArchConfig, layer: LayerTrace, scope: Scope) -> tuple[DenseWork, ...]:
+def phases_after(arch: ArchConfig, batch: Sequence[LayerTrace], scope: Scope) -> tuple[DenseWork, ...]:
     """Phases after it; TraceError if the trace does not know the size of the feed-forward part."""
-    return () if scope == "attention" else tuple(_work(arch, layer, phase) for phase in after_attention(layer))
+    return () if scope == "attention" else tuple(_work(arch, batch[0], phase) for phase in after_attention(batch))
 
 
 def _work(arch: ArchConfig, layer: LayerTrace, phase: Phase) -> DenseWork:

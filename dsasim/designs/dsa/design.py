@@ -21,7 +21,7 @@ from dsasim.designs.dsa.work import LayerWork
 from dsasim.machine.spec import BufferSpec, UnitSpec
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
-from dsasim.predictors import NO_STATE, load_predictor, method_of
+from dsasim.predictors import NO_STATE, State, load_predictor, method_of
 from dsasim.predictors.base import Mask
 from dsasim.sim.design import Demand, Design, Macs, Record, Workload
 from dsasim.sim.parts import dma_engines
@@ -81,17 +81,19 @@ class Dsa(Design):
         return buffers.buffer_specs(self.arch)
 
     def stages(self, system: System, workload: Workload, record: Record) -> Iterator[Stage]:
-        """Each layer of attention, and the phases of dense products around it, one after the other."""
-        state = NO_STATE
+        """Each layer of attention, sequence after sequence, and the dense products of all sequences around it."""
+        states: dict[int, State] = {}
         for number, heads in sorted(workload.selection.items()):
-            layer = workload.trace.layer(number)
-            yield from self._phases(system, phases_before(self.arch, layer, workload.scope), record)
-            work, state = build_layer(self.arch, layer, heads, workload.observe, state)
-            record.compiled(len(heads), _demand(work, layer, self.arch.pe_array.bits // 8))
-            compiled, report = AttentionLayer(system, work), _report(work)
-            yield compiled.stage()
-            record.layer(report, list(compiled.head_ends()))
-            yield from self._phases(system, phases_after(self.arch, layer, workload.scope), record)
+            batch = workload.trace.batch(number)
+            yield from self._phases(system, phases_before(self.arch, batch, workload.scope), record)
+            for layer in batch:
+                state = states.get(layer.sequence, NO_STATE)
+                work, states[layer.sequence] = build_layer(self.arch, layer, heads, workload.observe, state)
+                record.compiled(len(heads), _demand(work, layer, self.arch.pe_array.bits // 8))
+                compiled, report = AttentionLayer(system, work), _report(work)
+                yield compiled.stage()
+                record.layer(report, list(compiled.head_ends()))
+            yield from self._phases(system, phases_after(self.arch, batch, workload.scope), record)
 
     def _phases(self, system: System, phases: Sequence[DenseWork], record: Record) -> Iterator[Stage]:
         for phase in phases:
@@ -103,7 +105,9 @@ class Dsa(Design):
 def _report(work: LayerWork) -> LayerReport:
     """What is known of a layer before it runs."""
     heads = [HeadReport(h.head, 0, h.nnz, h.nnz / h.allowed, h.k_loads, h.plan_steps) for h in work.heads]
-    return LayerReport(work.layer, 0, work.tile_rows, tuple(heads), allowed=work.heads[0].allowed)
+    allowed, place = work.heads[0].allowed, work.place
+    assert place.layer is not None
+    return LayerReport(place.layer, 0, work.tile_rows, tuple(heads), allowed=allowed, sequence=place.sequence)
 
 
 def _demand(work: LayerWork, layer: LayerTrace, element_bytes: int) -> Demand:

@@ -21,12 +21,12 @@ from dsasim.designs.dsa.products import products
 from dsasim.designs.dsa.shape import LayerShape
 from dsasim.designs.dsa.spill import spill_of
 from dsasim.designs.dsa.work import Bundle, HeadCounts, Part, Spill, TileWork, Work
-from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
 from dsasim.model.memory_map import Region
 from dsasim.predictors.base import SELECTION_ROWS, KeepMask, Mask, Selection
 from dsasim.predictors.operation import Storage
 from dsasim.predictors.selection import selector_of
+from dsasim.sim.parts import place_of
 from dsasim.trace.cache import Codec
 
 IN_MEMORY = Codec[Plan](Plan._asdict)
@@ -149,9 +149,10 @@ def _tiles(
     needs = Storage() if work is None else work.storage
     query_rows = None if placement.predictor is None else placement.predictor.query_rows
     per_head = shape.tile_rows // shape.interleaving.width
+    place = place_of(context.layer)._replace(heads=tuple(heads))
     return tuple(
         TileWork(
-            place=Place(context.layer.number, heads=tuple(heads), tile=first // per_head),
+            place=place._replace(tile=first // per_head),
             q_read=_read(placement.q, heads, first, count),
             prediction=_prediction(context, len(heads), count, span),
             mask_generation=selecting[at],

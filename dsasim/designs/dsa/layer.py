@@ -14,9 +14,9 @@ from dsasim.designs.dsa.placement import place_layer
 from dsasim.designs.dsa.shape import LayerShape, layer_shape
 from dsasim.designs.dsa.work import KVHeadWork, LayerWork, Work
 from dsasim.errors import ConfigError, TraceError
-from dsasim.machine.job import Place
 from dsasim.machine.transfer import Transfer
 from dsasim.predictors import NO_STATE, Prediction, State, load_predictor
+from dsasim.sim.parts import place_of
 from dsasim.trace.attention import LayerTrace
 
 Sharing = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
@@ -33,7 +33,7 @@ def build_layer(
     sharing = list(share_out(arch, layer, heads))
     chosen = load_predictor(arch, layer, state)
     if not layer.row_spans.any():
-        raise TraceError(f"layer {layer.number} of the trace allows no query to attend to any key")
+        raise TraceError(f"layer {layer.label} of the trace allows no query to attend to any key")
     shape = layer_shape(arch, layer, chosen.work, max(len(kv_heads) for kv_heads, _ in sharing))
     if chosen.work is not None:
         _check_barrier(arch, chosen.work, shape)
@@ -44,7 +44,7 @@ def build_layer(
     projection_read = None if constant is None else constant.transfer(0, 0, 1)
     kv_heads = tuple(_kv_heads(context, numbers, bundles) for numbers, bundles in sharing)
     work = LayerWork(
-        layer=layer.number,
+        place=place_of(layer),
         tile_rows=shape.tile_rows,
         slots=shape.slots,
         kv_heads=kv_heads,
@@ -115,7 +115,7 @@ def _kv_heads(context: Context, numbers: tuple[int, ...], bundles: Sequence[tupl
         for kept, region in ((shape.k, placement.k), (shape.v, placement.v))
     )
     return KVHeadWork(
-        place=Place(layer.number, kv_heads=numbers),
+        place=place_of(layer)._replace(kv_heads=numbers),
         bundles=tuple(bundle_work(context, numbers, bundle) for bundle in bundles),
         k_read=whole_k,
         v_read=whole_v,

@@ -27,7 +27,7 @@ from itertools import chain, pairwise
 from dsasim.designs.dsa.jobs import unit_job
 from dsasim.designs.dsa.tile import KVHead, Slots, Tile
 from dsasim.designs.dsa.work import LayerWork, Part
-from dsasim.machine.job import Job, LaneCycles, Place
+from dsasim.machine.job import Job, LaneCycles
 from dsasim.machine.space import After, Releasable, Space, Take
 from dsasim.machine.stage import Stage
 from dsasim.machine.system import System
@@ -84,10 +84,10 @@ class AttentionLayer:
         work, slot = self._work, Take(self._slots.inputs)
         constant: tuple[Token, ...] = ()
         if work.projection_read is not None:
-            constant = (Token(f"projection P of layer {work.layer}"),)
-            yield dma_job("predictor", Place(work.layer), work.projection_read, makes=constant[0])
+            constant = (Token(f"projection P of {work.place}"),)
+            yield dma_job("predictor", work.place, work.projection_read, makes=constant[0])
         for at, (read, job) in enumerate(zip(work.input_reads, work.projections, strict=True)):
-            inputs, place = Token(f"X tile {at} of layer {work.layer}"), Place(work.layer, tile=at)
+            inputs, place = Token(f"X tile {at} of {work.place}"), work.place._replace(tile=at)
             yield dma_job("predictor", place, read, makes=inputs, space=slot)
             operands = (*constant, inputs)
             yield unit_job(PREDICTOR, job.does, place, job, operands=operands, frees=(slot,))

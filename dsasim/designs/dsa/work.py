@@ -140,9 +140,9 @@ class SlotCounts:
 
 @dataclass(frozen=True)
 class LayerWork:
-    """One layer: the projection of its inputs, then its kv heads."""
+    """One layer on one sequence: the projection of its inputs, then its kv heads."""
 
-    layer: int
+    place: Place
     tile_rows: int
     slots: SlotCounts
     kv_heads: tuple[KVHeadWork, ...]

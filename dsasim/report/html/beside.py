@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsasim.report.figures import OTHER_MASKS, QUALITY, head_sum
+from dsasim.report.figures import OTHER_MASKS, QUALITY, head_sum, layer_name
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
 from dsasim.report.html.label import hover, label, lines
 from dsasim.report.html.parts import PageTable
@@ -62,7 +62,7 @@ def quality_figure(quality: Mapping[str, Any]) -> Figure:
 
 def layer_cycles(result: Mapping[str, Any]) -> Figure:
     """Draw what part of each layer's time is attention and what its dense products."""
-    layers = [str(layer["layer"]) for layer in result["layers"]]
+    layers = [layer_name(layer) for layer in result["layers"]]
     phases = list(dict.fromkeys(phase for layer in result["layers"] for phase in layer.get("dense_cycles", {})))
     parts = {"attention": [head_sum(layer, "cycles") for layer in result["layers"]]}
     parts |= {phase: [layer.get("dense_cycles", {}).get(phase, 0) for layer in result["layers"]] for phase in phases}

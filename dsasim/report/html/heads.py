@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dsasim.report.figures import reuse
+from dsasim.report.figures import layer_name, reuse
 from dsasim.report.html.figure import SEQUENTIAL, Figure, axis, colour_bar, figure
 from dsasim.report.html.label import hover
 
@@ -17,14 +17,17 @@ MEASURES: Mapping[str, tuple[str, str, Callable[[Head], float | None]]] = {
 
 
 def head_map(result: Mapping[str, Any], measure: str) -> Figure:
-    """Draw one of MEASURES, a row a layer and a column a head; blank where a head was not run or has no such figure."""
+    """Draw one of MEASURES, a row a layer (on one sequence) and a column a head.
+
+    Blank where a head was not run or has no such figure.
+    """
     words, unit, value = MEASURES[measure]
-    layers = {layer["layer"]: {head["head"]: value(head) for head in layer["heads"]} for layer in result["layers"]}
+    layers = {layer_name(layer): {head["head"]: value(head) for head in layer["heads"]} for layer in result["layers"]}
     heads = sorted({head for found in layers.values() for head in found})
     trace = {
         "type": "heatmap",
         "x": heads,
-        "y": [f"{layer}" for layer in layers],
+        "y": list(layers),
         "z": [[found.get(head) for head in heads] for found in layers.values()],
         **({"zmin": 0, "zmax": _highest(layers)} if measure == "density" else {}),
         "xgap": 1,
@@ -41,6 +44,6 @@ def head_map(result: Mapping[str, Any], measure: str) -> Figure:
     )
 
 
-def _highest(layers: Mapping[int, Mapping[int, float | None]]) -> float:
+def _highest(layers: Mapping[str, Mapping[int, float | None]]) -> float:
     """Densities are shown from 0: where all heads keep the same share, that is seen."""
     return max(value or 0.0 for found in layers.values() for value in found.values())

@@ -22,22 +22,23 @@ CELLS = 128
 DEFAULT_HEADS = 4
 """Pictures that nobody chose: the first head of each of so many layers."""
 
-HeadNumber = tuple[int, int]
-"""Layer, by the model's number, and query head."""
+HeadNumber = tuple[int, int, int]
+"""Layer, by the model's number, query head, and sequence."""
 
 
 @dataclass(frozen=True)
 class MaskPicture:
     """Kept / allowed positions float64 [rows, columns] of cells of `cell` by `cell` positions; NaN: none is allowed."""
 
-    layer: int
+    layer: str
+    """What follows the word layer."""
     head: int
     cell: int
     kept: NDArray[np.float64]
 
 
 def mask_pictures(result: Mapping[str, Any], trace_name: str, heads: str | None) -> list[MaskPicture]:
-    """Predict and select again what a result's design keeps in `heads` (0:3,5:1), the first ones where None.
+    """Predict and select again what a result's design keeps in `heads` (0:3,5:1:1), the first ones where None.
 
     ConfigError if the trace is not the one that was run, or lacks a head; TraceError if it is none.
     """
@@ -46,7 +47,8 @@ def mask_pictures(result: Mapping[str, Any], trace_name: str, heads: str | None)
         raise ConfigError(f"--trace {trace_name}: the run was on another trace, {result['trace']['name']}")
     design = design_of(design_from(result["arch"]))
     chosen = first_heads(result["layers"]) if heads is None else parse_heads(heads, trace)
-    masks = [(trace.layer(number), head, design.mask(trace.layer(number), head)) for number, head in chosen]
+    places = [(trace.layer(number, sequence), head) for number, head, sequence in chosen]
+    masks = [(layer, head, design.mask(layer, head)) for layer, head in places]
     if heads is not None and any(keep is None for _, _, keep in masks):
         raise ConfigError(f"--mask-heads {heads}: masks of the machine {design.arch.design} depend on the whole run")
     return [picture(layer, head, keep) for layer, head, keep in masks if keep is not None]
@@ -65,7 +67,7 @@ def picture(layer: LayerTrace, head: int, keep: Mask) -> MaskPicture:
             np.add.at(count, ((rows + block.first) // cell, columns // cell), 1)
     kept, allowed = counts
     with np.errstate(invalid="ignore"):
-        return MaskPicture(layer.number, head, cell, kept / np.where(allowed, allowed, np.nan))
+        return MaskPicture(layer.label, head, cell, kept / np.where(allowed, allowed, np.nan))
 
 
 def mask_figure(shown: MaskPicture) -> Figure:
@@ -103,22 +105,29 @@ def mask_figure(shown: MaskPicture) -> Figure:
 
 def first_heads(layers: Sequence[Mapping[str, Any]]) -> list[HeadNumber]:
     """Return the first simulated head of each of the first few layers of a result."""
-    return [(layer["layer"], layer["heads"][0]["head"]) for layer in layers[:DEFAULT_HEADS] if layer["heads"]]
+    shown = [layer for layer in layers[:DEFAULT_HEADS] if layer["heads"]]
+    return [(layer["layer"], layer["heads"][0]["head"], layer.get("sequence", 0)) for layer in shown]
 
 
 def parse_heads(text: str, trace: AttentionTrace) -> list[HeadNumber]:
-    """Return the heads that `0:3,5:1` (layer:head) names; ConfigError if it cannot be read or the trace lacks one."""
+    """Return the heads that `0:3,5:1:1` (layer:head, of sequence 0, or layer:head:sequence) names.
+
+    ConfigError if it cannot be read or the trace lacks one.
+    """
     found = []
     for word in text.split(","):
-        layer, colon, head = (part.strip() for part in word.partition(":"))
-        if not (colon and all(part.isascii() and part.isdigit() and len(part) < 10 for part in (layer, head))):
-            raise ConfigError(f"--mask-heads {text}: expected LAYER:HEAD, such as 0:3,5:1")
-        if int(layer) not in trace.layer_numbers:
+        parts = [part.strip() for part in word.split(":")]
+        if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+            raise ConfigError(f"--mask-heads {text}: expected LAYER:HEAD, such as 0:3,5:1, or LAYER:HEAD:SEQUENCE")
+        layer, head, sequence = (*map(int, parts), 0)[:3]
+        if layer not in trace.layer_numbers:
             known = ", ".join(map(str, trace.layer_numbers))
-            raise ConfigError(f"--mask-heads {text}: {trace.meta.name} has no layer {int(layer)}; it has {known}")
-        if int(head) >= (count := trace.layer(int(layer)).num_heads):
+            raise ConfigError(f"--mask-heads {text}: {trace.meta.name} has no layer {layer}; it has {known}")
+        if head >= (count := trace.layer(layer).num_heads):
+            raise ConfigError(f"--mask-heads {text}: layer {layer} has no head {head}; it has 0 to {count - 1}")
+        if sequence >= (count := trace.num_sequences):
             raise ConfigError(
-                f"--mask-heads {text}: layer {int(layer)} has no head {int(head)}; it has 0 to {count - 1}"
+                f"--mask-heads {text}: {trace.meta.name} has no sequence {sequence}; it has 0 to {count - 1}"
             )
-        found.append((int(layer), int(head)))
+        found.append((layer, head, sequence))
     return list(dict.fromkeys(found))

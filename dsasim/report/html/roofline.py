@@ -5,11 +5,11 @@ from typing import Any
 
 from dsasim.config.schemas import design_from
 from dsasim.model.dram_preset import peak_bytes_per_cycle
-from dsasim.report.figures import head_sum, kept_positions
+from dsasim.report.figures import head_sum, kept_positions, layer_name
 from dsasim.report.html.figure import BLUE, GREEN, GREY, VERMILION, Figure, figure, log_axis
 from dsasim.report.html.label import hover
 from dsasim.sim.engine import design_of
-from dsasim.sim.over_time import OverTime
+from dsasim.sim.over_time import LayerKey, OverTime
 
 RooflinePoint = tuple[str, float, float]
 """What it is of, MACs a byte, MACs a cycle."""
@@ -57,8 +57,8 @@ def layer_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Roo
     for layer in result["layers"]:
         macs = _macs_per_position(result) * head_sum(layer, "nnz")
         cycles = head_sum(layer, "cycles")
-        if (moved := over_time.layer_bytes[layer["layer"]]) and cycles:
-            yield f"layer {layer['layer']}", macs / moved, macs / cycles
+        if (moved := over_time.layer_bytes[_key(layer)]) and cycles:
+            yield f"layer {layer_name(layer)}", macs / moved, macs / cycles
 
 
 def head_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[RooflinePoint]:
@@ -68,13 +68,17 @@ def head_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Roof
     Worked example: heads of 100 and 300 bytes in a layer of 600: each adds 100 of the 200 that are nobody's own.
     """
     for layer in result["layers"]:
-        number, heads = layer["layer"], layer["heads"]
-        own = {head["head"]: over_time.head_bytes[number, head["head"]] for head in heads}
-        shared = (over_time.layer_bytes[number] - sum(own.values())) / len(heads)
+        key, heads = _key(layer), layer["heads"]
+        own = {head["head"]: over_time.head_bytes[key, head["head"]] for head in heads}
+        shared = (over_time.layer_bytes[key] - sum(own.values())) / len(heads)
         for head in heads:
             macs, moved = _macs_per_position(result) * head["nnz"], own[head["head"]] + shared
             if moved and head["cycles"]:
-                yield f"layer {number} head {head['head']}", macs / moved, macs / head["cycles"]
+                yield f"layer {layer_name(layer)} head {head['head']}", macs / moved, macs / head["cycles"]
+
+
+def _key(layer: Mapping[str, Any]) -> LayerKey:
+    return layer["layer"], layer.get("sequence")
 
 
 def _macs_per_position(result: Mapping[str, Any]) -> float:

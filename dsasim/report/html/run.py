@@ -6,7 +6,7 @@ from dsasim.baseline.peak import Peak
 from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schemas import design_from
 from dsasim.inputs.printable import printable
-from dsasim.report.figures import Result, peak_text, products_unit
+from dsasim.report.figures import Result, num_sequences, peak_text, products_unit
 from dsasim.report.headline import MAPPING_WORDS
 from dsasim.report.html.beside import baseline_cycles, gpu_table, layer_cycles, quality_figure
 from dsasim.report.html.costs import area_figure, cost_table, energy_figure
@@ -21,6 +21,8 @@ from dsasim.report.title import run_title, selection_words
 from dsasim.sim.over_time import OverTime
 
 NOT_SEEN = "A result holds totals only: `dsasim run --report F.html` looks on while it runs and shows this over time."
+
+TOGETHER = "Dense products are of all sequences together: they stand with the first."
 
 GPU_NOTE = (
     "Ratios are the GPU's time over ours: above 1 the design is faster. A raw ratio compares sizes; a normalised one "
@@ -88,7 +90,9 @@ def _time(result: Result, over_time: OverTime | None) -> PageSection:
     )
     parts: list[PagePart] = [Chart("unit-cycles", unit_cycles(result))]
     if any(layer.get("dense_cycles", {}) for layer in result["layers"]):
-        parts += [Heading("Attention and the dense products around it"), Chart("layers", layer_cycles(result))]
+        together = [Notes([TOGETHER])] * (num_sequences(result) > 1)
+        heading = Heading("Attention and the dense products around it")
+        parts += [heading, *together, Chart("layers", layer_cycles(result))]
     parts.append(Heading("Over time"))
     if over_time is None:
         return PageSection("Where the cycles went", words, [*parts, Notes([NOT_SEEN])])
@@ -138,7 +142,8 @@ def _heads(result: Result) -> PageSection:
 
 def _masks(masks: Sequence[MaskPicture]) -> Iterator[PageSection]:
     if masks:
-        charts = [Chart(f"mask-{m.layer}-{m.head}", mask_figure(m), f"layer {m.layer} head {m.head}") for m in masks]
+        names = [(m, f"layer {m.layer} head {m.head}") for m in masks]
+        charts = [Chart(f"mask-{m.layer}-{m.head}".replace(" ", "-"), mask_figure(m), name) for m, name in names]
         words = f"Kept positions in cells of {masks[0].cell} by {masks[0].cell}; blank where nothing is allowed."
         yield PageSection("Masks", words, [Choice("Head", charts)])
 

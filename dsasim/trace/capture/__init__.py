@@ -8,7 +8,7 @@ trace.save("mine.safetensors")
 from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dsasim.errors import TraceError
 
@@ -25,7 +25,7 @@ def capture(
     layers: Collection[int] | None = None,
     heads: Collection[int] | None = None,
     rows: Collection[int] | None = None,
-    sample: int = 0,
+    sample: int | Literal["all"] = 0,
     step: int = 0,
     dtype: "Dtype" = "float16",
     num_outputs: int = 16,
@@ -33,9 +33,10 @@ def capture(
 ) -> "Capture":
     """Capture the attention of an `nn.Module` run inside the `with` block; all layers, heads and query rows by default.
 
-    `sample` is the element of the batch kept; `step` the forward pass kept, 0 the first (with a KV cache the first is
-    the prefill, each later one a decode step); `dtype` what the trace stores; `num_outputs` the rows a head whose
-    attention output is kept. Layers go to files in `scratch` (the system's temporary folder by default) one by one.
+    `sample` is the element of the batch kept, or "all", each as a sequence of the trace; `step` the forward pass kept,
+    0 the first (with a KV cache the first is the prefill, each later one a decode step); `dtype` what the trace stores;
+    `num_outputs` the rows a head whose attention output is kept. Layers go to files in `scratch` (the system's
+    temporary folder by default) one by one.
 
     Attention here is softmax over scores of pairs of rows, times values: scaled_dot_product_attention and the kernels
     under it, FlexAttention, nn.MultiheadAttention and nn.Transformer, products and einsums written out. What of it runs

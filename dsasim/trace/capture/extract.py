@@ -33,8 +33,9 @@ def extract(
         capture.save(out, found.provenance)
     yield from (f"not captured: {reason}" for reason in capture.not_captured)
     yield from (f"note: {note}" for note in capture.notes)
-    numbers = ", ".join(str(layer.number) for layer in capture.layers)
-    yield f"wrote {out}: layers {numbers} of {found.name}"
+    numbers = ", ".join(map(str, dict.fromkeys(layer.number for layer in capture.layers)))
+    count = len({layer.sequence for layer in capture.layers})
+    yield f"wrote {out}: layers {numbers} of {found.name}{f', {count} sequences' * (count > 1)}"
 
 
 def _run(source: str, run: object) -> None:

@@ -24,24 +24,25 @@ class InputHistory:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, list[Path]] = {}
+        self._files: dict[tuple[str, int], list[Path]] = {}
+        """Of each module and sample."""
 
     def add(self, given: LayerInput, sample: int, keys: Float32) -> None:
         """Remember the input of a self-attention in an earlier pass; `keys` [L_k, d_head], new ones and cached."""
         if given.x_kv is None:
             x = _rows(given.x_q, sample)
-            begin = min(self.known_keys(given) - given.own_keys, len(keys)) - len(
+            begin = min(self.known_keys(given, sample) - given.own_keys, len(keys)) - len(
                 x
             )  # after them a static cache is free
-            files = self._files.setdefault(given.frame.name, [])
-            path = self._folder / f"history.{given.frame.name}.{len(files)}.npy"
+            files = self._files.setdefault((given.frame.name, sample), [])
+            path = self._folder / f"history.{given.frame.name}.{sample}.{len(files)}.npy"
             np.save(path, x)
             np.save(path.with_suffix(".keys.npy"), keys[begin : begin + len(x)])
             files.append(path)
 
-    def check(self, given: LayerInput, keys: Float32) -> None:
+    def check(self, given: LayerInput, sample: int, keys: Float32) -> None:
         """TraceError when the cached of `keys` [L_k, d_head] are not those that earlier passes made of their inputs."""
-        files = self._files.get(given.frame.name, ()) if given.x_kv is None else ()
+        files = self._files.get((given.frame.name, sample), ()) if given.x_kv is None else ()
         made = [np.load(path.with_suffix(".keys.npy")) for path in files]
         cached = keys[: len(keys) - int(given.x_q.shape[1]) - given.own_keys]
         if not made or not len(cached):
@@ -53,11 +54,11 @@ class InputHistory:
                 "known: beam search moves them between samples"
             )
 
-    def known_keys(self, given: LayerInput) -> int:
+    def known_keys(self, given: LayerInput, sample: int) -> int:
         """Keys whose layer inputs were seen: those of this pass and of earlier ones."""
         if given.x_kv is not None:
             return int(given.x_kv.shape[1]) + given.own_keys
-        earlier = [np.load(path, mmap_mode="r") for path in self._files.get(given.frame.name, ())]
+        earlier = [np.load(path, mmap_mode="r") for path in self._files.get((given.frame.name, sample), ())]
         return sum(len(rows) for rows in earlier) + int(given.x_q.shape[1]) + given.own_keys
 
     def inputs(self, L_k: int, given: LayerInput, sample: int) -> Inputs:
@@ -68,7 +69,7 @@ class InputHistory:
             return Inputs(x_q, _stacked(_rows(given.x_kv, sample), own_keys))
         if L_k == len(x_q):
             return Inputs(x_q, None)
-        earlier = [np.load(path) for path in self._files.get(given.frame.name, ())]
+        earlier = [np.load(path) for path in self._files.get((given.frame.name, sample), ())]
         known = _stacked(*earlier, x_q, own_keys)
         if len(known) < L_k:
             raise TraceError(

@@ -1,7 +1,8 @@
-"""Which part of a run is kept: layers, query heads, query rows, one sample of the batch, one forward pass."""
+"""Which part of a run is kept: layers, query heads, query rows, samples of the batch, one forward pass."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from dsasim.errors import TraceError
 
@@ -15,7 +16,8 @@ class CaptureSelection:
     layers: Numbers | None = None
     heads: Numbers | None = None
     rows: Numbers | None = None
-    sample: int = 0
+    sample: int | Literal["all"] = 0
+    """An element of the batch, or all of them, each of which becomes a sequence."""
     step: int = 0
 
     @classmethod
@@ -24,24 +26,42 @@ class CaptureSelection:
         layers: Collection[int] | None,
         heads: Collection[int] | None,
         rows: Collection[int] | None,
-        sample: int,
+        sample: int | Literal["all"],
         step: int,
     ) -> "CaptureSelection":
         """Check what a caller gave; TraceError names what is not a whole number from 0, or an empty choice."""
-        chosen = {"layers": layers, "heads": heads, "rows": rows, "sample": [sample], "step": [step]}
+        samples = [0 if sample == "all" else sample]
+        chosen = {"layers": layers, "heads": heads, "rows": rows, "sample": samples, "step": [step]}
         for name, numbers in chosen.items():
             if numbers is None:
                 continue
             if not len(numbers):
                 raise TraceError(f"capture: {name} is empty; None keeps all")
-            wrong = [number for number in numbers if isinstance(number, bool) or int(number) != number or number < 0]
+            wrong = [
+                number for number in numbers if isinstance(number, bool | str) or int(number) != number or number < 0
+            ]
             if wrong:
-                raise TraceError(f"capture: {name} {wrong[0]!r} is not a whole number from 0")
-        return cls(_ascending(layers), _ascending(heads), _ascending(rows), int(sample), int(step))
+                or_all = ", or 'all'" if name == "sample" else ""
+                raise TraceError(f"capture: {name} {wrong[0]!r} is not a whole number from 0{or_all}")
+        return cls(
+            _ascending(layers),
+            _ascending(heads),
+            _ascending(rows),
+            sample if sample == "all" else int(sample),
+            int(step),
+        )
 
     def keeps(self, layer: int) -> bool:
         """Whether a layer is among those chosen."""
         return self.layers is None or layer in self.layers
+
+    def samples(self, batch: int) -> Sequence[int]:
+        """The elements of a batch that are kept; TraceError where there is no such one."""
+        if self.sample == "all":
+            return range(batch)
+        if self.sample >= batch:
+            raise TraceError(f"sample: no sample {self.sample} in a batch of {batch}")
+        return (self.sample,)
 
 
 def _ascending(numbers: Collection[int] | None) -> Numbers | None:

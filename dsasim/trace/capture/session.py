@@ -7,7 +7,7 @@ import tempfile
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -148,11 +148,16 @@ class Capture:
             "captured_by": "dsasim.trace.capture",
             "versions": versions() | {"python": platform.python_version()},
             "forward_pass": self._selection.step,
-            "batch": f"sample {self._selection.sample} of {', '.join(map(str, sorted(self._batches)))}",
+            "batch": f"{self._sample_words} of {', '.join(map(str, sorted(self._batches)))}",
             "layers": self._about,
             "not_captured": self.not_captured,
             "notes": self.notes,
         } | ({} if theta is None else {"rotary_base": theta})
+
+    @property
+    def _sample_words(self) -> str:
+        sample = self._selection.sample
+        return "all samples" if sample == "all" else f"sample {sample}"
 
     def _checked(self) -> list[LayerArrays]:
         if not self.layers:
@@ -172,8 +177,9 @@ class Capture:
             self._missed["no attention was seen in the model: it has none, or its kernels call none of PyTorch's"] += 1
         if later := self._step - self._selection.step:
             self._note(f"{later} later forward passes ran and are not in the trace: step=… keeps another one")
-        if (batch := max(self._batches, default=1)) > 1:
-            self._note(f"of a batch of {batch} sample {self._selection.sample} is in the trace: sample=… keeps another")
+        if (batch := max(self._batches, default=1)) > 1 and self._selection.sample != "all":
+            kept = f"of a batch of {batch} {self._sample_words} is in the trace"
+            self._note(f"{kept}: sample=… keeps another, or all")
 
     def _start_step(self) -> None:
         self._say_unused()
@@ -225,28 +231,48 @@ class Capture:
         if given is None:
             self._last += self._step == self._selection.step
             raise TraceError("no module around it was given an input with a row for each query: there is no X to store")
-        if self._selection.sample >= given.batch:
-            raise TraceError(f"sample: no sample {self._selection.sample} in a batch of {given.batch}")
+        samples = self._selection.samples(given.batch)
         if self._step < self._selection.step:
-            sample = self._selection.sample
-            self._history.add(given, sample, first_head_keys(call, given.batch, sample))
+            for sample in samples:
+                self._history.add(given, sample, first_head_keys(call, given.batch, sample))
             return
         number = self._last = max(self._last + 1, _own_number(given.frame.name))
         if self._selection.keeps(number):
             self._keep(number, call, given)
 
     def _keep(self, number: int, call: AttentionCall, given: LayerInput) -> None:
-        chosen = self._selection
-        sample = one_sample(call, given.batch, chosen.sample)
-        sample = without_trailing_keys(sample, self._history.known_keys(given))
-        self._history.check(given, sample.k[0])
-        inputs = self._history.inputs(sample.k.shape[1], given, chosen.sample)
-        layer, notes = build_layer(number, sample, inputs, call.scale, causal=call.causal, selection=chosen)
-        layer = self._with_outputs(layer, call)
+        notes: dict[str, None] = {}
         beside = feed_forward(self._model, given.frame.name, int(given.x_q.shape[-1]))
         kind = np.float16 if self._dtype == "float16" else np.float32
-        self.layers.append(spill(replace(layer, d_ff=beside.d_ff, gated=beside.gated), self._folder, kind))
+        layers = []
+        for sequence, sample in enumerate(self._selection.samples(given.batch)):
+            layer = replace(self._built(number, sample, call, given, notes), sequence=sequence)
+            layers.append(spill(replace(layer, d_ff=beside.d_ff, gated=beside.gated), self._folder, kind))
+        self.layers += layers
         self._batches.add(given.batch)
+        if call.dropout:
+            self._note(
+                f"dropout of {call.dropout:g} was on: the trace has the probabilities without it, and no outputs"
+            )
+        self._note_on(call, given, notes, biased=any(layer.bias is not None for layer in layers))
+        self._note(*[beside.note] * bool(beside.note))
+        self._about.append(self._describe(number, call, given))
+
+    def _built(
+        self, number: int, sample: int, call: AttentionCall, given: LayerInput, notes: dict[str, None]
+    ) -> LayerArrays:
+        """The layer on one sample of the batch; what the format says otherwise joins `notes`."""
+        found = one_sample(call, given.batch, sample)
+        found = without_trailing_keys(found, self._history.known_keys(given, sample))
+        self._history.check(given, sample, found.k[0])
+        inputs = self._history.inputs(found.k.shape[1], given, sample)
+        layer, said = build_layer(number, found, inputs, call.scale, causal=call.causal, selection=self._selection)
+        notes |= dict.fromkeys(said)
+        return self._with_outputs(layer, call)
+
+    def _note_on(self, call: AttentionCall, given: LayerInput, found: Iterable[str], *, biased: bool) -> None:
+        """Say what was `found` and what else of a layer is otherwise than in the model."""
+        notes = list(found)
         if given.own_keys:
             notes.append(f"{given.own_keys} keys are the module's own: their layer input is stored as zeros")
         x = (given.x_q.data_ptr(), *given.x_q.shape)
@@ -258,18 +284,13 @@ class Capture:
         given.frame.taken.add(x)
         if given.frame.changed:
             notes.append("its input was changed in place before its attention: X is as it was then")
-        if call.bent and layer.bias is not None:
+        if call.bent and biased:
             notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
-        self._note(*[beside.note] * bool(beside.note))
-        self._about.append(self._describe(number, call, given))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:
         """The layer with sampled outputs, which are what q, k, v and the mask give; TraceError when they are not."""
         if call.dropout:
-            self._note(
-                f"dropout of {call.dropout:g} was on: the trace has the probabilities without it, and no outputs"
-            )
             return replace(layer, out=None)
         seen = seen_positions(layer)
         layer = sample_outputs(layer, self._num_outputs, seen)

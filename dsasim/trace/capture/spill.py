@@ -17,8 +17,8 @@ def spill(layer: LayerArrays, folder: Path, dtype: type[np.floating[Any]]) -> La
     mapped = {}
     for name, array in arrays.items():
         if array is not None:
-            path = folder / f"{layer.number}.{name}.npy"
-            stored = cast(f"layer.{layer.number}.{name}", array, dtype) if name in FLOATS else array
+            path = folder / f"{layer.prefix}.{name}.npy"
+            stored = cast(f"{layer.prefix}.{name}", array, dtype) if name in FLOATS else array
             np.save(path, stored)
             mapped[name] = np.load(path, mmap_mode="r")
     return replace(layer, **mapped)

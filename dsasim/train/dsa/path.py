@@ -65,7 +65,7 @@ class PredictionPath(torch.nn.Module):
         xp_q = [project(x, scale_x, self.fitted.projection) for x in inputs_q]
         xp_k = xp_q if x_kv is None else [project(x, scale_x, self.fitted.projection) for x in inputs_k]
         extra_q, extra_k = self.extras(len(inputs_q[0]), len(inputs_k[0]))
-        self.scales = scales_at(self.bits, xp_q, xp_k, scale_x, extra_q, extra_k, *self._weights())
+        self.scales = scales_at(self.bits, xp_q, xp_k, scale_x, [(extra_q, extra_k)] * len(xp_q), *self._weights())
 
     def trained(self, L_q: int, L_k: int) -> FittedPredictor:
         """Present weights and scales (for the trained width alone) as a trace of L_q x L_k positions stores them."""

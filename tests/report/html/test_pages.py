@@ -275,8 +275,14 @@ def test_a_sweep_of_designs_without_the_objective_is_refused(rows: Any) -> None:
 
 def test_heads_to_show() -> None:
     trace = open_trace(find_trace("smollm2-l512"))
-    assert parse_heads("13:0, 24:8,13:0", trace) == [(13, 0), (24, 8)]
-    for text, message in (("13", "expected LAYER:HEAD"), ("1:0", "no layer 1; it has 4, 13, 24"), ("13:9", "0 to 8")):
+    assert parse_heads("13:0, 24:8,13:0:0", trace) == [(13, 0, 0), (24, 8, 0)]
+    for text, message in (
+        ("13", "expected LAYER:HEAD"),
+        ("13:0:0:0", "expected LAYER:HEAD"),
+        ("1:0", "no layer 1; it has 4, 13, 24"),
+        ("13:9", "0 to 8"),
+        ("13:0:1", "no sequence 1; it has 0 to 0"),
+    ):
         with pytest.raises(ConfigError, match=message):
             parse_heads(text, trace)
 

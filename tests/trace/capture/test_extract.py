@@ -49,7 +49,7 @@ def test_a_function_of_the_user_s(user_module, dsasim, tmp_path):
     )
     assert ended.status == 0, ended.err
     assert ended.out == "wrote t.safetensors: layers 0, 2 of users_own_model:encoder\n"
-    assert ended.err == "note: of a batch of 2 sample 0 is in the trace: sample=… keeps another\n"
+    assert ended.err == "note: of a batch of 2 sample 0 is in the trace: sample=… keeps another, or all\n"
     trace = open_trace(tmp_path / "t.safetensors")
     assert trace.layer_numbers == (0, 2)
     assert (trace.layer(2).L_q, trace.layer(2).L_k) == (4, 11)

@@ -78,6 +78,45 @@ def test_the_sample_is_that_of_the_batch(model, ids, whole):
         run(model, torch.cat([other, ids]))
 
 
+def test_all_samples_of_a_batch_are_sequences(model, ids, whole):
+    """Each is what a capture of that sample alone has; nothing is left to warn of."""
+    together = run(model, torch.cat([torch.flip(ids, (1,)), ids]), sample="all", layers=[0, 2])
+    assert [layer.key for layer in together] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert together.meta.provenance["batch"] == "all samples of 2"
+    assert [about["number"] for about in together.meta.provenance["layers"]] == [0, 2]
+    for number in (0, 2):
+        second, alone = together.layer(number, 1), whole.layer(number)
+        for head in range(4):
+            np.testing.assert_allclose(second.q(head), alone.q(head), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(second.v(head // 2), alone.v(head // 2), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(second.x_q(), alone.x_q(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(rebuilt(second), rebuilt(alone), rtol=1e-4, atol=1e-6)
+        assert not np.allclose(together.layer(number, 0).q(0), alone.q(0), atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:of a batch of", "ignore:.*later forward passes")
+def test_all_samples_of_a_decode_step(model, ids):
+    """Each sequence has the inputs of its own cached keys; the first prompt is padded on the left."""
+    prompts = torch.cat([torch.flip(ids, (1,)), ids])
+    mask = torch.ones_like(prompts)
+    mask[0, :5] = 0
+    with torch.no_grad(), capture(model, step=2, sample="all", dtype="float32") as trace:
+        model.generate(
+            prompts, attention_mask=mask, max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=0
+        )
+    assert trace.not_captured == []
+    padded, full = trace.trace.batch(1)
+    assert (padded.L_q, padded.L_k, full.L_q, full.L_k) == (1, L + 2, 1, L + 2)
+    assert (padded.allowed_counts.tolist(), full.allowed_counts.tolist()) == ([L + 2 - 5], [L + 2])
+    with torch.no_grad(), capture(model, step=2, sample=1, dtype="float32") as other:
+        model.generate(
+            prompts, attention_mask=mask, max_new_tokens=4, min_new_tokens=4, do_sample=False, pad_token_id=0
+        )
+    assert np.array_equal(full.x_kv(), other.trace.layer(1).x_kv())
+    assert np.array_equal(full.k(1), other.trace.layer(1).k(1))
+    assert not np.array_equal(full.x_kv(), padded.x_kv())
+
+
 @pytest.mark.filterwarnings("ignore:.*later forward passes")
 @pytest.mark.parametrize("options", [{}, {"cache_implementation": "static"}], ids=["growing", "static"])
 def test_a_decode_step_is_a_row_of_the_prefill_of_the_same_tokens(options, model, ids):
@@ -110,6 +149,7 @@ def test_a_decode_step_without_its_prefill_is_refused(model, ids):
         ({"rows": [17]}, "rows: no row 17 in layer 0, which has rows 0-16"),
         ({"sample": 1}, "sample: no sample 1 in a batch of 1"),
         ({"step": 1}, "step 1: the model ran 1 forward passes"),
+        ({"sample": "some"}, "capture: sample 'some' is not a whole number from 0, or 'all'"),
         ({"rows": []}, "capture: rows is empty; None keeps all"),
         ({"heads": [-1]}, "capture: heads -1 is not a whole number from 0"),
     ],
