@@ -59,7 +59,7 @@ class MemoryState(NamedTuple):
 
 
 class DramState(NamedTuple):
-    """What the machine's side remembers between two calls, int64."""
+    """The state of the machine's side between two calls of `advance`, int64."""
 
     scalars: Ints  # [SCALARS]; cycle m is at core time m * NUM / DEN
     transfers: Ints  # [streams, open transfers, TRANSFER_FIELDS]: transfer i of a stream is in slot i mod open

@@ -139,7 +139,7 @@ class QualityMeter:
 
 
 def _head_figures(layer: LayerTrace, head: int, keep: Mask) -> Float64:
-    """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, recalled where the layer remembers the mask."""
+    """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, from the layer's cache where it has one."""
     if layer.cache is None or not isinstance(keep, KeepMask):
         return _computed(layer, head, keep)
     return layer.cache.get_or_compute(

@@ -102,7 +102,7 @@ class ResultStore:
         """Put the rows of these points in order, by way of another file, and close: nothing else is left in the file.
 
         Points whose rows are not there, or no longer what they were, are returned; then nothing was put in order.
-        DsasimError if there is no room, or no folder any more.
+        DsasimError if there is no space, or no folder any more.
         """
         wanted = sorted(numbers)
         self._check_folder()

@@ -169,7 +169,7 @@ def scores_call(probs: Probabilities) -> AttentionCall:
         swapped=scores.turned,
         dropout=probs.dropout,
         precision=scores.precision,
-        bent=scores.bent,
+        altered=scores.altered,
     )
 
 

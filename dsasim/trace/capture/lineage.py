@@ -70,7 +70,7 @@ class Pairs:
 class TrackedScores:
     """q k^T times `scale`, perhaps with more done to it; q [..., L_q, d], k [..., L_k, d].
 
-    `swapped`: the tensor is [..., L_k, L_q] as it stands. `precision`: the type the product was computed in. `bent`
+    `swapped`: the tensor is [..., L_k, L_q] as it stands. `precision`: the type the product was computed in. `altered`
     names what was done beside scaling and adding. `lost` says what happened that cannot be followed. `made_of`: the
     operands of the product, each with how often it had been changed in place by then.
     """
@@ -81,7 +81,7 @@ class TrackedScores:
     precision: Any = None
     swapped: bool = False
     turned: bool = False
-    bent: str = ""
+    altered: str = ""
     lost: str = ""
     made_of: tuple[tuple[Any, int], ...] = ()
 
@@ -186,12 +186,12 @@ def _scaled(scores: TrackedScores, name: str, source: Any, operands: list[Any], 
     if name in PLACING | ADD | SUBTRACT:
         return scores
     if name not in MULTIPLY | DIVIDE or (name in DIVIDE and operands[0] is not source):
-        return replace(scores, bent=scores.bent or name)
+        return replace(scores, altered=scores.altered or name)
     factor = next((operand for operand in operands if operand is not source), None)
     if isinstance(factor, torch.Tensor) and factor.numel() > 1:
         return _scaled_by_axis(scores, 1 / factor if name in DIVIDE else factor, tuple(out.shape[:-2]))
     if not isinstance(factor, int | float | torch.Tensor):
-        return replace(scores, bent=scores.bent or name)
+        return replace(scores, altered=scores.altered or name)
     by = float(factor)
     return replace(scores, scale=scores.scale / by if name in DIVIDE else scores.scale * by)
 
@@ -204,7 +204,7 @@ def _scaled_by_axis(scores: TrackedScores, factor: Any, lead: tuple[int, ...]) -
     flat = torch.broadcast_shapes(scores.q.shape[:-2], scores.k.shape[:-2])
     by_row = factor.ndim > 1 and factor.shape[-1] == 1
     if math.prod(flat) != math.prod(lead) or not (by_row or factor.ndim == 1 or factor.shape[-2] == 1):
-        return replace(scores, bent=scores.bent or "a factor for each position")
+        return replace(scores, altered=scores.altered or "a factor for each position")
     q, k = (side.expand(*flat, *side.shape[-2:]).reshape(*lead, *side.shape[-2:]) for side in (scores.q, scores.k))
     factor = factor if by_row else factor[..., None] if factor.ndim == 1 else factor.mT
     return replace(scores, q=q, k=k * factor) if by_row == scores.swapped else replace(scores, q=q * factor, k=k)

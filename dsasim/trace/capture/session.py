@@ -284,8 +284,10 @@ class Capture:
         given.frame.taken.add(x)
         if given.frame.changed:
             notes.append("its input was changed in place before its attention: X is as it was then")
-        if call.bent and biased:
-            notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
+        if call.altered and biased:
+            notes.append(
+                f"its scores went through {call.altered}: what that changed is stored as a bias on scale * q k^T"
+            )
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:
