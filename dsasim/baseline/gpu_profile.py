@@ -49,13 +49,13 @@ LEAST_BUSY_SHARE = 0.05
 """Of a call's time, where launches alone would take longer than all of it: they overlap in a stream."""
 
 
-class Strict(BaseModel):
+class ProfileModel(BaseModel):
     """Unknown keys are errors, and nothing changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MeasuredRow(Strict):
+class MeasuredRow(ProfileModel):
     """One kernel on one shape, and the GPU while it ran.
 
     density             share of the positions seen that it computes, prediction not included
@@ -90,7 +90,7 @@ class MeasuredRow(Strict):
     energy_basis: Literal["counter", "power"] | None = None
 
 
-class GpuProfile(Strict):
+class GpuProfile(ProfileModel):
     """A device, what it reached, and its rows."""
 
     profile_version: Literal[1]

@@ -62,9 +62,9 @@ def _run(
     # the simulator itself (Numba) is loaded last: what is wrong with the input is said at once
     from dsasim.api import simulate
     from dsasim.report.progress import LateProgress
-    from dsasim.trace.memory import Memory
+    from dsasim.trace.cache import MemoryCache
 
-    trace = selection.trace.remembering(Memory(MEMORY_BYTES))
+    trace = selection.trace.with_cache(MemoryCache(MEMORY_BYTES))
     results = []
     with LateProgress(f"{len(designs)} designs on {trace.meta.name}") as bar:
         for at, (design, changed) in enumerate(zip(designs, changes, strict=True)):

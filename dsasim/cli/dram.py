@@ -15,7 +15,7 @@ TRACE_HELP = (
 )
 
 
-class Page(StrEnum):
+class PagePolicy(StrEnum):
     """What becomes of a DRAM row after an access."""
 
     OPEN = "open"
@@ -46,7 +46,7 @@ def dram(
         int | None,
         typer.Option(min=1, max=4096, metavar="W", help="Requests offered a cycle; one a channel by default."),
     ] = None,
-    page: Annotated[Page, typer.Option(help="Whether a row stays open after an access.")] = Page.OPEN,
+    page: Annotated[PagePolicy, typer.Option(help="Whether a row stays open after an access.")] = PagePolicy.OPEN,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="All banks every nREFI.")] = True,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the whole result; - for stdout.")] = None,
     _show: Annotated[

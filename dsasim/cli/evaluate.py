@@ -68,12 +68,14 @@ def trace_evaluate(
         for method, share in product([method for method in known if method in chosen], shares)
     }
     needs_torch("running a model")
-    from dsasim.evaluate.run import Request, evaluate
+    from dsasim.evaluate.run import EvaluationRequest, evaluate
     from dsasim.report.progress import LateProgress
 
     numbers = opened.layer_numbers if layers is None else parse_numbers(layers, "--layers", opened.layer_numbers)
     length = opened.layer(numbers[0]).L_k if tokens is None else tokens
-    request = Request(source, designs, numbers, windows, length, None if text is None else Path(text), arch is not None)
+    request = EvaluationRequest(
+        source, designs, numbers, windows, length, None if text is None else Path(text), arch is not None
+    )
     with LateProgress(f"evaluating {source}") as progress:
         result = evaluate(request, opened, progress)
     _write(result, json, plot)

@@ -6,11 +6,11 @@ import typer
 
 from dsasim.cli.inputs import DEFAULT_ARCH
 
-Kind = Literal["designs", "methods", "selectors", "dataflows", "traces", "memories", "metrics"]
+NameKind = Literal["designs", "methods", "selectors", "dataflows", "traces", "memories", "metrics"]
 
 
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list; parts that come by --plugin are there too.")],
+    kind: Annotated[NameKind, typer.Argument(help="What to list; parts that come by --plugin are there too.")],
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the names; - for stdout.")] = None,
 ) -> None:
     """List what there is of a kind: its name, where it comes from, and what it is."""

@@ -112,7 +112,7 @@ def _simulate(
 def _watching(
     timeline: str | None, window: tuple[int, int] | None, over_time: "OverTime | None"
 ) -> "Iterator[Sequence[Watcher]]":
-    """Who looks on while a run is simulated: a writer of timelines, `over_time` for a report, both, or nobody."""
+    """The watchers of a run: a writer of timelines, `over_time` for a report, both, or none."""
     others = () if over_time is None else (over_time,)
     if timeline is None:
         yield others

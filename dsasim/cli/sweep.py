@@ -8,22 +8,22 @@ import typer
 from dsasim.errors import ConfigError, DsasimError
 from dsasim.report.say import say
 
-MAX_DOUBTS = 20
+MAX_WARNINGS = 20
 """Rows that are named; a file of another's making may have thousands that are wrong."""
 
 
-class _Doubts:
-    """Names rows that are not what they should be, on stderr."""
+class _RowWarnings:
+    """Prints warnings of rows that are not what they should be, on stderr."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def __call__(self, text: str) -> None:
-        """Print one line, which stands for all others after MAX_DOUBTS."""
+        """Print one line, which stands for all others after MAX_WARNINGS."""
         self._count += 1
-        if self._count <= MAX_DOUBTS:
+        if self._count <= MAX_WARNINGS:
             say(text, err=True)
-        elif self._count == MAX_DOUBTS + 1:
+        elif self._count == MAX_WARNINGS + 1:
             say("further rows are not what they should be, and are made anew", err=True)
 
 
@@ -75,11 +75,11 @@ def sweep(
         pool = ClusterWorkers(scheduler)
     try:
         with stopped_by_signals(), LateProgress(f"sweep {checked.name}", rate_unit="points") as progress:
-            result = run_sweep(checked, folder, pool, resume=resume, progress=progress, doubt=_Doubts())
+            result = run_sweep(checked, folder, pool, resume=resume, progress=progress, warn=_RowWarnings())
     except (KeyboardInterrupt, Stopped):
         with suppress(OSError):  # a terminal that was closed
             say(f"stopped; the points so far are in {folder}: go on with --resume", err=True)
         raise
     print_sweep(result, folder, new_console())
     if failed := result.with_status("failed"):
-        raise DsasimError(f"{len(failed)} of {len(result.seen)} points failed; {folder} says why")
+        raise DsasimError(f"{len(failed)} of {len(result.outcomes)} points failed; {folder} says why")

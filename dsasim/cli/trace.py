@@ -255,10 +255,10 @@ def trace_extract(
     from pathlib import Path
 
     from dsasim.trace.capture import needs_torch
-    from dsasim.trace.capture.selection import Selection, parse_numbers
+    from dsasim.trace.capture.selection import CaptureSelection, parse_numbers
 
     _check_out(out)
-    selection = Selection(
+    selection = CaptureSelection(
         layers=None if layers is None else parse_numbers(layers, "--layers"),
         heads=None if heads is None else parse_numbers(heads, "--heads"),
         rows=None if rows is None else parse_numbers(rows, "--rows"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dsasim.baseline.gpu_profile import GpuProfile
     from dsasim.cli.inputs import TraceSelection
     from dsasim.config.schema import ArchConfig
-    from dsasim.validate.gpu.samples import Sample
+    from dsasim.validate.gpu.samples import TimeSample
     from dsasim.validate.result import Validation
 
 
@@ -66,7 +66,7 @@ def validate(
 
     with LateProgress(f"validating {design.name} on {chosen.trace.meta.name}") as progress:
         result = run_checks(design, chosen.trace, chosen.layers, chosen.heads, device, progress)
-    samples = list["Sample"]()
+    samples = list["TimeSample"]()
     if trend:
         result, taken = _with_trend(result, design, chosen)
         samples += taken
@@ -119,7 +119,7 @@ def _check_outputs(paths: "Mapping[str, str | None]") -> None:
 
 def _with_trend(
     result: "Validation", design: "ArchConfig", chosen: "TraceSelection"
-) -> "tuple[Validation, Sequence[Sample]]":
+) -> "tuple[Validation, Sequence[TimeSample]]":
     """The checks, after them the trend of measured times and the accelerator's break-even; and the raw times."""
     from dataclasses import replace
 
@@ -150,7 +150,7 @@ def _known_profile(path: str | None, device: str) -> "GpuProfile | None":
     return resumed(known, identity(here, open_sensors(here)))
 
 
-def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: float | None) -> "Sequence[Sample]":
+def _grown_profile(path: str, known: "GpuProfile | None", device: str, minutes: float | None) -> "Sequence[TimeSample]":
     """Measure what the profile lacks, writing it after every shape; the raw times of what is new."""
     from dsasim.report.files import write_text
     from dsasim.report.progress import LateProgress

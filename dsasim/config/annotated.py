@@ -61,7 +61,7 @@ class _NotInPlaceError(Exception):
 
 
 @dataclass(frozen=True)
-class _Place:
+class _KeyPlace:
     """Where a key is in a text: the mapping nearest to it, what of its path is missing there, its value if nothing."""
 
     mapping: yaml.MappingNode
@@ -69,12 +69,12 @@ class _Place:
     value: yaml.Node | None
 
 
-def _find(node: yaml.Node | None, path: KeyPath) -> _Place:
+def _find(node: yaml.Node | None, path: KeyPath) -> _KeyPlace:
     if not isinstance(node, yaml.MappingNode) or not node.value:
         raise _NotInPlaceError
     child = next((value for key, value in node.value if key.value == path[0]), None)
     if child is None or len(path) == 1:
-        return _Place(node, path if child is None else (), child)
+        return _KeyPlace(node, path if child is None else (), child)
     return _find(child, path[1:])
 
 

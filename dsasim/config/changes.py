@@ -18,10 +18,10 @@ def changes_of(arch: MachineConfig, overrides: Sequence[str] = ()) -> tuple[str,
 
     Empty for a shipped design as it is, and for a design of another name that nothing was set in.
     """
-    told = {".".join(path): override for path, override in last_of_each(overrides).items()}
+    overridden = {".".join(path): override for path, override in last_of_each(overrides).items()}
     shipped = _shipped(arch.name)
     found = {} if shipped is None else dict(_differences(arch_to_dict(arch), arch_to_dict(shipped)))
-    return tuple((told | found | told).values())  # in the order of what was set, and as it was written
+    return tuple((overridden | found | overridden).values())  # in the order of what was set, and as it was written
 
 
 def design_words(name: str, changes: Sequence[str]) -> str:

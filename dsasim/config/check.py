@@ -9,14 +9,14 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from dsasim.config.keys import Key, all_keys, nearest
+from dsasim.config.keys import SchemaKey, all_keys, nearest
 from dsasim.config.overrides import AFTER_ANY_LINE
 from dsasim.config.schema import AUTO, ArchConfig, MachineConfig, Section
 from dsasim.config.schemas import as_design, schema_of
-from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Place, Problem
+from dsasim.config.strict_yaml import UNREADABLE, Document, KeyPath, Problem, SourcePlace
 from dsasim.errors import ConfigError
 
-Keys: TypeAlias = Mapping[KeyPath, Key]
+Keys: TypeAlias = Mapping[KeyPath, SchemaKey]
 
 
 def check_document(document: Document) -> MachineConfig:
@@ -104,7 +104,7 @@ def _problem(document: Document, detail: ErrorDetails, schema: type[Section]) ->
     return Problem(document.place(path), path, _text(document, path, detail, schema))
 
 
-def _place_of_rule(document: Document, section: KeyPath, text: str) -> Place:
+def _place_of_rule(document: Document, section: KeyPath, text: str) -> SourcePlace:
     """Where a broken rule was written: at the last flag or axis that set a key its message names, else at the first.
 
     Keys are named relative to the section whose rule it is.

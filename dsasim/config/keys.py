@@ -18,7 +18,7 @@ from dsasim.inputs.printable import named
 
 
 @dataclass(frozen=True)
-class Key:
+class SchemaKey:
     """One key of the schema: the plain type it holds (a Section class for a section), its limits, may it be null."""
 
     holds: Any
@@ -50,7 +50,7 @@ class Key:
 
 
 @cache
-def all_keys(schema: type[Section] = ArchConfig) -> dict[KeyPath, Key]:
+def all_keys(schema: type[Section] = ArchConfig) -> dict[KeyPath, SchemaKey]:
     """Every key of a design by its path, sections before what they hold."""
     return dict(_walk(schema, ()))
 
@@ -70,7 +70,7 @@ def nearest(path: KeyPath, schema: type[Section] = ArchConfig) -> str:
     return f"; here may stand: {', '.join(names)}" if names else ""
 
 
-def _walk(section: type[Section], path: KeyPath) -> Iterator[tuple[KeyPath, Key]]:
+def _walk(section: type[Section], path: KeyPath) -> Iterator[tuple[KeyPath, SchemaKey]]:
     for name, info in section.model_fields.items():
         key = _key(info.annotation, tuple(info.metadata), optional=False)
         yield (*path, name), key
@@ -78,7 +78,7 @@ def _walk(section: type[Section], path: KeyPath) -> Iterator[tuple[KeyPath, Key]
             yield from _walk(key.section, (*path, name))
 
 
-def _key(annotation: Any, limits: tuple[Any, ...], *, optional: bool) -> Key:
+def _key(annotation: Any, limits: tuple[Any, ...], *, optional: bool) -> SchemaKey:
     """Unwrap `X | None` and `Annotated[X, Field(...)]` down to the plain type, gathering the limits on the way."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -88,10 +88,10 @@ def _key(annotation: Any, limits: tuple[Any, ...], *, optional: bool) -> Key:
         for extra in arguments[1:]:
             limits += tuple(extra.metadata) if isinstance(extra, FieldInfo) else (extra,)
         return _key(arguments[0], limits, optional=optional)
-    return Key(annotation, limits, optional)
+    return SchemaKey(annotation, limits, optional)
 
 
-def _allowed(key: Key) -> str:
+def _allowed(key: SchemaKey) -> str:
     if key.section:
         return "a section"
     if key.choices:
@@ -108,11 +108,11 @@ def _word(choice: Any) -> str:
     return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
-def _limit(key: Key, name: str) -> Any:
+def _limit(key: SchemaKey, name: str) -> Any:
     return next((found for limit in key.limits if (found := getattr(limit, name, None)) is not None), None)
 
 
-def _range(key: Key) -> str:
+def _range(key: SchemaKey) -> str:
     low, above, high, below = (_limit(key, name) for name in ("ge", "gt", "le", "lt"))
     if above is not None or below is not None:
         words = [f"above {above}" if above is not None else "", f"from {low}" if low is not None else ""]
@@ -122,11 +122,11 @@ def _range(key: Key) -> str:
     return "".join(f" {word}" for word in words if word)
 
 
-def _places(key: Key) -> str:
+def _places(key: SchemaKey) -> str:
     places = _limit(key, "decimal_places")
     return "" if places is None else f" with at most {places} decimal places"
 
 
-def _length(key: Key) -> str:
+def _length(key: SchemaKey) -> str:
     low, high = _limit(key, "min_length"), _limit(key, "max_length")
     return "" if high is None else f" of {low or 0} to {high} characters"

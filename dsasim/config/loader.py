@@ -34,11 +34,11 @@ class ShippedArch:
     summary: str
 
 
-Design = str | PathLike[str] | Mapping[str, Any] | MachineConfig
+DesignLike = str | PathLike[str] | Mapping[str, Any] | MachineConfig
 """What a design may be given as: a shipped name, a file, a mapping with the keys of a file, or one that is loaded."""
 
 
-def load_arch(design: Design, overrides: Sequence[str] = ()) -> MachineConfig:
+def load_arch(design: DesignLike, overrides: Sequence[str] = ()) -> MachineConfig:
     """Return the design of a shipped name, of a file (a path, or text with a separator or a suffix), or of a mapping.
 
     A mapping has the keys and values of a YAML file: `yaml.safe_load` of one, or `arch` in a result's JSON. `overrides`
@@ -59,7 +59,7 @@ def usual_arch(arch: MachineConfig, what: str) -> ArchConfig:
     return arch
 
 
-def _document(design: Design) -> Document:
+def _document(design: DesignLike) -> Document:
     if isinstance(design, MachineConfig):
         return mapping_document(design.model_dump(), f"<{design.name}>")
     if isinstance(design, Mapping):

@@ -6,7 +6,7 @@ from itertools import count
 from numbers import Integral, Real
 from typing import Any
 
-from dsasim.config.strict_yaml import MAX_DEPTH, UNREADABLE, Document, KeyPath, Place, Problem, scalar_value
+from dsasim.config.strict_yaml import MAX_DEPTH, UNREADABLE, Document, KeyPath, Problem, SourcePlace, scalar_value
 from dsasim.errors import ConfigError
 from dsasim.inputs.printable import printable
 
@@ -20,7 +20,7 @@ def mapping_document(mapping: Mapping[Any, Any], label: str) -> Document:
     Numbers are exact as in a file: the float 0.1 is the decimal 0.1. ConfigError for what is nested too deep.
     """
     order = count()
-    document = Document({}, {(): Place(next(order), label)})
+    document = Document({}, {(): SourcePlace(next(order), label)})
     document.values = _section(mapping, (), document, order)
     return document
 
@@ -31,7 +31,7 @@ def _section(mapping: Mapping[Any, Any], path: KeyPath, document: Document, orde
         raise ConfigError(f"{label}: nested more than {MAX_DEPTH} deep")
     values: dict[str, Any] = {}
     for key, value in mapping.items():
-        place = Place(next(order), label)
+        place = SourcePlace(next(order), label)
         if not isinstance(key, str) or not key:
             document.problems.append(Problem(place, path, f"a key is a word, not {printable(repr(key)[:60])}"))
             continue

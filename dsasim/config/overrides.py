@@ -7,7 +7,7 @@ from typing import Any
 from dsasim.config.keys import all_keys, nearest
 from dsasim.config.schema import Section
 from dsasim.config.schemas import schema_of
-from dsasim.config.strict_yaml import Document, KeyPath, Place, parse_scalar
+from dsasim.config.strict_yaml import Document, KeyPath, SourcePlace, parse_scalar
 from dsasim.errors import ConfigError
 
 FLAG = "--set"
@@ -28,7 +28,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         if all_keys(schema)[path].section and value is not None:
             example = _example(path, schema)
             raise ConfigError(f"{flag}: {'.'.join(path)} is a section; set one of its keys, such as {example}")
-        set_value(document, path, value, Place(AFTER_ANY_LINE + number, flag))
+        set_value(document, path, value, SourcePlace(AFTER_ANY_LINE + number, flag))
 
 
 def _as_overridden(document: Document, overrides: Sequence[str]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def last_of_each(overrides: Sequence[str]) -> dict[KeyPath, str]:
     return {tuple(override.partition("=")[0].strip().split(".")): override.strip() for override in overrides}
 
 
-def set_value(document: Document, path: KeyPath, value: Any, place: Place) -> None:
+def set_value(document: Document, path: KeyPath, value: Any, place: SourcePlace) -> None:
     """Replace the value at `path`, which the schema must know; errors about it are from now on about `place`."""
     _write(document, path, value)
     _move(document, path, place)
@@ -84,7 +84,7 @@ def _write(document: Document, path: KeyPath, value: Any) -> None:
     section[path[-1]] = value
 
 
-def _move(document: Document, path: KeyPath, place: Place) -> None:
+def _move(document: Document, path: KeyPath, place: SourcePlace) -> None:
     """Errors about `path`, and about a section that exists only because of it, are from now on about the flag."""
     for depth in range(1, len(path)):
         document.places.setdefault(path[:depth], place)

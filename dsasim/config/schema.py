@@ -186,7 +186,7 @@ class PEArrayConfig(Section):
         "lock_step", description="whether all lanes start each step together"
     )
     lane_split: Literal["groups", "heads"] = Field(
-        "groups", description="what lanes share out: the groups of a tile, or a bundle of heads"
+        "groups", description="what lanes share out: the groups of a tile, or a group of heads"
     )
     macs_per_row: Annotated[int, Field(ge=1, le=4096)] = Field(
         description="W: MACs of one row of a lane; left out: total_macs / (lanes x T)"
@@ -221,7 +221,7 @@ class BufferConfig(SramConfig):
         None, description="tiles held at a time; none: 2 if double_buffered, else 1"
     )
     residency: Literal["auto", "pool"] = Field(
-        "auto", description="for k and v: auto keeps whole kv heads where one fits; pool fetches wanted vectors only"
+        "auto", description="for k and v: auto keeps whole kv heads where one fits; pool caches the vectors wanted"
     )
 
     @model_validator(mode="after")

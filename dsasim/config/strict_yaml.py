@@ -44,7 +44,7 @@ _CONSTANTS = {"": None, "~": None} | {
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class SourcePlace:
     """Where a value was written: `label` is `file:line` or the flag; places sort in reading order."""
 
     order: int
@@ -55,7 +55,7 @@ class Place:
 class Problem:
     """One thing that is wrong at one place."""
 
-    place: Place
+    place: SourcePlace
     path: KeyPath
     text: str
 
@@ -69,10 +69,10 @@ class Document:
     """A parsed document: nested plain values, the place of every key, and what was wrong while reading."""
 
     values: dict[str, Any]
-    places: dict[KeyPath, Place]
+    places: dict[KeyPath, SourcePlace]
     problems: list[Problem] = field(default_factory=list)
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> SourcePlace:
         """Return the place of `path`, or of the nearest section above it that was written."""
         while path not in self.places:
             path = path[:-1]
@@ -93,7 +93,7 @@ def parse_document(text: str, label: str, what: str = "a design") -> Document:
         raise ConfigError(f"{label}: the file is empty")
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{label}:{_line(root)}: {what} is a mapping of `key: value`, got {_kind(root)}")
-    document = Document({}, {(): Place(_line(root), f"{label}:{_line(root)}")})
+    document = Document({}, {(): SourcePlace(_line(root), f"{label}:{_line(root)}")})
     document.values = _mapping(root, (), document, label)
     return document
 
@@ -191,9 +191,9 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, document: Document, label: s
 
 def _entries(
     node: yaml.MappingNode, path: KeyPath, document: Document, label: str
-) -> Iterator[tuple[str, yaml.Node, Place]]:
+) -> Iterator[tuple[str, yaml.Node, SourcePlace]]:
     for key, child in node.value:
-        place = Place(_line(key), f"{label}:{_line(key)}")
+        place = SourcePlace(_line(key), f"{label}:{_line(key)}")
         if isinstance(key, yaml.ScalarNode) and (found := unprintable(key.value)):
             document.problems.append(Problem(place, path, f"a key holds the character '{found}'"))
         elif isinstance(key, yaml.ScalarNode) and key.value and key.value != "<<":

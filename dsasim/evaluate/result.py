@@ -23,7 +23,7 @@ TASKS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Point:
+class EvaluationPoint:
     """The model under one kind of mask; `figures` are by name, the task's first. cycles: None where nobody asked.
 
     density_ratio: kept / allowed over all masked layers, which rounding up makes a little more than the one asked for.
@@ -50,5 +50,5 @@ class Evaluation:
     windows: int
     tokens: int
     text: str
-    points: tuple[Point, ...]
+    points: tuple[EvaluationPoint, ...]
     notes: tuple[str, ...] = field(default=())

@@ -11,7 +11,7 @@ from dsasim.errors import TraceError
 from dsasim.evaluate.attention import Fits, MaskedAttention, masked_attention
 from dsasim.evaluate.cycles import cycles_of
 from dsasim.evaluate.masks import masks_of
-from dsasim.evaluate.result import Evaluation, Point
+from dsasim.evaluate.result import Evaluation, EvaluationPoint
 from dsasim.evaluate.task import TextTask, load_task
 from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace
@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What to evaluate: designs by (method, density), the layers masked, windows of the text, whether to time."""
 
     source: str
@@ -32,7 +32,7 @@ class Request:
     with_cycles: bool
 
 
-def evaluate(request: Request, trace: AttentionTrace, progress: Progress) -> Evaluation:
+def evaluate(request: EvaluationRequest, trace: AttentionTrace, progress: Progress) -> Evaluation:
     """Run it all; one layer's masks are in memory at a time.
 
     TraceError, ConfigError: a model that cannot be loaded or masked, a design without the predictors it asks for.
@@ -47,17 +47,21 @@ def evaluate(request: Request, trace: AttentionTrace, progress: Progress) -> Eva
     with masked_attention(task.model, fits) as attention:
         dense = list(steps.count(task.outputs()))
         _check_layers(request, attention)
-        points = [Point("dense", Decimal(1), 1.0, task.figures(dense, dense))]
+        points = [EvaluationPoint("dense", Decimal(1), 1.0, task.figures(dense, dense))]
         for (method, density), arch in request.designs.items():
             attention.masks, attention.kept, attention.allowed = masks_of(arch, method), 0, 0
             figures = task.figures(list(steps.count(task.outputs())), dense)
             ratio = attention.kept / attention.allowed
-            points.append(Point(method, density, ratio, figures, *times[method, density]))
+            points.append(EvaluationPoint(method, density, ratio, figures, *times[method, density]))
     return _evaluation(request, trace, task, attention, points)
 
 
 def _evaluation(
-    request: Request, trace: AttentionTrace, task: TextTask, attention: MaskedAttention, points: Sequence[Point]
+    request: EvaluationRequest,
+    trace: AttentionTrace,
+    task: TextTask,
+    attention: MaskedAttention,
+    points: Sequence[EvaluationPoint],
 ) -> Evaluation:
     first = next(iter(request.designs.values()))
     predicted = next((arch for arch in request.designs.values() if not arch.predictor.free), first)
@@ -76,14 +80,14 @@ def _evaluation(
     )
 
 
-def _fits(request: Request, trace: AttentionTrace) -> Fits:
+def _fits(request: EvaluationRequest, trace: AttentionTrace) -> Fits:
     """Each masked layer's predictor for the design's sigma, where it has one: that of the longest sequence."""
     sigma = next(iter(request.designs.values())).predictor.sigma
     longest = {number: max(trace.batch(number), key=lambda layer: layer.L_k) for number in request.layers}
     return {number: None if sigma is None else layer.predictor(sigma) for number, layer in longest.items()}
 
 
-def _check_layers(request: Request, attention: MaskedAttention) -> None:
+def _check_layers(request: EvaluationRequest, attention: MaskedAttention) -> None:
     if not attention.layers:
         raise TraceError(f"{request.source}: its attention does not use transformers' interface: no mask can be set")
     if missing := [number for number in request.layers if number not in attention.layers]:

@@ -1,1 +1,1 @@
-"""The hardware: one unit a file, each a SimPy process with its timing rule; `accelerator` wires them."""
+"""Off-chip memory: the DRAM controller, address mappings, presets, and several memories on one clock."""

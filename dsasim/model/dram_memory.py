@@ -16,7 +16,7 @@ from dsasim.model.dram_mapping import mapping_tables
 from dsasim.model.dram_preset import BUSES, COMMANDS, DramPreset, load_presets
 from dsasim.model.dram_rules import constraints, table
 
-Page = Literal["open", "closed"]
+PagePolicy = Literal["open", "closed"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class MemoryUse:
     channels: int = 1
     ranks: int = 1
     refresh: bool = False
-    page: Page = "open"
+    page: PagePolicy = "open"
 
 
 def memory_use(config: DramConfig) -> MemoryUse:

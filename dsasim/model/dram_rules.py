@@ -42,11 +42,13 @@ from dsasim.kernels.dram_timing import (
 )
 
 ROW_COMMANDS, COLUMN_COMMANDS = (ACT, PRE, PRE_ALL, REF), (RD, WR)
-Rule = tuple[int, int, int, int]
+TimingRule = tuple[int, int, int, int]
 """Scope, preceding command, following command, latency in ticks."""
 
 
-def constraints(t: Mapping[str, int], command_ticks: Mapping[int, int], *, closed_page: bool = False) -> list[Rule]:
+def constraints(
+    t: Mapping[str, int], command_ticks: Mapping[int, int], *, closed_page: bool = False
+) -> list[TimingRule]:
     """All rules but nFAW for the timings `t` in ticks; `command_ticks` of the commands that occupy a bus longer."""
     written = t["nCWL"] + t["nBL"]
     rules = _bank(t, written, closed_page) + _group(t) + _rank(t, written, closed_page)
@@ -56,7 +58,7 @@ def constraints(t: Mapping[str, int], command_ticks: Mapping[int, int], *, close
     return rules + _buses(command_ticks)
 
 
-def table(rules: list[Rule]) -> NDArray[np.int64]:
+def table(rules: list[TimingRule]) -> NDArray[np.int64]:
     """The kernel's latencies [COMMANDS, SCOPES, COMMANDS]; of rules alike but for latency the longest."""
     latencies = np.full((COMMANDS, SCOPES, COMMANDS), LONG_AGO, np.int64)
     for scope, first, then, latency in rules:
@@ -64,7 +66,7 @@ def table(rules: list[Rule]) -> NDArray[np.int64]:
     return latencies
 
 
-def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
+def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[TimingRule]:
     rules = [
         (IN_BANK, ACT, ACT, t["nRC"]),
         (IN_BANK, ACT, RD, t.get("nRCDRD", t.get("nRCD", 0))),
@@ -77,7 +79,7 @@ def _bank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
     return rules + [(IN_BANK, RD, PRE, t["nRTP"]), (IN_BANK, WR, PRE, written + t["nWR"])]
 
 
-def _group(t: Mapping[str, int]) -> list[Rule]:
+def _group(t: Mapping[str, int]) -> list[TimingRule]:
     return [
         (IN_GROUP, ACT, ACT, t["nRRDL"]),
         (IN_GROUP, RD, RD, t["nCCDL"]),
@@ -86,7 +88,7 @@ def _group(t: Mapping[str, int]) -> list[Rule]:
     ]
 
 
-def _rank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
+def _rank(t: Mapping[str, int], written: int, closed_page: bool) -> list[TimingRule]:
     precharges = [(PRE, PRE), (PRE, PRE_ALL), (PRE_ALL, PRE), (PRE_ALL, PRE_ALL)] if "nPPD" in t else []
     after_data = [(RD, t["nRTP"]), (WR, written + t["nWR"])]
     return [
@@ -109,7 +111,7 @@ def _rank(t: Mapping[str, int], written: int, closed_page: bool) -> list[Rule]:
     ]
 
 
-def _others(t: Mapping[str, int]) -> list[Rule]:
+def _others(t: Mapping[str, int]) -> list[TimingRule]:
     rules = []
     if "nCS" in t:
         rules += [
@@ -126,7 +128,7 @@ def _others(t: Mapping[str, int]) -> list[Rule]:
     return rules
 
 
-def _buses(command_ticks: Mapping[int, int]) -> list[Rule]:
+def _buses(command_ticks: Mapping[int, int]) -> list[TimingRule]:
     return [
         (scope, first, then, ticks)
         for scope in (IN_RANK, IN_OTHER_RANKS)

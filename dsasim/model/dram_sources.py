@@ -6,48 +6,48 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Value = int | str | dict[str, int]
+PresetValue = int | str | dict[str, int]
 """A number, the name of a bus, or ticks by command."""
 
 
-class Strict(BaseModel):
+class PresetModel(BaseModel):
     """Unknown keys are errors, and so are numbers in quotes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Source(Strict):
+class ValueSource(PresetModel):
     """Where values come from: copied from a `table`, `computed` by a formula, or `assumed`; `text` is the citation."""
 
     kind: Literal["table", "computed", "assumed"]
     text: Annotated[str, Field(min_length=10)]
 
 
-class Entry(Strict):
+class PresetEntry(PresetModel):
     """One preset: its values by name, under the name of their source."""
 
     standard: str
     channel: str
-    values: dict[str, dict[str, Value]]
+    values: dict[str, dict[str, PresetValue]]
 
 
 @dataclass(frozen=True)
 class SourcedValues:
     """The values of a preset that have one source."""
 
-    source: Source
-    values: dict[str, Value]
+    source: ValueSource
+    values: dict[str, PresetValue]
 
     def to_json(self) -> dict[str, object]:
         """As results hold it."""
         return {"kind": self.source.kind, "source": self.source.text, "values": self.values}
 
 
-class PresetFile(Strict):
+class PresetFile(PresetModel):
     """The whole file; a ValidationError says which source is unknown or unused, and which value has two."""
 
-    sources: dict[str, Source]
-    presets: dict[str, Entry]
+    sources: dict[str, ValueSource]
+    presets: dict[str, PresetEntry]
     aliases: dict[str, str]
 
     def sourced(self, preset: str) -> tuple[SourcedValues, ...]:

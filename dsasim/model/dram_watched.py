@@ -46,14 +46,14 @@ class WatchedDram(Dram):
             watcher.bus(BusUse("dram", self.preset.access_bytes, in_order, self.open_intervals, cycles))
 
     def snapshot(self) -> Any:
-        """And how many bursts have been seen."""
+        """And how many bursts have been recorded."""
         return super().snapshot(), len(self._bursts)
 
     def restore(self, snapshot: Any) -> None:
-        """And forget the bursts seen since."""
-        before, seen = snapshot
+        """And drop the bursts recorded since."""
+        before, recorded = snapshot
         super().restore(before)
-        del self._bursts[seen:]
+        del self._bursts[recorded:]
 
     def _simulate(self, first: int, last: int) -> tuple[int, int]:
         self.memory.log[0, 0] = len(self.memory.log)  # full: refreshes of an idle memory, any number, are not looked at

@@ -16,7 +16,7 @@ from dsasim.kernels.attention import masked_softmax, weighted_values
 from dsasim.masks import KeepMask, Mask
 from dsasim.quality.references import oracle_mask, random_mask, sink_window_mask
 from dsasim.trace.attention import LayerTrace
-from dsasim.trace.memory import Form
+from dsasim.trace.cache import Codec
 from dsasim.trace.positions import RowBlock
 from dsasim.trace.scores import Scorer, exact_scorer
 
@@ -98,16 +98,16 @@ class _Sums:
 
     def means(self) -> QualityFigures:
         """Means over what was added; 0 where there was nothing to average."""
-        recall, mass, error, reference = (float(total) for total in self.figures)
+        get_or_compute, mass, error, reference = (float(total) for total in self.figures)
         return QualityFigures(
-            mask_recall_ratio=recall / max(self.recall_rows, 1),
+            mask_recall_ratio=get_or_compute / max(self.recall_rows, 1),
             captured_mass_ratio=mass / max(self.mass_rows, 1),
             output_rel_l2=math.sqrt(error / reference) if reference else 0.0,
         )
 
 
 MASKS = ("ours", "oracle", "random", "sink_window")
-ROW_FIGURES = Form[Float64](lambda figures: {"figures": figures}, lambda arrays: arrays["figures"])
+ROW_FIGURES = Codec[Float64](lambda figures: {"figures": figures}, lambda arrays: arrays["figures"])
 
 
 @dataclass
@@ -138,10 +138,10 @@ class QualityMeter:
 
 
 def _head_figures(layer: LayerTrace, head: int, keep: Mask) -> Float64:
-    """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, recalled where the layer remembers the mask."""
-    if layer.memory is None or not isinstance(keep, KeepMask):
+    """Float64 [masks, L_q, 4]: the rows' figures under each of MASKS, from the layer's cache where it has one."""
+    if layer.cache is None or not isinstance(keep, KeepMask):
         return _computed(layer, head, keep)
-    return layer.memory.recall(
+    return layer.cache.get_or_compute(
         ("quality", layer.key, head, keep.digest), lambda: _computed(layer, head, keep), ROW_FIGURES
     )
 

@@ -35,7 +35,7 @@ DESIGNS_A_TABLE = 4
 LEAST_SHARE = 0.01
 """Components of less than this share of every design's energy are summed."""
 
-Row = tuple[str, Sequence[str]]
+TableRow = tuple[str, Sequence[str]]
 
 
 def comparison_json(results: Sequence[RunResult]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _table(runs: Sequence[Result], labels: Sequence[str], first: Result) -> Tabl
     return table
 
 
-def _figures(runs: Sequence[Result], first: Result) -> Iterator[Row]:
+def _figures(runs: Sequence[Result], first: Result) -> Iterator[TableRow]:
     """The answer: time, energy, area, each against dense hardware and the first design, and the quality."""
     energies = [run["energy_pj"]["total"] for run in runs]
     yield "cycles", [f"{run['cycles']:,}" for run in runs]
@@ -119,14 +119,14 @@ def _at_equal_area(run: Result) -> str:
     return "" if iso_area is None else _bound("≤ ", run) + times(iso_area["speedup_ratio"])
 
 
-def _array_time(runs: Sequence[Result]) -> Iterator[Row]:
+def _array_time(runs: Sequence[Result]) -> Iterator[TableRow]:
     """Where the lanes' cycles went, all lanes together; what nobody waited for is left out."""
     for owner, words in {BUSY: BUSY, **STALL_WORDS}.items():
         if any(owned_cycles(run["units"][products_unit(run)], owner) for run in runs):
             yield words, [_share(run, products_unit(run), owner) for run in runs]
 
 
-def _busy(runs: Sequence[Result]) -> Iterator[Row]:
+def _busy(runs: Sequence[Result]) -> Iterator[TableRow]:
     """The share of its time that each other unit worked."""
     arrays = {products_unit(run) for run in runs}
     names = dict.fromkeys(name for run in runs for name in run["units"])
@@ -142,7 +142,7 @@ def _share(run: Result, name: str, owner: str) -> str:
     return where_known(percent, unit_share(unit, owner)) if used else ""
 
 
-def _energy(runs: Sequence[Result]) -> Iterator[Row]:
+def _energy(runs: Sequence[Result]) -> Iterator[TableRow]:
     """Shares of the components, the largest first by their sum, small ones together."""
     costs = [run["energy_pj"] for run in runs]
     shares = {name: [cost_share(each, name) or 0.0 for each in costs] for name in components(*costs)}

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 import dsasim
-from dsasim.evaluate.result import TASKS, Evaluation, Point
+from dsasim.evaluate.result import TASKS, Evaluation, EvaluationPoint
 from dsasim.report.markup import inert
 from dsasim.report.style import new_table, percent
 
@@ -33,7 +33,7 @@ def evaluation_json(result: Evaluation) -> dict[str, Any]:
     }
 
 
-def _point_json(point: Point) -> dict[str, Any]:
+def _point_json(point: EvaluationPoint) -> dict[str, Any]:
     figures = {name: None if math.isnan(value) else value for name, value in point.figures.items()}
     return {
         "method": point.method,
@@ -120,11 +120,11 @@ def _figure(name: str, value: float) -> str:
     return percent(value) if name.endswith("_ratio") else f"{value:,.2f}" if name == "perplexity" else f"{value:.4f}"
 
 
-def _x(point: Point, *, timed: bool) -> float:
+def _x(point: EvaluationPoint, *, timed: bool) -> float:
     return float(point.cycles or 0) if timed else point.density_ratio
 
 
-def _y(point: Point) -> float:
+def _y(point: EvaluationPoint) -> float:
     return next(iter(point.figures.values()))
 
 

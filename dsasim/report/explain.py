@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from dsasim.config.keys import Key, all_keys
+from dsasim.config.keys import SchemaKey, all_keys
 from dsasim.config.schema import AUTO, MachineConfig, Section
 from dsasim.config.schemas import schema_of
 from dsasim.config.strict_yaml import KeyPath
@@ -43,7 +43,7 @@ def explained(name: str, arch: MachineConfig) -> list[str]:
     raise ConfigError(f"nothing is called {name}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
 
 
-def _key(path: KeyPath, key: Key, schema: type[Section]) -> Iterator[str]:
+def _key(path: KeyPath, key: SchemaKey, schema: type[Section]) -> Iterator[str]:
     """What the key is, what it may hold, and what it is if left out; of a section, its keys."""
     field = _field(path, schema)
     words = field.description or (key.section.__doc__ if key.section else "") or ""

@@ -14,7 +14,7 @@ from dsasim.sweep.metrics import METRICS
 from dsasim.trace.find import shipped_traces
 
 
-class Entry(NamedTuple):
+class ListedName(NamedTuple):
     """A name, where it comes from, and what it is."""
 
     name: str
@@ -22,12 +22,12 @@ class Entry(NamedTuple):
     summary: str
 
 
-def entries(kind: str) -> list[Entry]:
+def entries(kind: str) -> list[ListedName]:
     """All names of a kind, sorted."""
     return _LISTS[kind]()
 
 
-def print_entries(found: Sequence[Entry], console: Console) -> None:
+def print_entries(found: Sequence[ListedName], console: Console) -> None:
     """Print a row a name."""
     table = new_table("name", "from", "what it is")
     for column in table.columns:
@@ -37,35 +37,36 @@ def print_entries(found: Sequence[Entry], console: Console) -> None:
     console.print(table)
 
 
-def _parts(kind: str) -> list[Entry]:
+def _parts(kind: str) -> list[ListedName]:
     return [
-        Entry(name, registry.origin(kind, name), registry.find(kind, name).summary) for name in registry.names(kind)
+        ListedName(name, registry.origin(kind, name), registry.find(kind, name).summary)
+        for name in registry.names(kind)
     ]
 
 
-def _designs() -> list[Entry]:
+def _designs() -> list[ListedName]:
     """Machines, then the files of designs that ship."""
-    files = [Entry(arch.name, "a design of dsasim", arch.summary) for arch in list_archs()]
+    files = [ListedName(arch.name, "a design of dsasim", arch.summary) for arch in list_archs()]
     return [*_parts("designs"), *files]
 
 
-def _traces() -> list[Entry]:
-    return [Entry(name, "dsasim", path.name) for name, path in shipped_traces().items()]
+def _traces() -> list[ListedName]:
+    return [ListedName(name, "dsasim", path.name) for name, path in shipped_traces().items()]
 
 
-def _memories() -> list[Entry]:
+def _memories() -> list[ListedName]:
     return [
-        Entry(name, "dsasim", f"{preset.standard}, {preset.channel_bytes >> 20:,} MiB a channel")
+        ListedName(name, "dsasim", f"{preset.standard}, {preset.channel_bytes >> 20:,} MiB a channel")
         for name, preset in sorted(load_presets().items())
     ]
 
 
-def _metrics() -> list[Entry]:
+def _metrics() -> list[ListedName]:
     words = {"min": "less is better", "max": "more is better"}
-    return [Entry(name, "dsasim", words[metric.sense]) for name, metric in METRICS.items()]
+    return [ListedName(name, "dsasim", words[metric.sense]) for name, metric in METRICS.items()]
 
 
-_LISTS: Mapping[str, Callable[[], list[Entry]]] = {
+_LISTS: Mapping[str, Callable[[], list[ListedName]]] = {
     **{kind: partial(_parts, kind) for kind in registry.ATTRIBUTES},
     "designs": _designs,
     "traces": _traces,

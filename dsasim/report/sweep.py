@@ -18,7 +18,7 @@ from dsasim.sweep.store import RESULTS
 from dsasim.trace.notes import kind_note
 
 if TYPE_CHECKING:
-    from dsasim.sweep.query import Answer
+    from dsasim.sweep.query import QueryResult
     from dsasim.sweep.runner import SweepResult
 
 MAX_ROWS = 30
@@ -38,7 +38,7 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
         if numbers := result.with_status(status):
             console.print()
             console.print(status, style="bold")
-            for line in _reasons([without_value(result.seen[number].reason) for number in numbers], console.width):
+            for line in _reasons([without_value(result.outcomes[number].reason) for number in numbers], console.width):
                 console.print(line)
     for at, choice in enumerate(result.spec.traces):
         front = result.front(at)
@@ -55,7 +55,7 @@ def print_sweep(result: SweepResult, folder: Path, console: Console) -> None:
     console.print(f"every point is a line of {folder / RESULTS}")
 
 
-def print_answer(answer: Answer, console: Console) -> None:
+def print_answer(answer: QueryResult, console: Console) -> None:
     """Print what a query found; nothing for a statement without an answer."""
     if answer.columns:
         table = new_table(*map(printable, answer.columns))
@@ -66,13 +66,13 @@ def print_answer(answer: Answer, console: Console) -> None:
 
 def _counts(result: SweepResult) -> str:
     """Say how many points there were, how they ended, and how fast."""
-    statuses = Counter(seen.status for seen in result.seen.values())
+    statuses = Counter(outcome.status for outcome in result.outcomes.values())
     parts = [
         f"{statuses[status]:,} {status}" for status in ("ok", "infeasible", "invalid", "failed") if statuses[status]
     ]
     rate = f", {result.num_runs / result.seconds:.3g} a second" if result.num_runs and result.seconds else ""
     return (
-        f"{result.spec.name}: {len(result.seen):,} of {result.space.num_points:,} points: {', '.join(parts)}"
+        f"{result.spec.name}: {len(result.outcomes):,} of {result.space.num_points:,} points: {', '.join(parts)}"
         f" ({result.num_runs:,} runs in {result.seconds:.1f} s{rate})"
     )
 
@@ -110,7 +110,7 @@ def _front_table(result: SweepResult, numbers: Sequence[int]) -> Table:
     rows = []
     for number in numbers:
         axes = result.space.point(number).axes
-        values = zip(units, result.seen[number].objectives or (), strict=True)
+        values = zip(units, result.outcomes[number].objectives or (), strict=True)
         measured = (_cell(value / size) for (_, size), value in values)
         rows.append([str(number), *(_cell(axes[name]) for name in varying), *measured])
     table = new_table(*heads)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from dsasim.report.style import new_table
-from dsasim.validate.check import Cell, Check, Table
+from dsasim.validate.check import Cell, Check, CheckTable
 from dsasim.validate.result import Validation
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow", "measured": "cyan"}
@@ -70,7 +70,7 @@ def title(result: Validation) -> str:
     return f"{result.arch_name} on {result.trace.name} ({about}; layers {layers}; {counted}; {result.device})"
 
 
-def heading(table: Table, result: Validation) -> str:
+def heading(table: CheckTable, result: Validation) -> str:
     """A table's title, and whether its rows are of real data: the trace's, or what the table says."""
     return f"{table.title} ({table.data or result.trace.kind})"
 
@@ -130,7 +130,7 @@ def _summary(result: Validation) -> RichTable:
     return table
 
 
-def _print_table(table: Table, words: str, console: Console) -> None:
+def _print_table(table: CheckTable, words: str, console: Console) -> None:
     console.print()
     console.print(words, style="bold")
     drawn = new_table(*table.columns)

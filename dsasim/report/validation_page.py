@@ -18,7 +18,7 @@ from dsasim.report.validation import (
     verdict,
 )
 from dsasim.trace.schema import layer_label
-from dsasim.validate.check import Table
+from dsasim.validate.check import CheckTable
 from dsasim.validate.result import Validation
 
 STYLE = """
@@ -149,7 +149,7 @@ def _tables(result: Validation) -> Iterator[str]:
                 yield f"<details><summary>{inert(words)}</summary>{_table(table)}</details>"
 
 
-def _table(table: Table) -> str:
+def _table(table: CheckTable) -> str:
     head = "".join(f"<th>{inert(column)}</th>" for column in table.columns)
     rows = ("".join(f"<td>{inert(cell_text(cell))}</td>" for cell in row) for row in table.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from dsasim.inputs.source import Source
 from dsasim.sweep.proof import KEY, MAX_LINE_BYTES, RawLine, digest_of, point_of, read_lines
-from dsasim.sweep.store import RESULTS, Doubt, Row, results_source
+from dsasim.sweep.store import RESULTS, Row, Warn, results_source
 
 FINISH = "the sweep is under way, or is to be finished with --resume"
 
@@ -30,17 +30,17 @@ def read_again(source: Source, line: RawLine) -> RawLine:
     return line._replace(text=text)
 
 
-def proven_lines(source: Source, doubt: Doubt = lambda _: None) -> Iterator[RawLine]:
+def proven_lines(source: Source, warn: Warn = lambda _: None) -> Iterator[RawLine]:
     """The lines of a results file, all proven and of one point each; the source's error at any other.
 
-    A last one that breaks off is left out, and `doubt` is told.
+    A last one that breaks off is left out with a line to `warn`.
     """
     points: set[int] = set()
     try:
         with source.open() as file:
             for line in read_lines(file):
                 if not line.whole:
-                    doubt(f"{source.path}:{line.number}: breaks off: {FINISH}")
+                    warn(f"{source.path}:{line.number}: breaks off: {FINISH}")
                     return
                 point = point_of(line.text)
                 if point is None or digest_of(line.text) is None:

@@ -20,7 +20,7 @@ from dsasim.sim.engine import design_of, events_of, products_unit
 
 Sense = Literal["min", "max"]
 Result = Mapping[str, Any]
-Path = tuple[str, ...]
+ResultPath = tuple[str, ...]
 
 ARRAY = "*"
 """Stands in a path for the unit that does attention's products, whatever its machine calls it."""
@@ -32,7 +32,7 @@ class Metric:
 
     name: str
     sense: Sense
-    paths: tuple[Path, ...]
+    paths: tuple[ResultPath, ...]
 
     def value(self, result: Result) -> Any:
         """Return the number, of a result as `RunResult.to_json` writes it; None where the design has none there."""
@@ -44,7 +44,7 @@ class Metric:
         return any(path[0] == part for path in self.paths)
 
 
-def _at(result: Result, path: Path) -> Any:
+def _at(result: Result, path: ResultPath) -> Any:
     value: Any = result
     for name in path:
         at = products_unit(design_of(design_from(result["arch"]))) if name == ARRAY else name

@@ -13,8 +13,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
-from dsasim.sweep.row import Line
-from dsasim.sweep.worker import Job, begin_worker
+from dsasim.sweep.row import RowLine
+from dsasim.sweep.worker import SweepJob, begin_worker
 
 MAX_CRASHES = 2
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -32,8 +32,8 @@ CHUNK_SECONDS = 0.25
 CHUNKS_LEFT = 4
 """A chunk is at most a worker's share of what is left over this: at the end no worker waits long for another."""
 
-Task = Callable[[Job], Line]
-_Done: TypeAlias = tuple[list[Line], float]
+Task = Callable[[SweepJob], RowLine]
+_Done: TypeAlias = tuple[list[RowLine], float]
 """The rows of a chunk of jobs, and how many seconds it took."""
 
 
@@ -122,8 +122,8 @@ class JobRunner:
         self._workers = workers
         self._task = task
         self._executor: Executor | None = None
-        self._flying: dict[Future[_Done], Sequence[Job]] = {}
-        self._suspects: deque[Job] = deque()
+        self._flying: dict[Future[_Done], Sequence[SweepJob]] = {}
+        self._suspects: deque[SweepJob] = deque()
         self._crashes: Counter[int] = Counter()
         self._job_seconds = CHUNK_SECONDS
 
@@ -137,7 +137,7 @@ class JobRunner:
     ) -> None:
         self._discard_executor()
 
-    def run(self, jobs: Iterable[Job], num_jobs: int) -> Iterator[tuple[Job, Line | Crash]]:
+    def run(self, jobs: Iterable[SweepJob], num_jobs: int) -> Iterator[tuple[SweepJob, RowLine | Crash]]:
         """Yield each of `num_jobs` jobs with what came of it, as they end; they are taken only as workers need more."""
         fresh, left = iter(jobs), num_jobs
         while True:
@@ -149,8 +149,10 @@ class JobRunner:
                 done, _ = wait(self._flying)  # they are all lost, or ended in time
             yield from self._landed([(self._flying.pop(future), future) for future in done])
 
-    def _landed(self, ended: Iterable[tuple[Sequence[Job], Future[_Done]]]) -> Iterator[tuple[Job, Line | Crash]]:
-        lost: list[Job] = []
+    def _landed(
+        self, ended: Iterable[tuple[Sequence[SweepJob], Future[_Done]]]
+    ) -> Iterator[tuple[SweepJob, RowLine | Crash]]:
+        lost: list[SweepJob] = []
         broken = False
         for chunk, future in ended:
             error = future.exception()
@@ -168,7 +170,7 @@ class JobRunner:
         alone = len(lost) == 1 and not self._flying
         yield from self._blame(lost, alone * (1 if broken else MAX_CRASHES))
 
-    def _launch(self, fresh: Iterator[Job], left: int) -> int:
+    def _launch(self, fresh: Iterator[SweepJob], left: int) -> int:
         """Keep the workers busy, a suspect alone; return how many of the `left` fresh jobs were taken."""
         taken = 0
         if self._suspects:
@@ -186,7 +188,7 @@ class JobRunner:
         timely = int(CHUNK_SECONDS / max(self._job_seconds, 1e-6))
         return max(1, min(timely, left // (CHUNKS_LEFT * self._workers.num_workers)))
 
-    def _submit(self, chunk: Sequence[Job]) -> None:
+    def _submit(self, chunk: Sequence[SweepJob]) -> None:
         for _ in range(MAX_CRASHES):
             if self._executor is None:
                 self._executor = self._workers.start()
@@ -201,7 +203,7 @@ class JobRunner:
                 return
         self._suspects.extend(chunk)
 
-    def _blame(self, lost: Sequence[Job], crashes: int) -> Iterator[tuple[Job, Crash]]:
+    def _blame(self, lost: Sequence[SweepJob], crashes: int) -> Iterator[tuple[SweepJob, Crash]]:
         for job in sorted(lost, key=lambda job: job.number):
             self._crashes[job.number] += crashes
             if self._crashes[job.number] < MAX_CRASHES:
@@ -215,7 +217,7 @@ class JobRunner:
         self._executor = None
 
 
-def _run_chunk(task: Task, jobs: Sequence[Job]) -> _Done:
+def _run_chunk(task: Task, jobs: Sequence[SweepJob]) -> _Done:
     """What a worker does: run jobs one after the other, by the clock."""
     began = time.monotonic()
     return [task(job) for job in jobs], time.monotonic() - began

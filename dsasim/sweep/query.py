@@ -12,14 +12,14 @@ from dsasim.sweep.store import RESULTS, results_source
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """Names of the columns, and the rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
 
 
-def query_sweep(folder: Path, sql: str) -> Answer:
+def query_sweep(folder: Path, sql: str) -> QueryResult:
     """Answer `sql` about the table `points`, one row a point: ConfigError if it cannot be.
 
     Nested values are reached by dots, keys with dots in quotes: SELECT axes."pe_array.lanes", energy_pj.total FROM
@@ -41,8 +41,8 @@ def query_sweep(folder: Path, sql: str) -> Answer:
             points.create_view("points")
             answer = connection.sql(sql)
             if answer is None:
-                return Answer((), ())
-            return Answer(tuple(answer.columns), tuple(answer.fetchall()))
+                return QueryResult((), ())
+            return QueryResult(tuple(answer.columns), tuple(answer.fetchall()))
         except duckdb.Error as error:
             # what and perhaps what was meant, then an empty line, the query and a mark: a line is one problem to us
             words = " ".join(str(error).partition("\n\n")[0].split())

@@ -15,27 +15,27 @@ from dsasim.sweep.metrics import Constraint, Metric, first_broken
 from dsasim.sweep.proof import canonical, signed
 from dsasim.sweep.spec import SweepSpec, TraceChoice
 from dsasim.sweep.store import Row
-from dsasim.sweep.worker import Job
+from dsasim.sweep.worker import SweepJob
 
 SCHEMA_VERSION = 1
-Simulation = Callable[[Job], dict[str, Any]]
+Simulation = Callable[[SweepJob], dict[str, Any]]
 """Returns the result of a job: `sweep.worker.run_job`, or what a test puts in its place."""
 
 
-class _Remembered(TypedDict):
-    """The parts of a row that a sweep looks at again."""
+class _OutcomeJson(TypedDict):
+    """The parts of a row that a sweep uses again."""
 
     status: Literal["ok", "infeasible", "invalid", "failed"]
     reason: str | None
     objectives: NotRequired[dict[str, StrictInt | StrictFloat | None]]
 
 
-_REMEMBERED = TypeAdapter(_Remembered)
+_OUTCOME_JSON = TypeAdapter(_OutcomeJson)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is remembered of a row: `objectives` in the spec's order, of a point that ran."""
+class Outcome:
+    """How a point ended, as far as the sweep uses it again: `objectives` in the spec's order, if it ran."""
 
     status: str
     objectives: tuple[float, ...] | None
@@ -43,16 +43,16 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row as it is written, and what is remembered of it."""
+class RowLine:
+    """A row as it is written, and how its point ended."""
 
     number: int
-    seen: Seen
+    outcome: Outcome
     text: bytes
 
 
 @dataclass(frozen=True)
-class Form:
+class RowFormat:
     """What all rows of a sweep share, and what they are made by."""
 
     sweep_sha256: str
@@ -61,8 +61,8 @@ class Form:
     constraints: tuple[Constraint, ...]
 
     @classmethod
-    def of(cls, spec: SweepSpec) -> "Form":
-        """Return the form of a spec's rows."""
+    def of(cls, spec: SweepSpec) -> "RowFormat":
+        """Return the format of a spec's rows."""
         return cls(spec.sha256, spec.strategy.method, spec.objectives, spec.constraints)
 
     def head(self, number: int, evaluation: int, axes: Mapping[str, Any], trace: TraceChoice) -> Row:
@@ -84,13 +84,13 @@ class Form:
             "trace": {name: getattr(trace.meta, name) for name in ("name", "sha256", "kind", "model")},
         }
 
-    def found(self, head: Mapping[str, Any], text: bytes) -> Seen | None:
-        """What is remembered of a line that was found, if it is the row of the point of `head`: it begins as that does.
+    def found(self, head: Mapping[str, Any], text: bytes) -> Outcome | None:
+        """The outcome in a line that was found, if it is the row of the point of `head`: it begins as that does.
 
         None if it is another's: of other axes, another trace, or asked for at another time.
         """
         try:
-            row = _REMEMBERED.validate_python(parse_json(text.decode()))
+            row = _OUTCOME_JSON.validate_python(parse_json(text.decode()))
         except (ValueError, ValidationError):  # UnicodeDecodeError is a ValueError
             return None
         begin = canonical(dict(head) | {"status": row["status"]})[:-1]
@@ -98,22 +98,22 @@ class Form:
         ran = "objectives" in row or row["status"] == "ok"
         if not text.startswith(begin + b",") or (ran and row.get("objectives", {}).keys() != names):
             return None
-        return self._seen(row)
+        return self._outcome(row)
 
-    def line(self, row: Mapping[str, Any]) -> Line:
+    def line(self, row: Mapping[str, Any]) -> RowLine:
         """Write a row out."""
-        return Line(row["point"], self._seen(row), signed(row))
+        return RowLine(row["point"], self._outcome(row), signed(row))
 
-    def _seen(self, row: Mapping[str, Any]) -> Seen:
+    def _outcome(self, row: Mapping[str, Any]) -> Outcome:
         found = row.get("objectives")
         values = None if found is None else tuple(found[metric.name] for metric in self.objectives)
-        return Seen(row["status"], values, row.get("reason") or "")
+        return Outcome(row["status"], values, row.get("reason") or "")
 
-    def without_result(self, head: Mapping[str, Any], status: str, reason: str) -> Line:
+    def without_result(self, head: Mapping[str, Any], status: str, reason: str) -> RowLine:
         """Return the row of a point that was not run, or failed."""
         return self.line(dict(head) | {"status": status, "reason": reason})
 
-    def with_result(self, head: Mapping[str, Any], result: Mapping[str, Any]) -> Line:
+    def with_result(self, head: Mapping[str, Any], result: Mapping[str, Any]) -> RowLine:
         """Return the row of a point that ran."""
         reason = first_broken(self.constraints, result) or None
         objectives = {metric.name: metric.value(result) for metric in self.objectives}
@@ -121,11 +121,11 @@ class Form:
         return self.line(dict(head) | {"status": status, "reason": reason, "objectives": objectives} | dict(result))
 
 
-def run_to_line(simulation: Simulation, form: Form, job: Job) -> Line:
+def run_to_line(simulation: Simulation, row_format: RowFormat, job: SweepJob) -> RowLine:
     """Run a job and return its row; what is raised becomes one too: invalid if the design cannot run the trace."""
     try:
-        return form.with_result(job.head, simulation(job))
+        return row_format.with_result(job.head, simulation(job))
     except (ConfigError, TraceError) as error:
-        return form.without_result(job.head, "invalid", str(error))
+        return row_format.without_result(job.head, "invalid", str(error))
     except Exception as error:  # noqa: BLE001 (a bug that one point meets is that point's)
-        return form.without_result(job.head, "failed", printable_lines(f"{type(error).__name__}: {error}"))
+        return row_format.without_result(job.head, "failed", printable_lines(f"{type(error).__name__}: {error}"))

@@ -15,11 +15,11 @@ from dsasim.inputs.strict_json import parse_json
 from dsasim.sweep import strategy
 from dsasim.sweep.pareto import pareto_front
 from dsasim.sweep.pool import Crash, JobRunner, Workers
-from dsasim.sweep.row import Form, Line, Seen, Simulation, run_to_line
-from dsasim.sweep.space import Point, Space
+from dsasim.sweep.row import Outcome, RowFormat, RowLine, Simulation, run_to_line
+from dsasim.sweep.space import DesignPoint, DesignSpace
 from dsasim.sweep.spec import SEARCHES, SweepSpec
-from dsasim.sweep.store import Doubt, ResultStore, Row
-from dsasim.sweep.worker import Job, run_job
+from dsasim.sweep.store import ResultStore, Row, Warn
+from dsasim.sweep.worker import SweepJob, run_job
 
 LOG = "run.log"
 MAX_REPAIRS = 5
@@ -36,21 +36,21 @@ class SweepResult:
     """
 
     spec: SweepSpec
-    space: Space
-    seen: dict[int, Seen] = field(default_factory=dict)
+    space: DesignSpace
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
     num_runs: int = 0
     seconds: float = 0.0
 
     def with_status(self, status: str) -> list[int]:
         """Return the numbers of the points of this status (ok, infeasible, invalid, failed), ascending."""
-        return sorted(number for number, seen in self.seen.items() if seen.status == status)
+        return sorted(number for number, outcome in self.outcomes.items() if outcome.status == status)
 
     def front(self, trace: int) -> list[int]:
         """Return the points on one trace that no other on it beats; those that broke a constraint do not count."""
         points = {
-            number: seen.objectives
-            for number, seen in self.seen.items()
-            if seen.status == "ok" and seen.objectives is not None and number % len(self.spec.traces) == trace
+            number: outcome.objectives
+            for number, outcome in self.outcomes.items()
+            if outcome.status == "ok" and outcome.objectives is not None and number % len(self.spec.traces) == trace
         }
         return pareto_front(points, [metric.sense for metric in self.spec.objectives])
 
@@ -62,29 +62,29 @@ def run_sweep(
     *,
     resume: bool = False,
     progress: Progress | None = None,
-    doubt: Doubt = lambda _: None,
+    warn: Warn = lambda _: None,
     simulation: Simulation = run_job,
 ) -> SweepResult:
     """Run a sweep into `folder`; the same spec ends with the same bytes for any workers, resumed or not.
 
     Raises ConfigError if no point can be run or the folder holds another sweep's results, DsasimError if the disk is
     full or the folder is gone. Whatever ends it, the rows so far are kept, and `resume` goes on from them. A row that
-    is found in the file and is not what the sweep wrote, or would have, is told to `doubt` and made anew.
+    is found in the file and is not what the sweep wrote, or would have, is reported to `warn` and made anew.
     """
-    space = Space(spec)
+    space = DesignSpace(spec)
     result = SweepResult(spec, space)
     began = time.monotonic()
-    store = ResultStore(folder, spec.sha256, resume=resume, doubt=doubt)
+    store = ResultStore(folder, spec.sha256, resume=resume, warn=warn)
     _log(folder, f"{spec.name} on {node()}, {workers.num_workers} workers, {len(store)} rows found")
     try:
-        form = Form.of(spec)
-        with JobRunner(workers, partial(run_to_line, simulation, form)) as runner:
-            batches = _Batches(result, form, store, runner, progress)
+        row_format = RowFormat.of(spec)
+        with JobRunner(workers, partial(run_to_line, simulation, row_format)) as runner:
+            batches = _Batches(result, row_format, store, runner, progress)
             search = strategy.start(spec, space)
             numbers = next(search, None)
             while numbers is not None:
                 batches.evaluate(numbers)
-                numbers = _next(search, result.seen, numbers)
+                numbers = _next(search, result.outcomes, numbers)
             batches.finish()
     finally:
         store.close()
@@ -93,12 +93,12 @@ def run_sweep(
     return result
 
 
-def _next(search: strategy.Search, seen: Mapping[int, Seen], numbers: Sequence[int]) -> list[int] | None:
+def _next(search: strategy.Search, outcomes: Mapping[int, Outcome], numbers: Sequence[int]) -> list[int] | None:
     """Tell the strategy what came of its points and get the next ones, None at its end."""
     found = {
         number: objectives
         for number in numbers
-        if seen[number].status == "ok" and (objectives := seen[number].objectives) is not None
+        if outcomes[number].status == "ok" and (objectives := outcomes[number].objectives) is not None
     }
     try:
         return search.send(found)
@@ -110,16 +110,21 @@ class _Batches:
     """Makes rows of point numbers: from the file, from an equal point's row, or by a run."""
 
     def __init__(
-        self, result: SweepResult, form: Form, store: ResultStore, runner: JobRunner, progress: Progress | None
+        self,
+        result: SweepResult,
+        row_format: RowFormat,
+        store: ResultStore,
+        runner: JobRunner,
+        progress: Progress | None,
     ) -> None:
         self._result = result
         self._space = result.space
         self._spec = result.spec
-        self._form = form
+        self._format = row_format
         self._store = store
         self._runner = runner
         self._progress = progress
-        self._asked: dict[int, int] = {}
+        self._requested: dict[int, int] = {}
         self._ran: dict[str, int] = {}
         self._ended = 0
 
@@ -128,7 +133,7 @@ class _Batches:
         groups: dict[str, list[int]] = {}
         refused = []
         for number in numbers:
-            self._asked.setdefault(number, len(self._asked))
+            self._requested.setdefault(number, len(self._requested))
             point = self._space.point(number)
             if self._is_found(point):
                 self._ran.setdefault(point.key, number)
@@ -140,7 +145,7 @@ class _Batches:
             reasons = sorted({point.reason for point in refused})[:10]
             raise ConfigError("no point can be run", *(line for reason in reasons for line in reason.split("\n")))
         for point in refused:
-            self._add(self._form.without_result(self._head(point), point.status, point.reason))
+            self._add(self._format.without_result(self._head(point), point.status, point.reason))
         for key in [key for key in groups if key in self._ran]:
             line = self._store.line(self._ran[key])
             if line is not None:
@@ -150,22 +155,22 @@ class _Batches:
     def finish(self) -> None:
         """Put the rows in order; those that were changed or cut off since they were written are made anew before."""
         for _ in range(MAX_REPAIRS):
-            lost = self._store.finish(self._asked)
+            lost = self._store.finish(self._requested)
             if not lost:
                 return
             self.evaluate(lost)
         raise DsasimError("rows change as fast as they are written: does something else write to --out?")
 
-    def _is_found(self, point: Point) -> bool:
+    def _is_found(self, point: DesignPoint) -> bool:
         """Whether the file has the row of a point; what it has in its place is dropped."""
         line = self._store.line(point.number)
         if line is None:
             return False
-        seen = self._form.found(self._head(point), line)
-        if seen is None:
+        outcome = self._format.found(self._head(point), line)
+        if outcome is None:
             self._store.forget(point.number, "is not that of this point")
             return False
-        self._result.seen[point.number] = seen
+        self._result.outcomes[point.number] = outcome
         return True
 
     def _run(self, groups: Mapping[str, list[int]]) -> None:
@@ -173,7 +178,7 @@ class _Batches:
         key_of = {members[0]: key for key, members in groups.items()}
         for job, ended in self._runner.run(self._jobs(key_of), len(key_of)):
             key = key_of[job.number]
-            line = self._form.without_result(job.head, "failed", ended.reason) if isinstance(ended, Crash) else ended
+            line = self._format.without_result(job.head, "failed", ended.reason) if isinstance(ended, Crash) else ended
             self._add(line)
             self._copy(line.text, groups[key][1:])
             self._ran[key] = job.number
@@ -182,27 +187,27 @@ class _Batches:
             if self._progress is not None:
                 self._progress(self._ended, total)
 
-    def _jobs(self, numbers: Mapping[int, str]) -> Iterator[Job]:
+    def _jobs(self, numbers: Mapping[int, str]) -> Iterator[SweepJob]:
         quality, baselines = self._spec.needs("quality"), self._spec.needs("baseline")
         for number in numbers:
             point = self._space.point(number)
             assert point.arch is not None
             trace = point.trace
-            yield Job(self._head(point), point.arch, trace.path, trace.layers, trace.heads, quality, baselines)
+            yield SweepJob(self._head(point), point.arch, trace.path, trace.layers, trace.heads, quality, baselines)
 
-    def _head(self, point: Point) -> Row:
-        return self._form.head(point.number, self._asked[point.number], point.axes, point.trace)
+    def _head(self, point: DesignPoint) -> Row:
+        return self._format.head(point.number, self._requested[point.number], point.axes, point.trace)
 
     def _copy(self, line: bytes, numbers: Sequence[int]) -> None:
         """Give points the row of an equal one."""
         row = parse_json(line.decode()) if numbers else {}
         for number in numbers:
             head = self._head(self._space.point(number))
-            self._add(self._form.line(row | {name: head[name] for name in ("point", "axes", "evaluation")}))
+            self._add(self._format.line(row | {name: head[name] for name in ("point", "axes", "evaluation")}))
 
-    def _add(self, line: Line) -> None:
+    def _add(self, line: RowLine) -> None:
         self._store.append(line.number, line.text)
-        self._result.seen[line.number] = line.seen
+        self._result.outcomes[line.number] = line.outcome
 
 
 def _log(folder: Path, text: str) -> None:

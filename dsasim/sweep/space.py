@@ -13,18 +13,18 @@ from dsasim.config.check import check_document
 from dsasim.config.overrides import AFTER_ANY_LINE, set_value
 from dsasim.config.resolved import arch_sha256, arch_to_dict
 from dsasim.config.schema import MachineConfig
-from dsasim.config.strict_yaml import Document, Place
+from dsasim.config.strict_yaml import Document, SourcePlace
 from dsasim.errors import ConfigError
 from dsasim.sweep.metrics import design_result, first_broken
 from dsasim.sweep.spec import SweepSpec, TraceChoice, plain
 from dsasim.trace.store import open_trace
 
-REMEMBERED_POINTS = 4096
+CACHED_POINTS = 4096
 """Each is asked for three times: before its run, for its run and after it. One takes about 10 kB."""
 
 
 @dataclass(frozen=True)
-class Point:
+class DesignPoint:
     """One design on one trace; `status` is `ready`, or `invalid` or `infeasible` for the `reason` given.
 
     `axes` holds each dotted key's value, JSON-ready. Points of equal `key` are one run.
@@ -39,7 +39,7 @@ class Point:
     key: str
 
 
-class Space:
+class DesignSpace:
     """All combinations of the axes' values, the first axis slowest, and within each every trace.
 
     Point number = combination * num_traces + trace. Worked example: axes of 2 and 3 values and 2 traces are 12 points;
@@ -53,7 +53,7 @@ class Space:
         self._masks = {
             at: open_trace(choice.path) for at, choice in enumerate(spec.traces) if choice.meta.kind == "mask"
         }  # they change the design that is run
-        self.point = lru_cache(REMEMBERED_POINTS)(self._point)
+        self.point = lru_cache(CACHED_POINTS)(self._point)
         """Return a point by its number, its design and the constraints that the design alone decides checked."""
 
     @property
@@ -70,7 +70,7 @@ class Space:
             found.append(index)
         return tuple(reversed(found))
 
-    def _point(self, number: int) -> Point:
+    def _point(self, number: int) -> DesignPoint:
         *at, trace_at = self.indices(number)
         trace = self._spec.traces[trace_at]
         base = self._spec.base
@@ -79,14 +79,14 @@ class Space:
         for axis, index in zip(self._spec.axes, at, strict=True):
             for key, value, line in zip(axis.keys, axis.values[index], axis.lines, strict=True):
                 order, label = self._spec.places.place(line).order, f"{'.'.join(key)} in the sweep"
-                set_value(document, key, value, Place(AFTER_ANY_LINE + order, label))
+                set_value(document, key, value, SourcePlace(AFTER_ANY_LINE + order, label))
                 axes[".".join(key)] = plain(value)
         arch, reason = self._design(document, trace_at)
         if arch is None:
-            return Point(number, axes, trace, None, "invalid", reason, "")
+            return DesignPoint(number, axes, trace, None, "invalid", reason, "")
         if reason := self._broken(arch):
-            return Point(number, axes, trace, arch, "infeasible", reason, "")
-        return Point(number, axes, trace, arch, "ready", "", _key(arch, trace))
+            return DesignPoint(number, axes, trace, arch, "infeasible", reason, "")
+        return DesignPoint(number, axes, trace, arch, "ready", "", _key(arch, trace))
 
     def _design(self, document: Document, trace_at: int) -> tuple[MachineConfig | None, str]:
         try:

@@ -23,13 +23,13 @@ from dsasim.sweep.proof import digest_of, point_of, read_lines
 RESULTS = "results.jsonl"
 ORDERED = ".results.part"
 MAX_FILE_BYTES = 1 << 40
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Row = dict[str, Any]
-Doubt = Callable[[str], None]
-"""Told, in a line each, of rows that are not what they should be, and are made anew."""
+Warn = Callable[[str], None]
+"""Called with a line for each row that is not what it should be, and is made anew."""
 
 
-class _Place(NamedTuple):
+class _RowExtent(NamedTuple):
     offset: int
     length: int
     digest: bytes
@@ -43,31 +43,31 @@ def results_source(path: Path) -> Source:
 class ResultStore:
     """An open results file; rows are found by their point's number, and are not held in memory."""
 
-    def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool, doubt: Doubt = lambda _: None) -> None:
+    def __init__(self, folder: Path, sweep_sha256: str, *, resume: bool, warn: Warn = lambda _: None) -> None:
         """Open or make the file; ConfigError if another process writes it, or it holds rows: any, or those of another
         sweep if `resume`.
         """
-        self._folder, self._path, self._doubt = folder, folder / RESULTS, doubt
+        self._folder, self._path, self._warn = folder, folder / RESULTS, warn
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not resume and self._path.exists() and self._path.stat().st_size:
                 raise ConfigError(f"{self._path} has results already: go on with --resume, or choose another --out")
             self._file = _locked(self._path)
-            self._places: dict[int, _Place] = {}
+            self._extents: dict[int, _RowExtent] = {}
             self._end = 0
             self._begin(sweep_sha256)
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError, a NUL a ValueError
             raise ConfigError(f"--out {folder}: cannot be written: {_reason(error)}") from None
 
     def __contains__(self, number: int) -> bool:
-        return number in self._places
+        return number in self._extents
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._extents)
 
     def line(self, number: int) -> bytes | None:
         """The row of a point as it was written; None if there is none, or it is no longer what it was."""
-        place = self._places.get(number)
+        place = self._extents.get(number)
         if place is None:
             return None
         line = os.pread(self._file.fileno(), place.length, place.offset)
@@ -78,8 +78,8 @@ class ResultStore:
 
     def forget(self, number: int, why: str) -> None:
         """Drop the row of a point, and say so."""
-        del self._places[number]
-        self._doubt(f"{self._path}: the row of point {number} {why}: it is made anew")
+        del self._extents[number]
+        self._warn(f"{self._path}: the row of point {number} {why}: it is made anew")
 
     def append(self, number: int, line: bytes) -> None:
         """Add a row, as one line that proves itself; if the disk is full, what was there stays whole.
@@ -95,14 +95,14 @@ class ResultStore:
         except OSError as error:
             self._file.truncate(self._end)
             self._give_up(error, f"{self._path}", f"its {len(self)} rows are whole")
-        self._places[number] = _Place(self._end, len(line), digest)
+        self._extents[number] = _RowExtent(self._end, len(line), digest)
         self._end += len(line)
 
     def finish(self, numbers: Iterable[int]) -> list[int]:
         """Put the rows of these points in order, by way of another file, and close: nothing else is left in the file.
 
         Points whose rows are not there, or no longer what they were, are returned; then nothing was put in order.
-        DsasimError if there is no room, or no folder any more.
+        DsasimError if there is no space, or no folder any more.
         """
         wanted = sorted(numbers)
         self._check_folder()
@@ -117,8 +117,8 @@ class ResultStore:
                     file.write(line or b"")
             if lost:
                 return lost
-            for number in self._places.keys() - set(wanted):
-                self._doubt(f"{self._path}: the row of point {number} is of no point of this sweep: it is left out")
+            for number in self._extents.keys() - set(wanted):
+                self._warn(f"{self._path}: the row of point {number} is of no point of this sweep: it is left out")
             self._take_over(part)
         except OSError as error:
             self._give_up(error, f"{part}", f"all rows are in {self._path}, not yet in order")
@@ -154,14 +154,14 @@ class ResultStore:
                 if digest is None or number is None:
                     which = "its point" if number is None else f"point {number}"
                     wrong.append(f"{line.number}: is not as a sweep wrote it: {which} is made anew")
-                elif number in self._places:
+                elif number in self._extents:
                     wrong.append(f"{line.number}: point {number} has a row already: this one is left out")
                 else:
-                    self._places[number] = _Place(line.begin, len(line.text), digest)
+                    self._extents[number] = _RowExtent(line.begin, len(line.text), digest)
         if wrong and not ours:
             self._refuse_sweep()
         for what in wrong:
-            self._doubt(f"{self._path}:{what}")
+            self._warn(f"{self._path}:{what}")
 
     def _refuse_sweep(self) -> NoReturn:
         raise ConfigError(f"{self._path} is of another sweep, or of another dsasim: choose another --out")
@@ -185,7 +185,7 @@ class ResultStore:
             raise DsasimError(f"{self._folder}: was deleted while the sweep ran, and its rows with it")
 
     def _give_up(self, error: OSError, what: str, state: str) -> NoReturn:
-        advice = "make room and go on with --resume" if error.errno in NO_ROOM else "go on with --resume"
+        advice = "make room and go on with --resume" if error.errno in NO_SPACE else "go on with --resume"
         raise DsasimError(f"{what}: {_reason(error)}; {state}: {advice}") from None
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Generator, Mapping
 
 from dsasim.sweep.search import search
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import SEARCHES, SweepSpec
 
 Objectives = tuple[float, ...]
@@ -14,7 +14,7 @@ Search = Generator[list[int], Mapping[int, Objectives], None]
 """Yields point numbers; is sent the objectives of those that ran and broke no constraint."""
 
 
-def start(spec: SweepSpec, space: Space) -> Search:
+def start(spec: SweepSpec, space: DesignSpace) -> Search:
     """Begin the strategy of a spec; ConfigError if it needs an extra that is not installed."""
     strategy = spec.strategy
     if strategy.method in SEARCHES:
@@ -22,12 +22,12 @@ def start(spec: SweepSpec, space: Space) -> Search:
     return random_points(space, strategy.num_points or 0, strategy.seed) if strategy.method == "random" else grid(space)
 
 
-def grid(space: Space) -> Search:
+def grid(space: DesignSpace) -> Search:
     """Every point, in one batch."""
     yield list(range(space.num_points))
 
 
-def random_points(space: Space, num_points: int, seed: int) -> Search:
+def random_points(space: DesignSpace, num_points: int, seed: int) -> Search:
     """`num_points` points whose designs can be run, each once, or all of them; those met that cannot come along."""
     order = _shuffled(space.num_points, random.Random(seed))  # noqa: S311 (not for secrets)
     batch: list[int] = []

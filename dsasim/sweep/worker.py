@@ -14,8 +14,8 @@ from dsasim import registry
 from dsasim.api import simulate
 from dsasim.config.schema import MachineConfig
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.disk_cache import user_cache
-from dsasim.trace.memory import Memory
 from dsasim.trace.store import VERIFIED_BELOW_BYTES, open_trace, verify_digest
 
 MAX_TRACES = 4
@@ -24,7 +24,7 @@ MEMORY_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """One run: a design, a trace file, and what of the trace and beside the machine is wanted.
 
     `head` is what is known of the point's row (`sweep.row`).
@@ -44,7 +44,7 @@ class Job:
         return int(self.head["point"])
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: SweepJob) -> dict[str, Any]:
     """Return the result as JSON-ready values, without its sources; raises what `simulate` raises."""
     result = simulate(
         job.arch, _trace(job.trace), job.layers, job.heads, quality=job.quality, baselines=job.baselines, changes=()
@@ -58,7 +58,7 @@ def _trace(path: Path) -> AttentionTrace:
     trace = open_trace(path)
     if path.stat().st_size >= VERIFIED_BELOW_BYTES:
         verify_digest(trace)  # entries on disk go by it
-    return trace.remembering(Memory(MEMORY_BYTES, user_cache(trace.meta.sha256)))
+    return trace.with_cache(MemoryCache(MEMORY_BYTES, user_cache(trace.meta.sha256)))
 
 
 def begin_worker() -> None:

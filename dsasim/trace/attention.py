@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsasim.errors import TraceError
-from dsasim.trace.memory import Memory
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.packing import Bool, clear_padding, last_rows, pack_bits, unpack_ternary
 from dsasim.trace.positions import Int64, Positions, RowBlock
 from dsasim.trace.schema import layer_label, prefix_of
 
-Kind = Literal["real", "synthetic", "mask"]
+TraceKind = Literal["real", "synthetic", "mask"]
 Float32 = NDArray[np.float32]
 
 
@@ -27,7 +27,7 @@ class TraceMeta:
     """Where a trace comes from; `sha256` is over its content (tensors and metadata), never its path."""
 
     name: str
-    kind: Kind
+    kind: TraceKind
     model: str
     sha256: str
     format_version: int
@@ -126,7 +126,7 @@ class LayerTrace:
     source: TensorSource
     sequence: int = 0
     of_several: bool = False
-    memory: Memory | None = None
+    cache: MemoryCache | None = None
     """Where masks and their quality are kept, for many runs on one trace; None: nowhere."""
 
     @property
@@ -335,9 +335,9 @@ class AttentionTrace:
         """
         return [(layer, heads) for number, heads in sorted(selection.items()) for layer in self.batch(number)]
 
-    def remembering(self, memory: Memory) -> "AttentionTrace":
-        """This trace with a memory, for many runs on it: equal masks are made and measured once."""
-        return replace(self, layers={key: replace(layer, memory=memory) for key, layer in self.layers.items()})
+    def with_cache(self, cache: MemoryCache) -> "AttentionTrace":
+        """This trace with a cache, for many runs on it: equal masks are made and measured once."""
+        return replace(self, layers={key: replace(layer, cache=cache) for key, layer in self.layers.items()})
 
     def __iter__(self) -> Iterator[LayerTrace]:
         """Layers in the order of `layers`."""

@@ -9,20 +9,18 @@ that goes wrong here is an error: a cache that cannot be read or written is as g
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 import dsasim
 from dsasim import folders, registry
+from dsasim.trace.cache import Arrays
 
 FOLDER_VARIABLE = "DSASIM_CACHE_DIR"
 """Names the folder; set but empty, nothing is kept on disk."""
@@ -32,8 +30,6 @@ MAX_BYTES = 1 << 30
 DIGEST_BYTES = 32
 SWEPT_PER_LIMIT = 16
 """Each process looks at the size of the folder after writing this part of the limit, and may exceed it by as much."""
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 class DiskCache:
@@ -63,7 +59,7 @@ class DiskCache:
             return None
 
     def store(self, key: str, arrays: Arrays) -> None:
-        """Keep arrays, and let the entries unused for the longest time go if there is no room."""
+        """Keep arrays, and let the entries unused for the longest time go if there is no space."""
         whole_key = self._whole(key)
         payload = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         if len(payload) > self._max_bytes // SWEPT_PER_LIMIT:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dsasim.errors import TraceError
-from dsasim.trace.attention import AttentionTrace, Kind, LayerTrace, PredictorEntry, TraceMeta
+from dsasim.trace.attention import AttentionTrace, LayerTrace, PredictorEntry, TraceKind, TraceMeta
 from dsasim.trace.schema import FileMeta, LayerMeta, PredictorMeta, prefix_of
 from dsasim.trace.tensors import TensorStore
 
@@ -41,7 +41,7 @@ def _layers(meta: FileMeta, tensors: TensorStore) -> dict[tuple[int, int], Layer
     }
 
 
-def _masks_only(kind: Kind, layer: LayerMeta, tensors: TensorStore) -> bool:
+def _masks_only(kind: TraceKind, layer: LayerMeta, tensors: TensorStore) -> bool:
     """Whether a layer is a keep mask alone: in a trace of kind `mask`, and in a synthetic one that has no queries."""
     q, keep = (f"{prefix_of(layer.number, layer.sequence)}.{name}" for name in ("q", "keep"))
     return kind == "mask" or (kind == "synthetic" and q not in tensors and keep in tensors)

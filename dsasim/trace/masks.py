@@ -14,7 +14,7 @@ from dsasim.inputs.npy import map_npy
 from dsasim.inputs.printable import printable
 from dsasim.inputs.source import Source
 from dsasim.trace.arrays import mask_metadata
-from dsasim.trace.attention import Kind
+from dsasim.trace.attention import TraceKind
 from dsasim.trace.packing import Bool, pack_bits
 from dsasim.trace.positions import BLOCK_POSITIONS
 from dsasim.trace.schema import describe, layer_label, prefix_of
@@ -76,7 +76,7 @@ class MaskRows:
 
 
 def write_masks(
-    path: Path, layers: Sequence[MaskRows], *, kind: Kind, model: str, provenance: Mapping[str, Any]
+    path: Path, layers: Sequence[MaskRows], *, kind: TraceKind, model: str, provenance: Mapping[str, Any]
 ) -> None:
     """Write a trace of masks alone; memory is bounded by a block of rows. TraceError: see `write_stream`."""
     tensors = {layer.name: layer.tensor() for layer in layers}

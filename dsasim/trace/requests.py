@@ -134,8 +134,12 @@ def _after_header(text: bytes) -> int:
 def _parse(
     text: bytes, at: int, access_bytes: int
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]], int, int, int]:
-    room = min(PART_REQUESTS, (len(text) - at) // len("R,0,0\n") + 1)
-    bursts, not_before, writes = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
+    capacity = min(PART_REQUESTS, (len(text) - at) // len("R,0,0\n") + 1)
+    bursts, not_before, writes = (
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.uint8),
+    )
     data = np.frombuffer(text, np.uint8)
     count, lines, at, wrong = kernel.parse_requests(data, at, access_bytes, bursts, writes, not_before)
     return (bursts[:count], writes[:count], not_before[:count]), lines, at, wrong

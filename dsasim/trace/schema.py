@@ -39,7 +39,7 @@ MAX_POSITIONS = 1 << 42
 """Of a layer, num_heads x L_q x L_k: 64 heads of 256 Ki tokens; every command walks them, at 10^8 to 10^9 a second."""
 
 
-class Part(BaseModel):
+class MetadataModel(BaseModel):
     """One part of the metadata: frozen, closed to unknown keys, no type converted silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
@@ -55,7 +55,7 @@ def _different_numbers(found: object) -> object:
     return found
 
 
-class PredictorMeta(Part):
+class PredictorMeta(MetadataModel):
     """One fitted predictor; tensors are named, so that arrays common to several sigmas are stored once."""
 
     k: Size
@@ -75,7 +75,7 @@ class PredictorMeta(Part):
         return self
 
 
-class LayerMeta(Part):
+class LayerMeta(MetadataModel):
     """The shape of one attention layer on one sequence."""
 
     number: Annotated[int, Field(ge=0, le=1 << 24)]
@@ -103,7 +103,7 @@ class LayerMeta(Part):
         return self
 
 
-class FileMeta(Part):
+class FileMeta(MetadataModel):
     """All metadata of a trace file."""
 
     format_version: Literal[1, 2]

@@ -8,7 +8,7 @@ import numpy as np
 
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays, MaskArrays, Tensors, encode_layers
-from dsasim.trace.attention import AttentionTrace, Kind
+from dsasim.trace.attention import AttentionTrace, TraceKind
 from dsasim.trace.digest import as_read, content_digest
 from dsasim.trace.find import trace_name
 from dsasim.trace.layout import assemble
@@ -55,7 +55,7 @@ def write_trace(
     path: Path,
     layers: Layers,
     *,
-    kind: Kind,
+    kind: TraceKind,
     model: str,
     provenance: Mapping[str, Any],
     dtype: Dtype = "float16",
@@ -73,7 +73,7 @@ def trace_in_memory(
     name: str,
     layers: Layers,
     *,
-    kind: Kind = "synthetic",
+    kind: TraceKind = "synthetic",
     model: str = "",
     provenance: Mapping[str, Any] | None = None,
     dtype: Dtype = "float16",
@@ -85,7 +85,7 @@ def trace_in_memory(
 
 
 def _encode(
-    name: str, layers: Layers, kind: Kind, model: str, provenance: Mapping[str, Any], dtype: Dtype
+    name: str, layers: Layers, kind: TraceKind, model: str, provenance: Mapping[str, Any], dtype: Dtype
 ) -> tuple[MemoryTensors, dict[str, Any]]:
     """Tensors and metadata of a trace, checked in full: shapes, and every value finite."""
     arrays, metadata = _described(layers, kind, model, provenance, dtype)
@@ -99,7 +99,7 @@ def _encode(
 
 
 def _described(
-    layers: Layers, kind: Kind, model: str, provenance: Mapping[str, Any], dtype: Dtype
+    layers: Layers, kind: TraceKind, model: str, provenance: Mapping[str, Any], dtype: Dtype
 ) -> tuple[Tensors, dict[str, Any]]:
     """Contiguous tensors by name, and the metadata without its digest."""
     arrays, entries = encode_layers(layers, np.float16 if dtype == "float16" else np.float32)

@@ -96,7 +96,7 @@ class Synthetic:
         return cast("np.uint64", seed.generate_state(1, np.uint64)[0])
 
 
-Rows = Callable[[int, int, int], Bool]
+KeepRows = Callable[[int, int, int], Bool]
 """keep(head, first, num_rows): bool [num_rows, L_k]."""
 
 
@@ -135,12 +135,12 @@ def _provenance(wanted: Synthetic) -> dict[str, Any]:
     return facts if wanted.num_sequences > 1 else {key: facts[key] for key in facts if key != "num_sequences"}
 
 
-def _mask_rows(wanted: Synthetic, number: int, sequence: int, rows: Rows) -> MaskRows:
+def _mask_rows(wanted: Synthetic, number: int, sequence: int, rows: KeepRows) -> MaskRows:
     shape = (wanted.num_heads, wanted.num_kv_heads, wanted.L_q, wanted.L_k, wanted.d_head, wanted.causal)
     return MaskRows(f"{wanted.pattern} masks", number, *shape, rows, sequence)
 
 
-def window_rows(wanted: Synthetic, _number: int, _sequence: int = 0) -> Rows:
+def window_rows(wanted: Synthetic, _number: int, _sequence: int = 0) -> KeepRows:
     """The keys around the row's own position, as far to both sides as there are any; causal: the last ones.
 
     Worked example: 8 keys, density 0.375, so 3 a row: row 0 keeps 0 1 2, row 4 keeps 3 4 5, row 7 keeps 5 6 7.
@@ -158,7 +158,7 @@ def window_rows(wanted: Synthetic, _number: int, _sequence: int = 0) -> Rows:
     return rows
 
 
-def global_random_rows(wanted: Synthetic, number: int, sequence: int = 0, num_global: int | None = None) -> Rows:
+def global_random_rows(wanted: Synthetic, number: int, sequence: int = 0, num_global: int | None = None) -> KeepRows:
     """The first `num_global` keys (all a row keeps, if it keeps fewer), and random ones: BigBird's columns.
 
     BigBird's global rows (Zaheer et al. 2020, arXiv 2007.14062) are left out: every row keeps its share exactly.
@@ -176,7 +176,7 @@ def global_random_rows(wanted: Synthetic, number: int, sequence: int = 0, num_gl
     return rows
 
 
-def block_rows(wanted: Synthetic, number: int, sequence: int = 0) -> Rows:
+def block_rows(wanted: Synthetic, number: int, sequence: int = 0) -> KeepRows:
     """Whole blocks: the one on the diagonal, and random ones up to the density, counted over all rows so far.
 
     Of n allowed blocks a row of blocks keeps at least one; how many more is what brings the sum up to density x all
@@ -205,7 +205,7 @@ def block_rows(wanted: Synthetic, number: int, sequence: int = 0) -> Rows:
     return rows
 
 
-def top_k_rows_of(wanted: Synthetic, number: int, sequence: int = 0) -> Rows:
+def top_k_rows_of(wanted: Synthetic, number: int, sequence: int = 0) -> KeepRows:
     """The highest scores of `top_k_layer`."""
     return _top_k_of(wanted, top_k_layer(wanted, number, sequence))
 
@@ -252,7 +252,7 @@ def top_k_layer(wanted: Synthetic, number: int, sequence: int = 0) -> LayerArray
     )
 
 
-def _top_k_of(wanted: Synthetic, layer: LayerArrays) -> Rows:
+def _top_k_of(wanted: Synthetic, layer: LayerArrays) -> KeepRows:
     """The highest allowed scores of each row, ties to the lowest key."""
     share = wanted.num_heads // wanted.num_kv_heads
 
@@ -282,7 +282,7 @@ def _dense(indptr: Int64, indices: NDArray[np.int32], num_keys: int) -> Bool:
     return keep
 
 
-_RULES: Mapping[Pattern, Callable[[Synthetic, int, int], Rows]] = {
+_RULES: Mapping[Pattern, Callable[[Synthetic, int, int], KeepRows]] = {
     "window": window_rows,
     "block": block_rows,
     "random": partial(global_random_rows, num_global=0),

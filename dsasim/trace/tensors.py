@@ -37,7 +37,7 @@ MAX_FILE_BYTES = 1 << 40
 
 
 @dataclass(frozen=True)
-class Slot:
+class StoredTensor:
     """Where one tensor lies: its type, its shape and its first byte in the file."""
 
     dtype: np.dtype[Any]
@@ -62,8 +62,10 @@ class MappedTensors:
         header, data_start = _header(self._source, self._bytes)
         self.metadata = _metadata(self._source, header.pop("__metadata__", {}))
         size = len(self._bytes) - data_start
-        self._slots = {name: _slot(self._source, name, entry, size, data_start) for name, entry in header.items()}
-        _check_whole(self._source, self._slots, data_start, len(self._bytes))
+        self._stored = {
+            name: _stored_tensor(self._source, name, entry, size, data_start) for name, entry in header.items()
+        }
+        _check_whole(self._source, self._stored, data_start, len(self._bytes))
 
     @property
     def path(self) -> Path:
@@ -77,11 +79,11 @@ class MappedTensors:
 
     def __contains__(self, name: str) -> bool:
         """Whether the file holds a tensor of this name."""
-        return name in self._slots
+        return name in self._stored
 
     def __iter__(self) -> Iterator[str]:
         """The names of the tensors, sorted."""
-        return iter(sorted(self._slots))
+        return iter(sorted(self._stored))
 
     @property
     def size_bytes(self) -> int:
@@ -90,16 +92,16 @@ class MappedTensors:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a stored tensor."""
-        return self._slots[name].shape
+        return self._stored[name].shape
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The element type of a stored tensor."""
-        return self._slots[name].dtype
+        return self._stored[name].dtype
 
     def raw(self, name: str) -> NDArray[Any]:
         """A read-only view of a tensor, its values unchecked."""
-        slot = self._slots[name]
-        return self._bytes[slot.start : slot.end].view(slot.dtype).reshape(slot.shape)
+        tensor = self._stored[name]
+        return self._bytes[tensor.start : tensor.end].view(tensor.dtype).reshape(tensor.shape)
 
     def read(self, name: str, head: int | None = None, rows: slice | None = None) -> NDArray[Any]:
         """A read-only view of a tensor, of its part `[head]` or of `[head, rows]`; TraceError on NaN or Inf."""
@@ -194,7 +196,7 @@ def _metadata(source: Source, found: object) -> Mapping[str, str]:
     return found
 
 
-def _slot(source: Source, name: str, entry: object, size: int, data_start: int) -> Slot:
+def _stored_tensor(source: Source, name: str, entry: object, size: int, data_start: int) -> StoredTensor:
     """The place of one tensor, once type, shape and offsets agree with each other and with the file's size."""
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **others} if not others:
@@ -209,13 +211,13 @@ def _slot(source: Source, name: str, entry: object, size: int, data_start: int) 
         source.refuse(f"truncated: {name} ends at byte {end} of {size}")
     if end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
         source.refuse(f"{name}: offsets {begin} to {end} do not hold {dtype} of shape {shape}")
-    return Slot(DTYPES[dtype], tuple(shape), data_start + begin)
+    return StoredTensor(DTYPES[dtype], tuple(shape), data_start + begin)
 
 
-def _check_whole(source: Source, slots: Mapping[str, Slot], data_start: int, size: int) -> None:
+def _check_whole(source: Source, stored: Mapping[str, StoredTensor], data_start: int, size: int) -> None:
     """Refuse bytes of two tensors or of none, as the format does: what nobody reads, nobody can vouch for."""
     reached = data_start
-    for start, end, name in sorted((slot.start, slot.end, name) for name, slot in slots.items()):
+    for start, end, name in sorted((tensor.start, tensor.end, name) for name, tensor in stored.items()):
         if start != reached:
             overlaps = "overlaps another tensor" if start < reached else "leaves bytes before it that are no tensor's"
             source.refuse(f"damaged: {name} {overlaps}")

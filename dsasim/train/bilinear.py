@@ -26,12 +26,12 @@ MAX_ITERATIONS = 60
 """A rotary layer with its position columns takes about 40."""
 
 
-Scores = Callable[[int, slice, int], Float32]
+ScoreRows = Callable[[int, slice, int], Float32]
 """scores(s, rows, num_keys): a fresh float32 [rows, num_keys] of sequence s; `rows` may have a stride."""
 
 
 @dataclass(frozen=True)
-class Design:
+class DesignMatrix:
     """Both sides of the form for every fit sequence, entries of mean square about one, and the allowed positions.
 
     z_q: one float32 [L_q, K] a sequence; z_k: [L_k, K]; `positions`: one a sequence. The residuals of every `stride`-th
@@ -63,7 +63,7 @@ class Design:
         return _gram([z - z.mean(axis=0) for z in self.z_k])
 
 
-def solve_bilinear(design: Design, scores: Scores) -> Float64:
+def solve_bilinear(design: DesignMatrix, scores: ScoreRows) -> Float64:
     """M [K, K] minimising the mean of (centred scores - Z_q M Z_k^T)^2 plus RIDGE |M|^2 over rows and sequences."""
     right = _gather(design, scores)
     inverse_q, inverse_k = np.linalg.inv(design.gram_q()), np.linalg.inv(design.gram_k())
@@ -94,7 +94,7 @@ def centred(scores: Float32, allowed: Bool) -> Float32:
     return scores
 
 
-def _apply(design: Design, m: Float64) -> Float64:
+def _apply(design: DesignMatrix, m: Float64) -> Float64:
     """The normal equations' left side at M."""
     m32 = m.astype(np.float32)
 
@@ -104,7 +104,7 @@ def _apply(design: Design, m: Float64) -> Float64:
     return _gather(design, predicted) + RIDGE * m
 
 
-def _gather(design: Design, scores: Scores) -> Float64:
+def _gather(design: DesignMatrix, scores: ScoreRows) -> Float64:
     """Mean over positions of z_q z_k^T x centred score: [K, K]."""
     total = np.zeros((design.z_q[0].shape[1], design.z_k[0].shape[1]))
     for s, (z_q, z_k, positions) in enumerate(zip(design.z_q, design.z_k, design.positions, strict=True)):

@@ -18,7 +18,7 @@ from dsasim.methods.integer_path import INPUT_BITS, project, projection_factor
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.counts import ceil_share
 from dsasim.trace.positions import Positions
-from dsasim.train.bilinear import Design, solve_bilinear
+from dsasim.train.bilinear import DesignMatrix, solve_bilinear
 from dsasim.train.least_squares import least_squares_scale
 from dsasim.train.positions import position_columns, rotary_frequencies
 from dsasim.train.static_scales import fit_scales
@@ -93,7 +93,7 @@ def fit_batch(
     longest = max(where.L_k for where in positions)
     extras = [extra_columns((where.L_q, where.L_k), unit, rotary_base, d_head, longest) for where in positions]
     to_unit = np.float32(scale_x * projection_factor(k) / unit)
-    design = Design(
+    design = DesignMatrix(
         [np.hstack([xp * to_unit, q / unit]).astype(np.float32) for xp, (q, _) in zip(xp_q, extras, strict=True)],
         [np.hstack([xp * to_unit, k / unit]).astype(np.float32) for xp, (_, k) in zip(xp_k, extras, strict=True)],
         positions,
@@ -134,7 +134,7 @@ def extra_columns(
     return np.hstack([at_queries, constant]), np.hstack([at_keys, np.zeros((L_k, 1), dtype=np.float32)])
 
 
-def _fit_weights(design: Design, sequences: Sequence[FitSequence], rank: int) -> tuple[Float64, Float64]:
+def _fit_weights(design: DesignMatrix, sequences: Sequence[FitSequence], rank: int) -> tuple[Float64, Float64]:
     """W~q [num_heads, K, r] and W~k [num_kv_heads, K, r]; the query heads of a kv head share its W~k."""
     num_heads, num_kv_heads = sequences[0].q.shape[0], sequences[0].k.shape[0]
     share = num_heads // num_kv_heads
@@ -152,7 +152,7 @@ def _fit_weights(design: Design, sequences: Sequence[FitSequence], rank: int) ->
     return np.stack(w_q), np.stack(w_k)
 
 
-def _fit_head(design: Design, sequences: Sequence[FitSequence], head: int, kv_head: int) -> Float64:
+def _fit_head(design: DesignMatrix, sequences: Sequence[FitSequence], head: int, kv_head: int) -> Float64:
     def scores(s: int, rows: slice, num_keys: int) -> Float32:
         q, k = sequences[s].q[head, rows], sequences[s].k[kv_head, :num_keys]
         return np.asarray(q @ k.T, dtype=np.float32)

@@ -1,5 +1,5 @@
 """`dsasim validate`: does each step of a run give what PyTorch gives? One check a file, each returns `Check`s."""
 
-from dsasim.validate.check import Check, Table
+from dsasim.validate.check import Check, CheckTable
 
-__all__ = ["Check", "Table"]
+__all__ = ["Check", "CheckTable"]

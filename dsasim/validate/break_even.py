@@ -16,7 +16,7 @@ from dsasim.sim.design import Progress
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace, FittedPredictor, LayerTrace
 from dsasim.trace.store import trace_in_memory
-from dsasim.validate.check import Cell, Check, Table, skipped
+from dsasim.validate.check import Cell, Check, CheckTable, skipped
 from dsasim.validate.statistics import break_even
 
 NAME = "break_even"
@@ -58,7 +58,7 @@ def judged(runs: Mapping[int, RunResult]) -> Check:
         f"with its prediction it beats the same MACs used densely: {words[0]}; a dense machine of its area: {words[1]}"
         " (of the lengths simulated)",
         figures=figures,
-        tables=(Table("the first L tokens on the accelerator, prediction included", COLUMNS, tuple(_rows(runs))),),
+        tables=(CheckTable("the first L tokens on the accelerator, prediction included", COLUMNS, tuple(_rows(runs))),),
     )
 
 

@@ -11,7 +11,7 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
-class Table:
+class CheckTable:
     """Rows under named columns; the first columns say what a row is about.
 
     A `detail` is too long for a terminal: it is in the JSON and on the page only. `data` says what the rows are of
@@ -44,7 +44,7 @@ class Check:
     detail: str = ""
     gate: float | None = None
     figures: Mapping[str, Cell] = field(default_factory=dict)
-    tables: tuple[Table, ...] = ()
+    tables: tuple[CheckTable, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The check as JSON-ready values."""

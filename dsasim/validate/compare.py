@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsasim.validate.check import Cell, Check, Table
+from dsasim.validate.check import Cell, Check, CheckTable
 
 FP32_GATE, FP16_GATE = 1e-5, 1e-2
 """Largest rel. L2 of 32-bit and of 16-bit stores or arithmetic, as flashinfer-ai/flashinfer-bench has it."""
@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Value:
+class Mismatch:
     """One value that differs: its query row and column, and what both sides have there."""
 
     row: int
@@ -66,7 +66,7 @@ class HeadError:
     values_off: int
     worst_row: int
     worst_row_rel_l2: float
-    worst_value: Value
+    worst_value: Mismatch
 
     @classmethod
     def of(
@@ -149,7 +149,7 @@ def compared(
             "worst_row_rel_l2": finite(max(error.worst_row_rel_l2 for error in errors)),
             "gated": finite(worst.gated(rows)),
         },
-        tables=(Table("heads", COLUMNS, tuple(_cells(error) for error in errors), detail=True),),
+        tables=(CheckTable("heads", COLUMNS, tuple(_cells(error) for error in errors), detail=True),),
     )
 
 
@@ -178,10 +178,10 @@ def _cells(error: HeadError) -> tuple[Cell, ...]:
 
 def _value(
     weight: NDArray[Any], found: NDArray[np.floating], reference: NDArray[np.floating], rows: NDArray[np.integer]
-) -> Value:
+) -> Mismatch:
     """The value where `weight` is largest."""
     row, column = (int(axis) for axis in np.unravel_index(int(np.argmax(weight)), weight.shape))
-    return Value(int(rows[row]), column, float(found[row, column]), float(reference[row, column]))
+    return Mismatch(int(rows[row]), column, float(found[row, column]), float(reference[row, column]))
 
 
 def _norms(rows: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""Sparse attention of one head three other ways, each in a few calls of PyTorch: [L_q, d_head] of a `Problem`."""
+"""Sparse attention of one head three other ways, each in a few calls of PyTorch: [L_q, d_head] of a problem."""
 
 import math
 import warnings
@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from dsasim.validate.problem import Problem
+from dsasim.validate.problem import AttentionProblem
 
-Attend = Callable[[Problem], Any]
+Attend = Callable[[AttentionProblem], Any]
 
 GROSSLY_OFF = 0.1
 """Of outputs about 1: far above the rounding of any number type, far below a wrong kernel."""
 
 
-def masked_sdpa(problem: Problem) -> Any:
+def masked_sdpa(problem: AttentionProblem) -> Any:
     """`scaled_dot_product_attention` with the keep mask as its attention mask."""
     outputs = []
     for rows in problem.blocks():
@@ -28,12 +28,12 @@ def masked_sdpa(problem: Problem) -> Any:
     return torch.cat(outputs)
 
 
-def sparse_csr(problem: Problem) -> Any:
+def sparse_csr(problem: AttentionProblem) -> Any:
     """`sampled_addmm` on the kept positions, softmax of the sparse matrix, its product with V."""
     return torch.cat([_sparse_rows(problem, rows) for rows in problem.blocks()])
 
 
-def _sparse_rows(problem: Problem, rows: slice) -> Any:
+def _sparse_rows(problem: AttentionProblem, rows: slice) -> Any:
     """The chain for a block of rows: every sparse tensor of it has the positions of the keep mask."""
     keep = problem.keep.block(rows.start, rows.stop - rows.start)
     parts = (keep.indptr, keep.indices, keep.rows)
@@ -67,7 +67,7 @@ class CompiledFlex:
         self._attend = compiled_flex_attention()
         self._tried: set[tuple[int, ...]] = set()
 
-    def __call__(self, problem: Problem) -> Any:
+    def __call__(self, problem: AttentionProblem) -> Any:
         """The problem's output; RuntimeError where it does not compile, or not rightly."""
         from torch.nn.attention.flex_attention import create_block_mask
 

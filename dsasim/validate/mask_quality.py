@@ -20,7 +20,7 @@ from dsasim.quality.measure import QualityMeter
 from dsasim.quality.references import random_mask
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.positions import RowBlock
-from dsasim.validate.check import Cell, Check, Table, skipped
+from dsasim.validate.check import Cell, Check, CheckTable, skipped
 from dsasim.validate.reference import exact_scores, exact_weights
 from dsasim.validate.subject import Subject, cell_of
 
@@ -97,9 +97,9 @@ def check_mask_quality(subject: Subject) -> list[Check]:
     group_rows = subject.arch.scheduler.token_parallelism
     overall = {kind: _joined([figures[kind] for figures in per_head.values()]).summary(group_rows) for kind in MASKS}
     tables = (
-        Table("masks, all rows of all heads", ("mask", *COLUMNS), tuple((kind, *overall[kind]) for kind in MASKS)),
-        Table("our masks, each layer", ("layer", *COLUMNS), tuple(_layer_rows(per_head, group_rows))),
-        Table(
+        CheckTable("masks, all rows of all heads", ("mask", *COLUMNS), tuple((kind, *overall[kind]) for kind in MASKS)),
+        CheckTable("our masks, each layer", ("layer", *COLUMNS), tuple(_layer_rows(per_head, group_rows))),
+        CheckTable(
             "our masks, each head",
             ("layer", "head", *COLUMNS),
             tuple((*key, *figures["ours"].summary(group_rows)) for key, figures in per_head.items()),

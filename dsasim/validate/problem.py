@@ -18,7 +18,7 @@ BLOCK_POSITIONS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Problem:
+class AttentionProblem:
     """softmax(scale * q k^T + bias over `keep`) v of one query head; `dtype` and `device` are PyTorch's."""
 
     layer: LayerTrace
@@ -61,7 +61,7 @@ class Problem:
         return torch.from_numpy(np.array(array)).to(self.device, self.dtype)
 
 
-def exact_output(problem: Problem) -> NDArray[np.float64]:
+def exact_output(problem: AttentionProblem) -> NDArray[np.float64]:
     """The problem's output [L_q, d_head] in float64 on the CPU; a row that keeps nothing is zero."""
     exact = replace(problem, device="cpu", dtype=torch.float64)
     outputs = []

@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Shape:
+class ValidatedShape:
     """Sizes of a layer, and the type its Q, K and V are stored in (bits: a trace of masks)."""
 
     num_heads: int
@@ -47,7 +47,7 @@ class Validation:
     checks: tuple[Check, ...]
     machine: Mapping[str, str | int] = field(default_factory=dict)
     source_sha256: str = ""
-    shapes: Mapping[int, Sequence[Shape]] = field(default_factory=dict)
+    shapes: Mapping[int, Sequence[ValidatedShape]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,7 +70,7 @@ class Validation:
         """Sequences of the trace."""
         return max(map(len, self.shapes.values()), default=1)
 
-    def shape_of(self, number: int, sequence: int | None) -> Shape | None:
+    def shape_of(self, number: int, sequence: int | None) -> ValidatedShape | None:
         """The shape of a layer, if it is known."""
         return self.shapes[number][sequence or 0] if number in self.shapes else None
 

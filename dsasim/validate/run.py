@@ -14,7 +14,7 @@ from dsasim.sim.engine import run_notes
 from dsasim.trace.attention import AttentionTrace, LayerTrace
 from dsasim.trace.schema import prefix_of
 from dsasim.validate.check import Check, skipped
-from dsasim.validate.gpu.machine import device_name, driver_and_clocks
+from dsasim.validate.gpu.hardware import device_name, driver_and_clocks
 from dsasim.validate.gpu.sensors import open_sensors
 from dsasim.validate.keep_mask import check_keep_mask
 from dsasim.validate.mask_quality import check_mask_quality
@@ -23,7 +23,7 @@ from dsasim.validate.operands import check_operands
 from dsasim.validate.predictor_scores import check_predictor_scores
 from dsasim.validate.predictor_weights import check_predictor_weights
 from dsasim.validate.provenance import source_sha256, versions
-from dsasim.validate.result import Shape, Validation
+from dsasim.validate.result import ValidatedShape, Validation
 from dsasim.validate.sparse_output import check_sparse_output
 from dsasim.validate.subject import Subject
 
@@ -81,11 +81,11 @@ def validate(
     )
 
 
-def shape_of(layer: LayerTrace) -> Shape:
+def shape_of(layer: LayerTrace) -> ValidatedShape:
     """The sizes of a layer, and the type that its operands are stored in."""
     name = f"{prefix_of(*layer.key)}.q"
     stored = layer.source.read(name, 0).dtype.name if layer.has_qkv else "bits"
-    return Shape(layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.causal, stored)
+    return ValidatedShape(layer.num_heads, layer.num_kv_heads, layer.L_q, layer.L_k, layer.d_head, layer.causal, stored)
 
 
 def chosen_device(device: str) -> str:

@@ -21,7 +21,7 @@ from dsasim.validate.compare import FP16_GATE, FP32_GATE, HeadError, compared, f
 from dsasim.validate.gpu.block_sparse import no_compiler
 from dsasim.validate.gpu.kernels import first_line
 from dsasim.validate.implementations import Attend, CompiledFlex, masked_sdpa, sparse_csr
-from dsasim.validate.problem import Problem, exact_output, rounded
+from dsasim.validate.problem import AttentionProblem, exact_output, rounded
 from dsasim.validate.subject import Subject, cell_of
 
 TITLES = {
@@ -50,7 +50,7 @@ class _Run:
         """The gate of the number type."""
         return FP32_GATE if self.dtype == torch.float32 else FP16_GATE
 
-    def add(self, problem: Problem, ours: NDArray[Any], exact: NDArray[Any]) -> None:
+    def add(self, problem: AttentionProblem, ours: NDArray[Any], exact: NDArray[Any]) -> None:
         """Attend one head; an implementation that raises is left out, and says so."""
         if self.left_out:
             return
@@ -93,7 +93,7 @@ def check_sparse_output(subject: Subject) -> list[Check]:
         keep = subject.keep(layer, head)
         for dtype in dict.fromkeys(run.dtype for run in runs):
             operands = rounded(layer, dtype)
-            problem = Problem(operands, head, keep, subject.device, dtype)
+            problem = AttentionProblem(operands, head, keep, subject.device, dtype)
             ours, exact = sparse_attention(operands, head, keep), exact_output(problem)
             ours_errors.append(HeadError.of(cell_of(layer), head, ours, exact))
             for run in runs:

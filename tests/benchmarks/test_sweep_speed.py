@@ -19,11 +19,11 @@ import pytest
 
 from dsasim.sweep import load_sweep
 from dsasim.sweep.pool import LocalWorkers
-from dsasim.sweep.row import Form, run_to_line
+from dsasim.sweep.row import RowFormat, run_to_line
 from dsasim.sweep.runner import run_sweep
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import SweepSpec, load_sweep_spec
-from dsasim.sweep.worker import Job, run_job
+from dsasim.sweep.worker import SweepJob, run_job
 
 SPEC = """
 base: dsa-decoupled
@@ -56,7 +56,7 @@ class Turn:
         return self.main + self.workers
 
 
-def timed(job: Job) -> dict[str, Any]:
+def timed(job: SweepJob) -> dict[str, Any]:
     """Run a job, and note by whom and when, and what it has taken so far."""
     began = time.monotonic()
     result = run_job(job)
@@ -90,14 +90,14 @@ def swept(spec: SweepSpec, folder: Path, workers: int) -> Turn:
 
 def alone(spec: SweepSpec) -> float:
     """Milliseconds a point of this process, without any sweep around: rows are made and thrown away."""
-    space = Space(spec)
-    task = partial(run_to_line, run_job, Form.of(spec))
+    space = DesignSpace(spec)
+    task = partial(run_to_line, run_job, RowFormat.of(spec))
     jobs = []
     for number in range(space.num_points):
         point = space.point(number)
         assert point.arch is not None
-        head = Form.of(spec).head(number, number, point.axes, point.trace)
-        jobs.append(Job(head, point.arch, point.trace.path, point.trace.layers, point.trace.heads, False, False))
+        head = RowFormat.of(spec).head(number, number, point.axes, point.trace)
+        jobs.append(SweepJob(head, point.arch, point.trace.path, point.trace.layers, point.trace.heads, False, False))
     for job in jobs[:WARM:10]:
         task(job)
     began = time.process_time()

@@ -16,7 +16,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ceilings are measured, samples are short, and only the trend compiles FlexAttention."""
     pytest.importorskip("torch")
     for name in ("matmul_tflops", "copy_gbps", "launch_us"):
-        monkeypatch.setattr(f"dsasim.validate.gpu.machine.{name}", lambda *_: 5.0)
+        monkeypatch.setattr(f"dsasim.validate.gpu.hardware.{name}", lambda *_: 5.0)
     monkeypatch.setattr("dsasim.validate.gpu.timing.CPU_SAMPLE_SECONDS", 0.01)
     monkeypatch.setattr("dsasim.validate.sparse_output.no_compiler", lambda _: "not compiled")
 

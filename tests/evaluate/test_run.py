@@ -18,7 +18,7 @@ from dsasim.evaluate import run as evaluation
 from dsasim.evaluate import task as tasks
 from dsasim.evaluate.cycles import cycles_of
 from dsasim.evaluate.masks import masks_of
-from dsasim.evaluate.run import Request, evaluate
+from dsasim.evaluate.run import EvaluationRequest, evaluate
 from dsasim.evaluate.task import TextTask, load_task
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.packing import pack_bits
@@ -38,7 +38,7 @@ def test_every_point_counts_its_own_masks(llama, monkeypatch):
     windows = torch.cat([llama.ids, llama.ids.flip(1)])
     monkeypatch.setattr(evaluation, "load_task", lambda *_: TextTask("m", llama.model, "perplexity", windows))
     asked = [("random", Decimal("0.1")), ("random", Decimal("0.5")), ("oracle_topk", Decimal(1))]
-    request = Request("m", {key: design(*key) for key in asked}, (0, 2), 2, 24, None, with_cycles=False)
+    request = EvaluationRequest("m", {key: design(*key) for key in asked}, (0, 2), 2, 24, None, with_cycles=False)
     seen = []
     found = evaluate(request, open_trace(llama.path), lambda *at: seen.append(at))
     assert [(point.method, point.density) for point in found.points] == [("dense", Decimal(1)), *asked]
@@ -81,7 +81,7 @@ def test_the_predictor_is_that_of_the_longest_sequence(llama):
     """It knows the positions of every shorter text."""
     layer, arch = open_trace(llama.path).layer(2), design("dsa2021", "0.25")
     layers = [replace(beginning(layer, L, arch), sequence=sequence) for sequence, L in enumerate((7, 24, 12))]
-    request = Request("m", {("dsa2021", Decimal("0.25")): arch}, (2,), 1, 24, None, with_cycles=False)
+    request = EvaluationRequest("m", {("dsa2021", Decimal("0.25")): arch}, (2,), 1, 24, None, with_cycles=False)
     assert len(evaluation._fits(request, trace_in_memory("batch", layers))[2].extra_k) == 24
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import load_sweep_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_runs_and_prints(script: str, said: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("spec", "points"), [("array_split", 18), ("buffer_traffic", 24), ("token_parallelism", 8)])
 def test_every_point_of_the_example_sweeps_can_be_built(spec: str, points: int) -> None:
-    space = Space(load_sweep_spec(EXAMPLES / f"sweep_{spec}.yaml"))
+    space = DesignSpace(load_sweep_spec(EXAMPLES / f"sweep_{spec}.yaml"))
     assert [space.point(number).status for number in range(space.num_points)] == ["ready"] * points
 
 
@@ -71,7 +71,7 @@ def test_every_committed_training_result_has_its_three_seeds() -> None:
 @pytest.mark.parametrize("name", ["array_split", "buffer_traffic", "token_parallelism"])
 def test_the_figures_of_sweeps_are_drawn_from_their_results(name: str, tmp_path: Path) -> None:
     """From made-up rows: an SVG that holds a mark for each and a name for each line."""
-    space = Space(load_sweep_spec(EXAMPLES / f"sweep_{name}.yaml"))
+    space = DesignSpace(load_sweep_spec(EXAMPLES / f"sweep_{name}.yaml"))
     rows = [
         {"point": number, "status": "ok", "axes": space.point(number).axes, "trace": {"name": "made-up"}}
         | {"area_mm2": {"total": 3.0}, "time_ns": 5e4, "counters": {"dram_read_bytes": 2e6, "k_vector_reads": 9e3}}

@@ -14,7 +14,7 @@ from dsasim.config.loader import list_archs, load_arch
 from dsasim.config.overrides import apply_overrides
 from dsasim.config.resolved import arch_to_dict
 from dsasim.config.strict_yaml import parse_document
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import load_sweep_spec
 from fuzz.attack import Reader
 
@@ -108,7 +108,7 @@ def _specs(folder: Path) -> tuple[bytes, ...]:
 
 def _points(path: Path, _seed: bytes) -> None:
     """Read a spec, and make the first and the last of its points."""
-    space = Space(load_sweep_spec(path))
+    space = DesignSpace(load_sweep_spec(path))
     for number in {0, space.num_points - 1}:
         point = space.point(number)
         assert point.status in ("ready", "invalid", "infeasible")

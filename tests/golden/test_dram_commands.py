@@ -39,7 +39,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
-    """Post the requests in order, each not before its cycle; the end edge of each."""
+    """Post the requests in order, each not before its cycle; the end cycle of each."""
     dram = Dram(
         Environment(), load_arch("dsa-decoupled", AS_RAMULATOR), num_streams=1, log_commands=10 * len(requests) + 1
     )
@@ -67,7 +67,7 @@ def replay(requests: list[dict[str, str]]) -> tuple[Dram, list[int]]:
 def test_commands_and_totals(name: str) -> None:
     dram, ends = replay(rows_of(GOLDEN / "requests" / f"{name}.csv.gz"))
     log = dram.memory.log[1 : dram.memory.log[0, 0] + 1].tolist()
-    found = [(edge, NAMES[command], bank // 4, bank % 4) for edge, command, bank, _ in log]
+    found = [(cycle, NAMES[command], bank // 4, bank % 4) for cycle, command, bank, _ in log]
     rows = [row for _, command, _, row in log if command != timing.PRE]
     golden = rows_of(GOLDEN / "commands" / f"{name}.csv")
     assert found == [(int(g["clock"]), g["command"], int(g["BankGroup"]), int(g["Bank"])) for g in golden]

@@ -38,10 +38,10 @@ def ready_times(arch: ArchConfig, posts: list[tuple[int, int, Transfer]]) -> tup
 def test_an_unloaded_read_is_ready_at_the_first_core_cycle_after_its_data(
     make_arch: Callable[..., ArchConfig], clock_ghz: str
 ) -> None:
-    """Posted at core cycle 5: admitted at the first edge not before, ends 1 + 16 + 16 + 4 edges later."""
-    edge = Fraction(833, 1000) * Fraction(clock_ghz)
+    """Posted at core cycle 5: admitted at the first memory cycle not before, ends 1 + 16 + 16 + 4 cycles later."""
+    cycle = Fraction(833, 1000) * Fraction(clock_ghz)
     ready, _ = ready_times(make_arch(*ONE_CHANNEL, f"clock_ghz={clock_ghz}"), [(5, 0, Transfer.run(False, 0, 64))])
-    assert ready == [ceil((ceil(5 / edge) + 37) * edge)]
+    assert ready == [ceil((ceil(5 / cycle) + 37) * cycle)]
 
 
 def test_simultaneous_posts_are_taken_by_stream_whatever_their_order(make_arch: Callable[..., ArchConfig]) -> None:
@@ -53,14 +53,14 @@ def test_simultaneous_posts_are_taken_by_stream_whatever_their_order(make_arch: 
 
 
 def test_one_outstanding_burst_pays_the_whole_latency_each_time(make_arch: Callable[..., ArchConfig]) -> None:
-    """A hit after release: admitted at the end edge 37, RD at 38, ends at 38 + 20 = 58, and so on every 21 edges."""
+    """A hit after release: admitted at the end cycle 37, RD at 38, ends at 38 + 20 = 58, and so on every 21 cycles."""
     arch = make_arch(*ONE_CHANNEL, "clock_ghz=1", "dma.outstanding_bursts=1")
     ready, _ = ready_times(arch, [(0, 0, Transfer.run(False, 0, 64 * 4))])
     assert ready == [ceil((37 + 3 * 21) * Fraction(833, 1000))]
 
 
 def test_busy_core_cycles_are_those_in_which_a_bus_moves(make_arch: Callable[..., ArchConfig]) -> None:
-    """Data of edges 33 .. 36 at 0.833 core cycles an edge lie in core cycles 27 (27.489) to 30 (30.821): four."""
+    """Data of memory cycles 33 .. 36, 0.833 core cycles each, lie in core cycles 27 (27.489) to 30 (30.821): four."""
     _, dram = ready_times(make_arch(*ONE_CHANNEL, "clock_ghz=1"), [(0, 0, Transfer.run(False, 0, 64))])
     dram.finish(100)
     assert dram.busy_cycles == 4
@@ -68,7 +68,7 @@ def test_busy_core_cycles_are_those_in_which_a_bus_moves(make_arch: Callable[...
 
 
 def test_channels_work_side_by_side(make_arch: Callable[..., ArchConfig]) -> None:
-    """Neighbouring bursts on two channels end together: the second is admitted at the same edge."""
+    """Neighbouring bursts on two channels end together: the second is admitted at the same cycle."""
     arch = make_arch(
         "dram.preset=DDR4_2400", "dram.channels=2", "dram.mapping=row-bank-column-bankgroup-channel", "clock_ghz=1"
     )

@@ -1,4 +1,4 @@
-"""A memory that many designs share changes nothing: each gets what it would get alone."""
+"""A cache that many designs share changes nothing: each gets what it would get alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from dsasim.config.schema import ArchConfig
 from dsasim.masks import KeepMask, Selection
 from dsasim.prediction import load_predictor
 from dsasim.trace.attention import LayerTrace
-from dsasim.trace.memory import Memory
+from dsasim.trace.cache import MemoryCache
 
 BASE = ("predictor.sigma=0.5", "mask_generator.density=0.25")
 THRESHOLD = ("mask_generator.selection=threshold", "mask_generator.threshold=0.1")
@@ -42,7 +42,7 @@ def test_each_design_and_head_gets_its_own(
     make_arch: Callable[..., ArchConfig], make_layer: Callable[..., LayerTrace]
 ) -> None:
     layer = make_layer()
-    shared = replace(layer, memory=Memory(1 << 22))
+    shared = replace(layer, cache=MemoryCache(1 << 22))
     for _ in range(2):  # the second time all of it is remembered
         for overrides, head in product(DESIGNS, (0, 3)):
             arch = make_arch(*BASE, *overrides)

@@ -12,8 +12,8 @@ from dsasim.config.schema import ArchConfig
 from dsasim.prediction import load_predictor
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import AttentionTrace, LayerTrace
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.disk_cache import DiskCache
-from dsasim.trace.memory import Memory
 from dsasim.trace.store import trace_in_memory
 from dsasim.train.closed_form import FitSequence, fit_batch
 
@@ -57,8 +57,8 @@ def test_a_remembered_mask_is_that_of_its_sequence(
     fresh = [masks_of(arch, layer) for layer in batch]
     assert fresh[0] != fresh[1] != fresh[2] != fresh[0]
     for order in (1, -1):  # whichever sequence comes first; the second time from what the first left
-        memory = Memory(1 << 22, DiskCache(tmp_path, 1 << 22, "trace") if on_disk else None)
-        layers = list(batch.remembering(memory))
+        memory = MemoryCache(1 << 22, DiskCache(tmp_path, 1 << 22, "trace") if on_disk else None)
+        layers = list(batch.with_cache(memory))
         for _ in range(2):
             found = {layer.sequence: masks_of(arch, layer) for layer in layers[::order]}
             assert [found[sequence] for sequence in range(3)] == fresh

@@ -14,8 +14,8 @@ from dsasim.quality import QualityMeter
 from dsasim.trace import positions
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import LayerTrace
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.info import natural_density
-from dsasim.trace.memory import Memory
 from dsasim.trace.store import trace_in_memory
 
 MakeLayer = Callable[..., LayerTrace]
@@ -119,8 +119,8 @@ def test_every_head_has_random_masks_of_its_own(make_layer: MakeLayer) -> None:
 
 
 def test_what_is_remembered_is_of_this_head_and_this_mask(make_layer: MakeLayer) -> None:
-    """Two layers of two heads, each under two masks that keep as many keys in every row: one memory changes nothing."""
-    memory, layers = Memory(1 << 20), [make_layer(number=number) for number in (7, 8)]
+    """Two layers of two heads, each under two masks that keep as many keys in every row: one cache changes nothing."""
+    cache, layers = MemoryCache(1 << 20), [make_layer(number=number) for number in (7, 8)]
     one = random_masks(layers[0], 0.3)[0]
     other = one.copy()
     other[19] = np.roll(one[19], 1)
@@ -130,7 +130,7 @@ def test_what_is_remembered_is_of_this_head_and_this_mask(make_layer: MakeLayer)
         for layer, head, keep in cases:
             alone, remembered = QualityMeter(), QualityMeter()
             alone.add(layer, head, KeepMask.from_dense(keep))
-            remembered.add(replace(layer, memory=memory), head, KeepMask.from_dense(keep))
+            remembered.add(replace(layer, cache=cache), head, KeepMask.from_dense(keep))
             assert alone.result() == remembered.result()
 
 

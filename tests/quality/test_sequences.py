@@ -14,8 +14,8 @@ from dsasim.quality.measure import Quality
 from dsasim.quality.overlap import compare_masks
 from dsasim.trace.arrays import LayerArrays, MaskArrays
 from dsasim.trace.attention import AttentionTrace
+from dsasim.trace.cache import MemoryCache
 from dsasim.trace.disk_cache import DiskCache
-from dsasim.trace.memory import Memory
 from dsasim.trace.store import trace_in_memory
 
 HEADS = 2
@@ -67,9 +67,9 @@ def test_what_is_remembered_of_a_sequence_is_not_another_s(on_disk: bool, tmp_pa
     fresh = measured(trace)
     assert astuple(fresh.ours) != astuple(measured(of(arrays(20, 1))).ours)
     for _ in range(2):  # the second time from what the first left: a memory is new, the disk is not
-        memory = Memory(1 << 20, DiskCache(tmp_path, 1 << 20, trace.meta.sha256) if on_disk else None)
-        remembering = trace.remembering(memory)
-        assert measured(remembering) == measured(remembering) == fresh
+        memory = MemoryCache(1 << 20, DiskCache(tmp_path, 1 << 20, trace.meta.sha256) if on_disk else None)
+        with_cache = trace.with_cache(memory)
+        assert measured(with_cache) == measured(with_cache) == fresh
 
 
 def masks(*sequences: np.ndarray) -> AttentionTrace:

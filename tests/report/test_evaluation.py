@@ -10,17 +10,19 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from dsasim.evaluate.result import Evaluation, Point
+from dsasim.evaluate.result import Evaluation, EvaluationPoint
 from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_evaluation
 
 
 def evaluation(*, timed=False, task="perplexity"):
     def point(method, density, figure, cycles):
         figures = {task: figure, "pair_accuracy_ratio" if task == "cosine" else "next_token_accuracy_ratio": 0.5}
-        return Point(method, Decimal(density), float(density), figures, *((cycles, 2.5) if timed else (None, None)))
+        return EvaluationPoint(
+            method, Decimal(density), float(density), figures, *((cycles, 2.5) if timed else (None, None))
+        )
 
     points = (
-        Point("dense", Decimal(1), 1.0, {task: 17.0, "next_token_accuracy_ratio": 0.5}),
+        EvaluationPoint("dense", Decimal(1), 1.0, {task: 17.0, "next_token_accuracy_ratio": 0.5}),
         point("dsa2021", "0.1", 20.0, 3000),
         point("dsa2021", "0.25", 18.0, 5000),
         point("random", "0.1", 4321.0, 2000),
@@ -45,7 +47,10 @@ def test_the_table_has_a_row_a_point():
 
 def test_the_json_is_finite():
     result = evaluation(task="cosine")
-    points = (Point("dense", Decimal(1), 1.0, {"cosine": 1.0, "pair_accuracy_ratio": math.nan}), *result.points[1:])
+    points = (
+        EvaluationPoint("dense", Decimal(1), 1.0, {"cosine": 1.0, "pair_accuracy_ratio": math.nan}),
+        *result.points[1:],
+    )
     found = evaluation_json(Evaluation(**{**vars(result), "points": points}))
     json.dumps(found, allow_nan=False)
     assert found["points"][0]["pair_accuracy_ratio"] is None

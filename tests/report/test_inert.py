@@ -18,7 +18,7 @@ from hostile import HOSTILE, acts, check_label, check_page, check_text, poisoned
 
 from dsasim.api import load_arch, load_trace, simulate
 from dsasim.config.loader import ShippedArch, list_archs
-from dsasim.evaluate.result import Evaluation, Point
+from dsasim.evaluate.result import Evaluation, EvaluationPoint
 from dsasim.model.dram_memory import MemoryUse
 from dsasim.model.dram_preset import find_preset
 from dsasim.quality.overlap import HeadOverlap, LayerOverlap
@@ -29,7 +29,7 @@ from dsasim.report.evaluation import evaluation_json, evaluation_svg, print_eval
 from dsasim.report.html.label import Markup, hover, label, lines, shown
 from dsasim.report.html.masks import mask_pictures
 from dsasim.report.html.page import Page
-from dsasim.report.html.parts import Card, Cards, Chart, Choice, Folded, Heading, Notes, Section, Table
+from dsasim.report.html.parts import Card, Cards, Chart, Choice, Folded, Heading, Notes, PageSection, PageTable
 from dsasim.report.html.run import run_page
 from dsasim.report.html.sweep import sweep_page
 from dsasim.report.html.units import owners_over_time
@@ -44,12 +44,11 @@ from dsasim.report.validation import print_validation
 from dsasim.report.validation_page import validation_page
 from dsasim.sim.over_time import OverTime
 from dsasim.sweep.metrics import METRICS
-from dsasim.sweep.query import Answer
-from dsasim.sweep.row import Seen
+from dsasim.sweep.query import QueryResult
+from dsasim.sweep.row import Outcome
 from dsasim.sweep.runner import SweepResult
 from dsasim.trace.info import trace_info
-from dsasim.validate.check import Check
-from dsasim.validate.check import Table as CheckTable
+from dsasim.validate.check import Check, CheckTable
 from dsasim.validate.result import Validation
 
 PACKAGE = Path(files.__file__).parent.parent
@@ -113,12 +112,16 @@ def test_sweeps() -> None:
         name=HOSTILE, axes=(axis,), objectives=(METRICS["cycles"],), traces=(SimpleNamespace(meta=meta),)
     )
     space = SimpleNamespace(num_points=2, point=lambda at: SimpleNamespace(axes={HOSTILE: HOSTILE}))
-    found = {0: Seen("ok", (1.0,), ""), 1: Seen("failed", None, HOSTILE.replace("\n", "")), 2: Seen("ok", (1.0,), "")}
+    found = {
+        0: Outcome("ok", (1.0,), ""),
+        1: Outcome("failed", None, HOSTILE.replace("\n", "")),
+        2: Outcome("ok", (1.0,), ""),
+    }
     out = io.StringIO()
     print_sweep(SweepResult(spec, space, found, 2, 1.0), Path(HOSTILE), new_console(out))
     assert not acts(out.getvalue())
     assert out.getvalue().count(r"x\x1b[31m") >= 3
-    check_text(printed(print_answer, Answer((HOSTILE,), ((HOSTILE,), (None,)))), times=0)
+    check_text(printed(print_answer, QueryResult((HOSTILE,), ((HOSTILE,), (None,)))), times=0)
 
 
 def test_memories() -> None:
@@ -184,7 +187,10 @@ def test_overlaps(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_evaluations() -> None:
     figures: dict[str, float] = {HOSTILE: 17.0, "b": 0.5}
-    points = (Point("dense", Decimal(1), 1.0, figures), Point("random", Decimal("0.1"), 0.1, figures, 30, 2.5))
+    points = (
+        EvaluationPoint("dense", Decimal(1), 1.0, figures),
+        EvaluationPoint("random", Decimal("0.1"), 0.1, figures, 30, 2.5),
+    )
     found = Evaluation(HOSTILE, "cosine", HOSTILE, HOSTILE, (0,), 3, 4, 128, HOSTILE, points, (HOSTILE,))
     check_text(printed(print_evaluation, found), times=5)
     check_page(evaluation_svg(found), times=4)
@@ -219,7 +225,7 @@ PARTS = (
         HOSTILE, {"data": [{"name": HOSTILE, "text": [HOSTILE]}], "layout": {"height": 1, "title": {"text": HOSTILE}}}
     ),
     Choice(HOSTILE, [Chart("b", {"data": [], "layout": {"height": 1}}, HOSTILE)]),
-    Table([HOSTILE], [[HOSTILE], [Folded(HOSTILE, HOSTILE)]], [HOSTILE]),
+    PageTable([HOSTILE], [[HOSTILE], [Folded(HOSTILE, HOSTILE)]], [HOSTILE]),
     Folded(HOSTILE, HOSTILE),
     Heading(HOSTILE),
 )
@@ -228,7 +234,7 @@ PARTS = (
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
 def test_every_part_of_a_page(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dsasim.report.html.page._plotly_js", lambda: "")
-    check_page(Page(HOSTILE, [Section(HOSTILE, HOSTILE, [part])]).html(), times=4)
+    check_page(Page(HOSTILE, [PageSection(HOSTILE, HOSTILE, [part])]).html(), times=4)
 
 
 def poisoned_run(values: dict[str, Any]) -> dict[str, Any]:

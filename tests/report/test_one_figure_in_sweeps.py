@@ -15,7 +15,7 @@ from dsasim.report.html.inputs import read_input
 from dsasim.report.html.sweep import sweep_page
 from dsasim.report.sweep import print_sweep
 from dsasim.sweep.metrics import METRICS
-from dsasim.sweep.row import Form
+from dsasim.sweep.row import RowFormat
 from dsasim.sweep.runner import SweepResult
 
 
@@ -28,7 +28,7 @@ def one(request: pytest.FixtureRequest) -> Run:
 def line_of(one: Run) -> bytes:
     """The row of a sweep in which the run is a point, all metrics its objectives that it has."""
     metrics = tuple(metric for metric in METRICS.values() if metric.value(one.document) is not None)
-    form = Form("0" * 64, "grid", metrics, ())
+    form = RowFormat("0" * 64, "grid", metrics, ())
     head = {"point": 0, "axes": {"pe_array.lanes": 1}, "schema_version": 1, "sweep_sha256": "0" * 64}
     return form.with_result(head | {"trace": one.document["trace"]}, one.document).text
 
@@ -69,10 +69,10 @@ def test_a_sweep_s_row_page_and_table_have_the_run_s_figures(one: Run, tmp_path:
 
 def swept(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
     """What `dsasim sweep` prints of a row, by column."""
-    form = Form("0" * 64, "grid", tuple(METRICS[name] for name in names), ())
+    form = RowFormat("0" * 64, "grid", tuple(METRICS[name] for name in names), ())
     meta = SimpleNamespace(name=row["trace"]["name"], kind="real")
     spec = SimpleNamespace(name="s", axes=(), objectives=form.objectives, traces=(SimpleNamespace(meta=meta),))
     space = SimpleNamespace(num_points=1, point=lambda _: SimpleNamespace(axes={}))
-    found = SweepResult(spec, space, {0: form.line(row).seen}, 1, 1.0)  # type: ignore[arg-type]
+    found = SweepResult(spec, space, {0: form.line(row).outcome}, 1, 1.0)  # type: ignore[arg-type]
     (rows,) = ruled(printed(lambda console: print_sweep(found, Path("out"), console)))
     return rows[0]

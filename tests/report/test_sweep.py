@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from dsasim.report.style import new_console, short_keys
 from dsasim.report.sweep import _cell, print_sweep
 from dsasim.sweep.metrics import METRICS
-from dsasim.sweep.runner import Seen, SweepResult
+from dsasim.sweep.runner import Outcome, SweepResult
 
 
 def result(names: tuple[str, ...], count: int, **meta: object) -> SweepResult:
@@ -20,8 +20,8 @@ def result(names: tuple[str, ...], count: int, **meta: object) -> SweepResult:
         traces=(SimpleNamespace(meta=SimpleNamespace(**{"name": "t", "kind": "real"} | meta)),),
     )
     space = SimpleNamespace(num_points=count, point=lambda at: SimpleNamespace(axes={"pe_array.lanes": at}))
-    seen = {at: Seen("ok", (at * 1e6, -at * 1e6, *[0.5] * (len(names) - 2)), "") for at in range(count)}
-    return SweepResult(spec, space, seen, count, 2.0)
+    outcomes = {at: Outcome("ok", (at * 1e6, -at * 1e6, *[0.5] * (len(names) - 2)), "") for at in range(count)}
+    return SweepResult(spec, space, outcomes, count, 2.0)
 
 
 def printed(found: SweepResult) -> str:
@@ -56,7 +56,7 @@ def test_each_trace_has_its_own_points_and_front() -> None:
     found = result(("energy_pj", "cycles"), 5)
     second = SimpleNamespace(meta=SimpleNamespace(name="u", kind="real"))
     found.spec.traces = (*found.spec.traces, second)
-    found.seen[4] = Seen("ok", (9e6, 9e6), "")
+    found.outcomes[4] = Outcome("ok", (9e6, 9e6), "")
     text = printed(found)
     assert "Pareto front on t: 2 of 3 points" in text
     assert "Pareto front on u: 2 of 2 points" in text
@@ -64,7 +64,11 @@ def test_each_trace_has_its_own_points_and_front() -> None:
 
 def test_reasons_are_counted() -> None:
     found = result(("energy_pj", "cycles"), 4)
-    found.seen |= {1: Seen("invalid", None, "why"), 2: Seen("invalid", None, "why"), 3: Seen("failed", None, "crash")}
+    found.outcomes |= {
+        1: Outcome("invalid", None, "why"),
+        2: Outcome("invalid", None, "why"),
+        3: Outcome("failed", None, "crash"),
+    }
     text = printed(found)
     assert "s: 4 of 4 points: 1 ok, 2 invalid, 1 failed" in text
     assert "invalid\n2  why" in text
@@ -83,5 +87,5 @@ def test_cells() -> None:
 
 def test_a_constraint_is_one_reason_whatever_value_broke_it() -> None:
     found = result(("energy_pj", "cycles"), 4)
-    found.seen |= {at: Seen("infeasible", None, f"constraint area_mm2 < 5: it is 8.{at}") for at in (1, 2, 3)}
+    found.outcomes |= {at: Outcome("infeasible", None, f"constraint area_mm2 < 5: it is 8.{at}") for at in (1, 2, 3)}
     assert "infeasible\n3  constraint area_mm2 < 5\n" in "\n".join(map(str.rstrip, printed(found).split("\n")))

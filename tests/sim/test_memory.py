@@ -1,4 +1,4 @@
-"""A trace with a memory: the same results to the last bit, and masks made once."""
+"""A trace with a cache: the same results to the last bit, and masks made once."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from dsasim.api import load_arch, load_trace, simulate
 from dsasim.dataflows import base
 from dsasim.methods.dsa2021 import Dsa2021
 from dsasim.quality import measure
+from dsasim.trace.cache import OVERHEAD_BYTES, Codec, MemoryCache
 from dsasim.trace.disk_cache import DiskCache
-from dsasim.trace.memory import OVERHEAD_BYTES, Form, Memory
 
 VARIANTS = (
     (),
@@ -29,21 +29,21 @@ VARIANTS = (
 
 def test_designs_one_after_another_give_what_each_gives_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = load_trace("minilm-l128")
-    remembering = trace.remembering(Memory(1 << 24))
+    cached = trace.with_cache(MemoryCache(1 << 24))
     for overrides in (*VARIANTS, *VARIANTS):
         arch = load_arch("dsa-decoupled", overrides)
         alone, after = (
-            simulate(arch, each, layers=[0, 2], heads=[1], baselines=False).to_json() for each in (trace, remembering)
+            simulate(arch, each, layers=[0, 2], heads=[1], baselines=False).to_json() for each in (trace, cached)
         )
         assert alone == after, overrides
 
 
 def test_what_other_processes_computed_gives_the_same(tmp_path: Path) -> None:
-    """Every design on a trace with an empty memory, so that all but the first read masks and figures from disk."""
+    """Every design on a trace with an empty cache, so that all but the first read masks and figures from disk."""
     trace = load_trace("minilm-l128")
     for overrides in VARIANTS:
         arch = load_arch("dsa-decoupled", overrides)
-        traces = (trace, *(trace.remembering(Memory(1 << 24, _cache(tmp_path))) for _ in range(2)))
+        traces = (trace, *(trace.with_cache(MemoryCache(1 << 24, _cache(tmp_path))) for _ in range(2)))
         results = [simulate(arch, each, layers=[2], heads=[1], baselines=False).to_json() for each in traces]
         assert results[0] == results[1] == results[2], overrides
 
@@ -55,7 +55,7 @@ def test_masks_and_figures_are_not_computed_again(tmp_path: Path, monkeypatch: p
         spied = lambda *args, name=name, original=original: computed.append(name) or original(*args)  # noqa: E731
         monkeypatch.setattr(where, name, spied)
     for _ in range(2):
-        trace = load_trace("minilm-l128").remembering(Memory(1 << 24, _cache(tmp_path)))
+        trace = load_trace("minilm-l128").with_cache(MemoryCache(1 << 24, _cache(tmp_path)))
         simulate(load_arch("dsa-decoupled"), trace, layers=[2], heads=[0], baselines=False)
     assert sorted(computed) == ["_computed", "scorer"]
 
@@ -64,7 +64,7 @@ def test_equal_masks_planned_alike_are_planned_once(monkeypatch: pytest.MonkeyPa
     planned = []
     make = base.make_plan
     monkeypatch.setattr(base, "make_plan", lambda *args: planned.append(args[1:]) or make(*args))
-    trace = load_trace("minilm-l128").remembering(Memory(1 << 24))
+    trace = load_trace("minilm-l128").with_cache(MemoryCache(1 << 24))
     for overrides in ((), ("pe_array.lanes=2",), ("scheduler.order=in_order",), ("scheduler.token_parallelism=2",)):
         simulate(load_arch("dsa-decoupled", overrides), trace, layers=[2], heads=[0], baselines=False, quality=False)
     assert planned == [("reordered", 4), ("in_order", 4), ("reordered", 2)]
@@ -77,7 +77,7 @@ def _planned(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, *override
     with monkeypatch.context() as patched:
         patched.setattr(base, "make_plan", lambda *args: made.append(args[1:]) or make(*args))
         for _ in range(2):
-            trace = load_trace(name).remembering(Memory(1 << 26, DiskCache(folder, 1 << 30, name)))
+            trace = load_trace(name).with_cache(MemoryCache(1 << 26, DiskCache(folder, 1 << 30, name)))
             layer = trace.layer_numbers[-1]
             result = simulate(load_arch("dsa-decoupled", overrides), trace, [layer], [0], baselines=False)
     return len(made), result.to_json()
@@ -109,22 +109,22 @@ def test_a_mask_is_made_once_for_all_arrays(monkeypatch: pytest.MonkeyPatch) -> 
     made = []
     scorer = Dsa2021.scorer
     monkeypatch.setattr(Dsa2021, "scorer", lambda self, head: made.append(head) or scorer(self, head))
-    trace = load_trace("minilm-l128").remembering(Memory(1 << 24))
+    trace = load_trace("minilm-l128").with_cache(MemoryCache(1 << 24))
     for overrides in ((), ("pe_array.lanes=2",), ("predictor.array_rows=16",), ("mask_generator.density=0.2",)):
         simulate(load_arch("dsa-decoupled", overrides), trace, layers=[2], heads=[0, 1], baselines=False)
     assert made == [0, 1, 0, 1]
 
 
-ARRAY = Form(lambda value: {"x": value}, lambda arrays: arrays["x"])
+ARRAY = Codec(lambda value: {"x": value}, lambda arrays: arrays["x"])
 
 
-def test_the_least_recently_used_is_forgotten_first() -> None:
-    memory, computed = Memory(2 * (OVERHEAD_BYTES + 8) + 7), []
+def test_the_least_recently_used_is_evicted_first() -> None:
+    cache, computed = MemoryCache(2 * (OVERHEAD_BYTES + 8) + 7), []
 
-    def recall(key: str) -> None:
-        memory.recall(key, lambda: computed.append(key) or np.zeros(1), ARRAY)
+    def take(key: str) -> None:
+        cache.get_or_compute(key, lambda: computed.append(key) or np.zeros(1), ARRAY)
 
     for key in "abacbab":  # 8 bytes and what is beside them: two are held
-        recall(key)
+        take(key)
     # c drives out b, b drives out a, a drives out c
     assert computed == ["a", "b", "c", "b", "a"]

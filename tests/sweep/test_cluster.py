@@ -52,7 +52,7 @@ def test_a_poisonous_point_fails_alone_on_a_cluster_too(tmp_path: Path) -> None:
     ):
         result = run_sweep(spec, tmp_path / "out", ClusterWorkers(cluster.scheduler_address), simulation=poison)
     assert result.with_status("failed") == [8]
-    assert result.seen[8].reason == "its worker process died 2 times"
+    assert result.outcomes[8].reason == "its worker process died 2 times"
     assert len(result.with_status("ok")) == 11
 
 

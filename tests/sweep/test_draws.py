@@ -8,7 +8,7 @@ import pytest
 
 from dsasim.sweep import strategy
 from dsasim.sweep.search import _nearest_new, search
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import Strategy
 
 
@@ -17,7 +17,7 @@ def test_a_random_sample_has_each_design_once(seed: int, spec: Callable) -> None
     """Each of 8 designs stands three times among the points; 6 of them are asked for."""
     axes = "{pe_array.lanes: [1, 2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8], predictor.rank: [2, 3]}"
     sampling = spec(axes=axes, strategy=f"{{method: random, points: 6, seed: {seed}}}")
-    space = Space(sampling)
+    space = DesignSpace(sampling)
     numbers = next(strategy.start(sampling, space))
     assert len(numbers) == len({space.point(number).key for number in numbers}) == 6
 

@@ -40,7 +40,7 @@ def resume(spec: SweepSpec, folder: Path, errors: Path, begun: Event) -> None:
                 folder,
                 LocalWorkers(2, "fork"),
                 resume=True,
-                doubt=lambda text: print(text, file=sys.stderr),
+                warn=lambda text: print(text, file=sys.stderr),
                 simulation=tasks.steady,
             )
         signal.signal(signal.SIGINT, signal.SIG_IGN)

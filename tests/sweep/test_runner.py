@@ -41,8 +41,8 @@ def test_a_log_that_cannot_be_written_stops_nothing(spec: Callable, sweep: Calla
 
 def test_a_poisonous_point_fails_and_its_neighbours_do_not(spec: Callable, sweep: Callable, tmp_path: Path) -> None:
     result = sweep(spec(), partial(tasks.poisoned, lanes=2))
-    assert [seen.status for _, seen in sorted(result.seen.items())] == ["ok", "failed", "ok", "ok"]
-    assert result.seen[1].reason == "its worker process died 2 times"
+    assert [outcome.status for _, outcome in sorted(result.outcomes.items())] == ["ok", "failed", "ok", "ok"]
+    assert result.outcomes[1].reason == "its worker process died 2 times"
     # resumed, the failure stands: the same bytes
     before = bytes_of(tmp_path / "out")
     again = sweep(spec(), tasks.quick, resume=True)
@@ -58,7 +58,7 @@ def test_a_worker_killed_once_loses_nothing(spec: Callable, sweep: Callable, tmp
 
 def test_errors_become_rows_with_their_reason(spec: Callable, sweep: Callable) -> None:
     result = sweep(spec(), tasks.raising, workers=1)
-    found = {number: (seen.status, seen.reason) for number, seen in result.seen.items() if seen.reason}
+    found = {number: (outcome.status, outcome.reason) for number, outcome in result.outcomes.items() if outcome.reason}
     assert found == {1: ("invalid", "does not fit the trace"), 2: ("failed", "ZeroDivisionError: a bug")}
 
 
@@ -105,7 +105,7 @@ def test_a_row_that_is_not_its_point_s_is_named_and_made_anew(
     lines = whole.splitlines(keepends=True)
     (tmp_path / "out" / RESULTS).write_bytes(b"".join((lines[0], forge(lines[1]), lines[2])))
     named: list[str] = []
-    result = sweep(spec(), tasks.quick, workers=1, resume=True, doubt=named.append)
+    result = sweep(spec(), tasks.quick, workers=1, resume=True, warn=named.append)
     assert (result.num_runs, len(named)) == (2, 1)
     assert str(tmp_path / "out" / RESULTS) in named[0]
     assert bytes_of(tmp_path / "out") == whole
@@ -130,7 +130,7 @@ def test_a_file_that_changes_while_the_sweep_runs_ends_whole(
         repeated,
         tasks.quick,
         workers=1,
-        doubt=named.append,
+        warn=named.append,
         progress=lambda done, total: changes[change]() if done == 3 else None,
     )
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "undisturbed")
@@ -195,7 +195,7 @@ def test_refused_points_have_rows_too(spec: Callable, sweep: Callable, tmp_path:
         *("invalid", "ok"),
         *("invalid", "infeasible"),  # 4 lanes
     ]
-    assert result.seen[1].reason == "constraint cycles < 600: it is 1000"
+    assert result.outcomes[1].reason == "constraint cycles < 600: it is 1000"
     assert result.num_runs == 2
     assert result.front(0) == [3]
 
@@ -213,7 +213,7 @@ def test_random_points_are_chosen_by_the_seed_alone(spec: Callable, sweep: Calla
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         result = sweep(spec(axes=wide, strategy=f"{{method: random, points: 5, seed: {seed}}}"), tasks.quick, folder, 1)
         assert len(result.with_status("ok")) == result.num_runs == 5
-        chosen.append(sorted(result.seen))
+        chosen.append(sorted(result.outcomes))
     assert chosen[0] == chosen[1] != chosen[2]
 
 

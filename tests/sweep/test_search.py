@@ -27,7 +27,7 @@ def test_the_same_points_for_any_workers_and_after_a_resume(
     found = [sweep(searching, tasks.quick, folder, workers) for folder, workers in (("a", 1), ("b", 2))]
     whole = (tmp_path / "a" / RESULTS).read_bytes()
     assert (tmp_path / "b" / RESULTS).read_bytes() == whole
-    assert len(found[0].seen) == 50
+    assert len(found[0].outcomes) == 50
     assert 0 < len(found[0].with_status("invalid")) < 40  # tile_rows 30: asked for, and told as failed
     lines = whole.splitlines(keepends=True)
     (tmp_path / "a" / RESULTS).write_bytes(b"".join(lines[20:40]))
@@ -38,7 +38,9 @@ def test_the_same_points_for_any_workers_and_after_a_resume(
 def test_the_seed_decides(spec: Callable, sweep: Callable) -> None:
     chosen = [
         set(
-            sweep(spec(axes=AXES, strategy=f"{{method: nsga2, points: 20, seed: {seed}}}"), tasks.quick, str(seed)).seen
+            sweep(
+                spec(axes=AXES, strategy=f"{{method: nsga2, points: 20, seed: {seed}}}"), tasks.quick, str(seed)
+            ).outcomes
         )
         for seed in (1, 2)
     ]
@@ -47,7 +49,7 @@ def test_the_seed_decides(spec: Callable, sweep: Callable) -> None:
 
 def test_a_small_space_is_exhausted_and_the_search_ends(spec: Callable, sweep: Callable) -> None:
     result = sweep(spec(strategy="{method: nsga2, points: 100}"), tasks.quick)
-    assert sorted(result.seen) == [0, 1, 2, 3]
+    assert sorted(result.outcomes) == [0, 1, 2, 3]
 
 
 def test_points_on_several_traces_cannot_be_compared(spec: Callable) -> None:

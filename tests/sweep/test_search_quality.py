@@ -8,7 +8,7 @@ from hypervolume import SPEC, load_grid, shares
 
 from dsasim.api import simulate
 from dsasim.sweep.hypervolume import hypervolume
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.sweep.spec import load_sweep_spec
 from dsasim.trace.store import open_trace
 
@@ -28,7 +28,7 @@ def test_hypervolumes_by_hand(points: list, reference: list, volume: float) -> N
 
 def test_the_grid_on_file_is_that_of_the_space() -> None:
     """Close enough: it stands in for the simulator where only the search is looked at."""
-    space, grid = Space(load_sweep_spec(SPEC)), load_grid()
+    space, grid = DesignSpace(load_sweep_spec(SPEC)), load_grid()
     assert space.num_points == len(grid) == 2000
     for number in (0, 776, 1976):
         point = space.point(number)

@@ -6,9 +6,9 @@ from pathlib import Path
 import sweep_tasks as tasks
 
 from dsasim.sweep import load_sweep
-from dsasim.sweep.row import Seen
+from dsasim.sweep.row import Outcome
 from dsasim.sweep.runner import SweepResult
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 
 ONE = "{trace: minilm-l128, layers: 2, heads: 0}"
 OTHERS = [
@@ -21,7 +21,7 @@ OTHERS = [
 
 
 def test_each_selection_of_a_trace_is_a_run_of_its_own(spec: Callable) -> None:
-    space = Space(spec(traces=f"[{', '.join((ONE, *OTHERS, ONE))}]", axes="{pe_array.lanes: [2, 4]}"))
+    space = DesignSpace(spec(traces=f"[{', '.join((ONE, *OTHERS, ONE))}]", axes="{pe_array.lanes: [2, 4]}"))
     keys = [space.point(number).key for number in range(space.num_points)]
     assert len(set(keys[:6] + keys[7:13])) == 12
     assert (keys[6], keys[13]) == (keys[0], keys[7])  # the last selection is the first again
@@ -30,8 +30,8 @@ def test_each_selection_of_a_trace_is_a_run_of_its_own(spec: Callable) -> None:
 def test_each_trace_has_its_front(spec: Callable) -> None:
     """Points 0, 2, 4, 6 are on the first trace: every one of the second beats them all, and none is compared."""
     asked = spec(traces=f"[{ONE}, {OTHERS[0]}]", objectives="[cycles]")
-    result = SweepResult(asked, Space(asked))
-    result.seen = {at: Seen("ok", (100.0 + at - 50 * (at % 2),), "") for at in range(8)}
+    result = SweepResult(asked, DesignSpace(asked))
+    result.outcomes = {at: Outcome("ok", (100.0 + at - 50 * (at % 2),), "") for at in range(8)}
     assert (result.front(0), result.front(1)) == ([0], [1])
 
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dsasim.sweep.space import Space
+from dsasim.sweep.space import DesignSpace
 from dsasim.trace.masks import import_mask
 
 
 def test_the_first_axis_is_slowest_and_the_trace_fastest(spec: Callable) -> None:
-    """The worked example of Space: axes of 2 and 3 values and 2 traces; point 7 is (1, 0) on trace 1."""
+    """The worked example of DesignSpace: axes of 2 and 3 values and 2 traces; point 7 is (1, 0) on trace 1."""
     one = "{trace: minilm-l128, layers: 1}"
-    space = Space(spec(traces=f"[{one}, minilm-l128]", axes="{pe_array.lanes: [1, 2], predictor.rank: [3, 5, 7]}"))
+    space = DesignSpace(
+        spec(traces=f"[{one}, minilm-l128]", axes="{pe_array.lanes: [1, 2], predictor.rank: [3, 5, 7]}")
+    )
     assert space.num_points == 12
     assert space.indices(7) == (1, 0, 1)
     assert space.point(7).axes == {"pe_array.lanes": 2, "predictor.rank": 3}
@@ -21,7 +23,7 @@ def test_the_first_axis_is_slowest_and_the_trace_fastest(spec: Callable) -> None
 
 
 def test_a_point_is_the_base_with_its_values(spec: Callable) -> None:
-    space = Space(spec(axes="{pe_array.lanes: [1, 2], mask_generator.density: 0.05}"))
+    space = DesignSpace(spec(axes="{pe_array.lanes: [1, 2], mask_generator.density: 0.05}"))
     for number, lanes in enumerate((1, 2)):
         point = space.point(number)
         assert (point.status, point.arch.pe_array.lanes, str(point.arch.mask_generator.density)) == (
@@ -33,7 +35,7 @@ def test_a_point_is_the_base_with_its_values(spec: Callable) -> None:
 
 
 def test_values_that_do_not_go_together_are_invalid_and_named(spec: Callable) -> None:
-    point = Space(spec(axes="{scheduler.tile_rows: 30}")).point(0)
+    point = DesignSpace(spec(axes="{scheduler.tile_rows: 30}")).point(0)
     assert (point.status, point.arch) == ("invalid", None)
     assert point.reason == (
         "scheduler.tile_rows in the sweep: scheduler: tile_rows 30 is not a multiple of token_parallelism 4"
@@ -41,7 +43,7 @@ def test_values_that_do_not_go_together_are_invalid_and_named(spec: Callable) ->
 
 
 def test_limits_on_the_design_and_its_area_are_known_before_a_run(spec: Callable) -> None:
-    space = Space(spec(constraints="[pe_array.lanes <= 4, area_mm2 < 3]"))
+    space = DesignSpace(spec(constraints="[pe_array.lanes <= 4, area_mm2 < 3]"))
     found = [space.point(number) for number in range(4)]
     assert [point.status for point in found] == ["ready", "ready", "infeasible", "infeasible"]
     assert found[2].reason.startswith("constraint area_mm2 < 3: it is 3.1")
@@ -49,7 +51,7 @@ def test_limits_on_the_design_and_its_area_are_known_before_a_run(spec: Callable
 
 
 def test_a_number_that_the_design_does_not_have_breaks_its_limit(spec: Callable) -> None:
-    point = Space(spec(axes="{predictor.rank: [null]}", constraints="[predictor.rank < 9]")).point(0)
+    point = DesignSpace(spec(axes="{predictor.rank: [null]}", constraints="[predictor.rank < 9]")).point(0)
     assert point.reason == "constraint predictor.rank < 9: it is None"
 
 
@@ -57,7 +59,7 @@ def test_a_trace_of_masks_makes_designs_equal_that_differ_in_prediction(spec: Ca
     np.save(tmp_path / "m.npy", np.ones((1, 1, 8, 8), bool))
     import_mask(tmp_path / "m.npy", 8, tmp_path / "m.safetensors")
     axes = "{predictor.method: [oracle_topk, given]}"
-    masks, real = (Space(spec(traces=trace, axes=axes)) for trace in ("m.safetensors", "minilm-l128"))
+    masks, real = (DesignSpace(spec(traces=trace, axes=axes)) for trace in ("m.safetensors", "minilm-l128"))
     assert masks.point(0).key == masks.point(1).key
     assert real.point(0).key != real.point(1).key
 
@@ -65,5 +67,5 @@ def test_a_trace_of_masks_makes_designs_equal_that_differ_in_prediction(spec: Ca
 def test_what_of_a_trace_is_run_is_part_of_a_point_s_key(spec: Callable) -> None:
     chosen = ("layers: 2", "layers: 1", "layers: 2, heads: 0", "layers: 2, heads: [0, 1]")
     traces = f"[{', '.join(f'{{trace: minilm-l128, {words}}}' for words in chosen)}]"
-    space = Space(spec(traces=traces, axes="{pe_array.lanes: 2}"))
+    space = DesignSpace(spec(traces=traces, axes="{pe_array.lanes: 2}"))
     assert len({space.point(number).key for number in range(4)}) == 4

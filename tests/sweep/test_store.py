@@ -80,7 +80,7 @@ def test_a_broken_line_elsewhere_is_named_and_not_kept(tmp_path: Path, line: byt
     with pytest.raises(ConfigError, match=f"{RESULTS}:2: is not a row"):
         load_sweep(tmp_path)
     named: list[str] = []
-    store = ResultStore(tmp_path, "a", resume=True, doubt=named.append)
+    store = ResultStore(tmp_path, "a", resume=True, warn=named.append)
     which = re.match(rb'\{"point":([0-9]+),', line)
     named_as = f"point {int(which[1])}" if which else "its point"
     assert named == [f"{path}:2: is not as a sweep wrote it: {named_as} is made anew"]
@@ -93,7 +93,7 @@ def test_a_broken_line_elsewhere_is_named_and_not_kept(tmp_path: Path, line: byt
 def test_a_row_of_no_point_is_named_and_left_out(tmp_path: Path) -> None:
     filled(tmp_path, 1, 1000).close()
     named: list[str] = []
-    store = ResultStore(tmp_path, "a", resume=True, doubt=named.append)
+    store = ResultStore(tmp_path, "a", resume=True, warn=named.append)
     assert store.finish([1]) == []
     assert ["row of point 1000 is of no point of this sweep" in line for line in named] == [True]
     assert numbers(tmp_path) == [1]
@@ -106,7 +106,7 @@ def test_a_point_with_two_rows_is_refused_by_readers_and_has_one_after_resuming(
     with pytest.raises(ConfigError, match=f"{RESULTS}:2: point 1 has a row already"):
         load_sweep(tmp_path)
     named: list[str] = []
-    assert ResultStore(tmp_path, "a", resume=True, doubt=named.append).finish([1]) == []
+    assert ResultStore(tmp_path, "a", resume=True, warn=named.append).finish([1]) == []
     assert named == [f"{path}:2: point 1 has a row already: this one is left out"]
     assert numbers(tmp_path) == [1]
 
@@ -115,7 +115,7 @@ def test_a_point_with_two_rows_is_refused_by_readers_and_has_one_after_resuming(
 def test_a_file_that_changes_under_the_store_is_found_out(tmp_path: Path, change: str) -> None:
     """Of a cut file the lost rows are told; what another process wrote over the name is not taken for ours."""
     named: list[str] = []
-    store = ResultStore(tmp_path, "a", resume=False, doubt=named.append)
+    store = ResultStore(tmp_path, "a", resume=False, warn=named.append)
     path = tmp_path / RESULTS
     for number in (1, 2, 3):
         append(store, row(number))

@@ -9,7 +9,7 @@ from dsasim.errors import TraceError
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.positions import Positions
 from dsasim.train import bilinear
-from dsasim.train.bilinear import RIDGE, Design, solve_bilinear
+from dsasim.train.bilinear import RIDGE, DesignMatrix, solve_bilinear
 from dsasim.train.closed_form import FitSequence, extra_columns, fit_layer, ternary_projection
 from dsasim.train.positions import position_columns, rotary_frequencies
 
@@ -19,16 +19,16 @@ def positions(allowed: np.ndarray) -> Positions:
     return Positions(*allowed.shape, causal=False, packed=pack_bits(allowed))
 
 
-def random_design(allowed: np.ndarray, columns: int, num_sequences: int, stride: int = 1) -> Design:
+def random_design(allowed: np.ndarray, columns: int, num_sequences: int, stride: int = 1) -> DesignMatrix:
     rng = np.random.default_rng(0)
     sides = [
         [rng.normal(size=(length, columns)).astype(np.float32) for _ in range(num_sequences)]
         for length in allowed.shape
     ]
-    return Design(sides[0], sides[1], [positions(allowed)] * num_sequences, stride)
+    return DesignMatrix(sides[0], sides[1], [positions(allowed)] * num_sequences, stride)
 
 
-def direct_solution(design: Design, scores: list[np.ndarray]) -> np.ndarray:
+def direct_solution(design: DesignMatrix, scores: list[np.ndarray]) -> np.ndarray:
     """M from the whole K^2 x K^2 system, built row by row of every sequence."""
     columns = design.z_q[0].shape[1]
     system, right = np.zeros((columns**2, columns**2)), np.zeros(columns**2)
@@ -49,7 +49,7 @@ def test_sequences_of_several_lengths_are_one_system() -> None:
     rng = np.random.default_rng(0)
     masks = [np.tri(14, dtype=np.bool_), np.ones((9, 9), np.bool_), np.tri(3, 8, 5, dtype=np.bool_)]
     z_q, z_k = ([rng.normal(size=(mask.shape[side], 5)).astype(np.float32) for mask in masks] for side in (0, 1))
-    design = Design(z_q, z_k, [positions(mask) for mask in masks])
+    design = DesignMatrix(z_q, z_k, [positions(mask) for mask in masks])
     scores = [rng.normal(size=mask.shape).astype(np.float32) for mask in masks]
     found = solve_bilinear(design, lambda s, rows, n: scores[s][rows, :n].copy())
     assert design.num_positions == 105 + 81 + 21

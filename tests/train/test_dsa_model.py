@@ -13,7 +13,7 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.prediction import load_predictor
 from dsasim.trace.store import open_trace
 from dsasim.train.dsa import attach
-from dsasim.train.dsa.rules import Fixed, OracleTopK, Scores, Threshold, TopK, highest
+from dsasim.train.dsa.rules import Fixed, LayerScores, OracleTopK, Threshold, TopK, highest
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:The PyTorch API of nested")]
 
@@ -281,7 +281,8 @@ def test_a_row_that_keeps_nothing_puts_out_zeros() -> None:
 def test_the_oracle_orders_exact_scores_with_ties_to_the_lowest_key() -> None:
     exact = torch.tensor([[[[0.5, 0.5, -1.0, 2.0, 0.5]]]])
     every = torch.ones(1, 1, 1, 5, dtype=torch.bool)
-    assert OracleTopK("0.4")(Scores(None, None, exact, every)).flatten().tolist() == [True, False, False, True, False]
+    keep = OracleTopK("0.4")(LayerScores(None, None, exact, every))
+    assert keep.flatten().tolist() == [True, False, False, True, False]
 
 
 def test_runs_under_other_masks_are_refused() -> None:

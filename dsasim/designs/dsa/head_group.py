@@ -22,10 +22,10 @@ from dsasim.designs.dsa.work import Work
 from dsasim.masks import KeepMask, Selection
 from dsasim.selectors.base import selector_of
 from dsasim.sim.design import HeadRecord
-from dsasim.trace.memory import Form
+from dsasim.trace.cache import Codec
 
-IN_MEMORY = Form[Plan](Plan._asdict)
-ON_DISK = Form[Plan](Plan._asdict, lambda arrays: Plan(**arrays))
+IN_MEMORY = Codec[Plan](Plan._asdict)
+ON_DISK = Codec[Plan](Plan._asdict, lambda arrays: Plan(**arrays))
 READ_FROM_NNZ = 1 << 13
 """Kept keys from which a reordered plan is kept on disk.
 
@@ -83,12 +83,12 @@ class _Run:
             return dataflow.plan(arch, keep, shape.interleaving.group_rows)
 
         wholes = [mask.keep for mask in self.masks if isinstance(mask.keep, KeepMask)]
-        if layer.memory is None or len(wholes) < len(self.masks):
+        if layer.cache is None or len(wholes) < len(self.masks):
             return planned()
         order = dataflow.planned_alike(arch)
         run = (shape.first_row, len(shape.row_spans), shape.interleaving, order)
         form = ON_DISK if order == "reordered" and sum(keep.nnz for keep in wholes) >= READ_FROM_NNZ else IN_MEMORY
-        return layer.memory.recall(("plan", *(keep.digest for keep in wholes), *places, *run), planned, form)
+        return layer.cache.recall(("plan", *(keep.digest for keep in wholes), *places, *run), planned, form)
 
     @property
     def _groups(self) -> Groups:

@@ -6,7 +6,7 @@ from typing import Any
 from dsasim.report.figures import OTHER_MASKS, QUALITY, head_sum, layer_name
 from dsasim.report.html.figure import BLUE, GREY, ORANGE, PALETTE, PURPLE, Figure, axis, figure, names_axis
 from dsasim.report.html.label import hover, label, lines
-from dsasim.report.html.parts import Table
+from dsasim.report.html.parts import PageTable
 from dsasim.report.style import number
 
 THIS_DESIGN = label("this design")
@@ -32,7 +32,7 @@ def baseline_cycles(result: Mapping[str, Any]) -> Figure:
     return figure([trace], 110 + 36 * len(cycles), xaxis=axis("time", "cycles", rangemode="tozero"), yaxis=names)
 
 
-def gpu_table(rows: list[Mapping[str, Any]]) -> Table:
+def gpu_table(rows: list[Mapping[str, Any]]) -> PageTable:
     """Show every plain value of the GPU baselines, a row each; ratios are GPU / ours, above 1 is better for us."""
     columns = list(
         dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, dict | list))
@@ -40,7 +40,7 @@ def gpu_table(rows: list[Mapping[str, Any]]) -> Table:
     words = [name for name in columns if any(isinstance(row.get(name), str) for row in rows)]
     cells = [[_text(row.get(name)) for name in columns] for row in rows]
     titles = {name: name.replace("_", " ") for name in columns}
-    return Table(list(titles.values()), cells, [titles[name] for name in words])
+    return PageTable(list(titles.values()), cells, [titles[name] for name in words])
 
 
 def quality_figure(quality: Mapping[str, Any]) -> Figure:

@@ -6,7 +6,7 @@ from typing import Any
 from dsasim.report.figures import components, cost_share
 from dsasim.report.html.figure import GREY, PALETTE, Figure, axis, figure, names_axis
 from dsasim.report.html.label import hover
-from dsasim.report.html.parts import Table
+from dsasim.report.html.parts import PageTable
 from dsasim.report.style import energy_text, percent, where_known
 
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -28,12 +28,12 @@ def area_figure(area_mm2: Mapping[str, float]) -> Figure:
     return _stacked(area_mm2, 1, "area", "mm²")
 
 
-def cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> Table:
+def cost_table(energy_pj: Mapping[str, float], area_mm2: Mapping[str, float]) -> PageTable:
     """One row a component, the largest energy first, the total last."""
     names = sorted(components(energy_pj, area_mm2), key=lambda name: (-energy_pj.get(name, 0.0), name))
     rows = [(name, *_cells(name, energy_pj, energy_text), *_cells(name, area_mm2, "{:.4f}".format)) for name in names]
     total = ("total", energy_text(energy_pj["total"]), "", f"{area_mm2['total']:.4f}", "")
-    return Table(("component", "energy", "of all", "area mm²", "of all"), [*rows, total])
+    return PageTable(("component", "energy", "of all", "area mm²", "of all"), [*rows, total])
 
 
 def _cells(name: str, costs: Mapping[str, float], text: Any) -> tuple[str, str]:

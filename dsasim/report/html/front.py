@@ -8,8 +8,8 @@ from dsasim.config.resolved import arch_to_yaml
 from dsasim.config.schemas import design_from
 from dsasim.report.html.figure import GREY, VERMILION, Figure, axis, figure, log_axis
 from dsasim.report.html.label import Markup, hover, lines
-from dsasim.report.html.parts import Folded, Table
-from dsasim.report.html.points import Axis, Group, Row, overrides_line, overrides_yaml
+from dsasim.report.html.parts import Folded, PageTable
+from dsasim.report.html.points import AxisLabels, PointGroup, Row, overrides_line, overrides_yaml
 from dsasim.report.html.quantities import quantity
 from dsasim.report.style import number
 from dsasim.sweep.metrics import Metric
@@ -22,7 +22,7 @@ MAX_POINTS = 5000
 """Points drawn beside the front: more would make the page slow, and its text large."""
 
 
-def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
+def front_figure(group: PointGroup, x: Metric, y: Metric) -> Figure:
     """Draw two objectives of all points that ran; the front is that of all objectives, in as many as there are."""
     front = {row["point"] for row in group.front}
     others = [row for row in group.rows if row["point"] not in front][:MAX_POINTS]
@@ -38,7 +38,7 @@ def front_figure(group: Group, x: Metric, y: Metric) -> Figure:
     return figure([trace for trace in data if trace["x"]], 460, xaxis=_axis(x, group), yaxis=_axis(y, group))
 
 
-def front_table(group: Group, axes: Sequence[Axis]) -> Table:
+def front_table(group: PointGroup, axes: Sequence[AxisLabels]) -> PageTable:
     """The best points of the front by the first objective, a row each.
 
     A row has the point's number, its objectives, what sets it apart and, folded, its whole design.
@@ -53,10 +53,10 @@ def front_table(group: Group, axes: Sequence[Axis]) -> Table:
         ]
         for row in group.front[:MAX_ROWS]
     ]
-    return Table(("point", *heads, "design"), rows, ("design",))
+    return PageTable(("point", *heads, "design"), rows, ("design",))
 
 
-def left_out(group: Group) -> str:
+def left_out(group: PointGroup) -> str:
     """Say what of the points is not shown; empty if all are."""
     rows, drawn = len(group.front) - MAX_ROWS, len(group.rows) - len(group.front) - MAX_POINTS
     first = quantity(group.metrics[0].name).words
@@ -71,12 +71,12 @@ def pairs(metrics: Sequence[Metric]) -> list[tuple[Metric, Metric]]:
     return [(first, other) for other in others] + list(pairwise(others))
 
 
-def _step(group: Group) -> str:
+def _step(group: PointGroup) -> str:
     """Between two points of a front nothing is reached but what the worse of them reaches."""
     return "hv" if group.metrics[1].sense == "min" else "vh"
 
 
-def _axis(metric: Metric, group: Group) -> dict[str, Any]:
+def _axis(metric: Metric, group: PointGroup) -> dict[str, Any]:
     """Return an axis that is logarithmic where the largest value is many times the smallest."""
     shown = quantity(metric.name)
     title = f"{shown.words}, {BETTER[metric.sense]}"
@@ -87,7 +87,7 @@ def _axis(metric: Metric, group: Group) -> dict[str, Any]:
     return axis(title, shown.unit)
 
 
-def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, marker: Any) -> dict[str, Any]:
+def _points(name: str, rows: Sequence[Row], group: PointGroup, x: Metric, y: Metric, marker: Any) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -100,7 +100,7 @@ def _points(name: str, rows: Sequence[Row], group: Group, x: Metric, y: Metric, 
     }
 
 
-def _hover(row: Row, group: Group) -> str:
+def _hover(row: Row, group: PointGroup) -> str:
     """Write a point's number, all its objectives, and its YAML, one below the other."""
     if (text := group.texts.get(row["point"])) is not None:
         return text

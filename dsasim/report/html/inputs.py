@@ -11,9 +11,9 @@ from dsasim.inputs.checked import checked_json
 from dsasim.inputs.printable import printable
 from dsasim.inputs.source import Source
 from dsasim.report.figures import products_unit
-from dsasim.report.html.schema import MAX_REAL, Run
+from dsasim.report.html.schema import MAX_REAL, RunJson
 from dsasim.report.html.sweep_rows import StoredRow, read_rows
-from dsasim.sweep.store import RESULTS, Doubt, results_source
+from dsasim.sweep.store import RESULTS, Warn, results_source
 
 Result = dict[str, Any]
 
@@ -23,19 +23,19 @@ MAX_RESULT_BYTES = 1 << 28
 MAX_INTEGER = 1 << 53
 """Whole numbers up to here are exact as doubles, and sums of many of them are NumPy's integers."""
 
-_RUN = TypeAdapter(Run)
+_RUN = TypeAdapter(RunJson)
 
 
-def read_input(path: str, doubt: Doubt = lambda _: None) -> Result | list[StoredRow]:
+def read_input(path: str, warn: Warn = lambda _: None) -> Result | list[StoredRow]:
     """Return the result of a run, or the rows of a sweep (a folder or a .jsonl); ConfigError if it is neither.
 
-    `doubt` is told of rows that are missing.
+    `warn` is called with a line on rows that are missing.
     """
     source = Path(path)
     with suppress(OSError, ValueError):  # opening it says why
         source = source / RESULTS if source.is_dir() else source
     if source.suffix == ".jsonl":
-        return read_rows(results_source(source), doubt)
+        return read_rows(results_source(source), warn)
     return read_run(Source(source, "the result of a run (dsasim run --json)", MAX_RESULT_BYTES))
 
 
@@ -47,8 +47,8 @@ def read_run(source: Source) -> Result:
     for key, value in _numbers(found):
         if abs(value) > (MAX_INTEGER if isinstance(value, int) else MAX_REAL) or 0 < abs(value) < 1 / MAX_REAL:
             source.refuse(f"not {source.what}: {key}: {value:.3g} is beyond what a run can have")
-    for unit, books in found["units"].items():
-        counted, run = books["busy_cycles"] + sum(books["stall_cycles"].values()), books["instances"] * found["cycles"]
+    for unit, stats in found["units"].items():
+        counted, run = stats["busy_cycles"] + sum(stats["stall_cycles"].values()), stats["instances"] * found["cycles"]
         if counted != run:
             source.refuse(f"not {source.what}: units.{unit}: {counted:,} busy and stall cycles in a run of {run:,}")
     return found

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from dsasim.errors import ConfigError
 from dsasim.report.html.figure import templates
-from dsasim.report.html.parts import Section
+from dsasim.report.html.parts import PageSection
 from dsasim.report.markup import inert
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -22,7 +22,7 @@ class Page:
     """A title and its sections."""
 
     title: str
-    sections: Sequence[Section]
+    sections: Sequence[PageSection]
 
     def html(self) -> str:
         """The whole file; ConfigError without the extra `report`."""

@@ -13,7 +13,7 @@ from dsasim.report.html.label import shown
 from dsasim.report.markup import inert, inert_lines
 
 
-class Part(Protocol):
+class PagePart(Protocol):
     """A piece of a section."""
 
     def html(self) -> str:
@@ -99,7 +99,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Rows of texts, or of folded ones; columns named in `text` are words, the others numbers."""
 
     columns: Sequence[str]
@@ -141,12 +141,12 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A title, a sentence on how to read what follows, and the parts."""
 
     title: str
     words: str
-    parts: Sequence[Part] = field(default_factory=tuple)
+    parts: Sequence[PagePart] = field(default_factory=tuple)
 
     def html(self) -> str:
         """A section."""

@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisLabels:
     """Keys of a design that vary together, and the labels of their values in the order of the points."""
 
     keys: tuple[str, ...]
@@ -42,7 +42,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Group:
+class PointGroup:
     """Points that can be compared: of one trace, and the same layers and heads of it."""
 
     name: str
@@ -62,10 +62,10 @@ class Group:
         return {}
 
     @cached_property
-    def _labels(self) -> dict[Axis, list[str]]:
+    def _labels(self) -> dict[AxisLabels, list[str]]:
         return {}
 
-    def labels(self, axis: Axis) -> list[str]:
+    def labels(self, axis: AxisLabels) -> list[str]:
         """Return the value of an axis that each row has; all objectives ask for it."""
         if axis not in self._labels:
             self._labels[axis] = [axis.label(row) for row in self.rows]
@@ -76,7 +76,7 @@ class Group:
         return [row["objectives"][metric.name] for metric in self.metrics]
 
 
-def groups(rows: Sequence[Row]) -> list[Group]:
+def groups(rows: Sequence[Row]) -> list[PointGroup]:
     """Return the points that ran, by what they ran on; ConfigError if an objective is not one that dsasim knows.
 
     Which way an objective was to go the rows say; those of an older sweep do not, and it is the usual way.
@@ -90,7 +90,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
         raise ConfigError("no point of the sweep has all its objectives")
     names = [trace for trace, _ in found]
     return [
-        Group(
+        PointGroup(
             trace if names.count(trace) == 1 else f"{trace}, {selection}",
             members,
             [
@@ -102,7 +102,7 @@ def groups(rows: Sequence[Row]) -> list[Group]:
     ]
 
 
-def axes_of(rows: Sequence[Row]) -> list[Axis]:
+def axes_of(rows: Sequence[Row]) -> list[AxisLabels]:
     """Return the keys that have more than one value; those whose values go together are one axis."""
     keys = list(dict.fromkeys(key for row in rows for key in row["axes"]))
     partitions: dict[tuple[int, ...], list[str]] = {}
@@ -114,7 +114,7 @@ def axes_of(rows: Sequence[Row]) -> list[Axis]:
     varying = [key for together in partitions.values() for key in together]
     short = dict(zip(varying, short_keys(varying), strict=True))
     return [
-        Axis(
+        AxisLabels(
             keys=tuple(together),
             short_keys=tuple(short[key] for key in together),
             labels=tuple(dict.fromkeys(_label(row, together) for row in rows)),
@@ -123,7 +123,7 @@ def axes_of(rows: Sequence[Row]) -> list[Axis]:
     ]
 
 
-def overrides_line(row: Row, axes: Sequence[Axis]) -> str:
+def overrides_line(row: Row, axes: Sequence[AxisLabels]) -> str:
     """Return the values of the axes that vary, in one line."""
     return ", ".join(f"{' and '.join(axis.short_keys)} {axis.label(row)}" for axis in axes)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsasim.report.html.figure import BLUE, GREY, VERMILION, Figure, axis, figure
 from dsasim.report.html.label import hover
-from dsasim.report.html.points import Group
+from dsasim.report.html.points import PointGroup
 from dsasim.report.html.quantities import quantity
 from dsasim.sweep.hypervolume import hypervolume
 from dsasim.sweep.metrics import Metric
@@ -19,13 +19,13 @@ MAX_STEPS = 100
 X = ("points asked for", "number")
 
 
-def progress_charts(group: Group) -> Mapping[str, Figure]:
+def progress_charts(group: PointGroup) -> Mapping[str, Figure]:
     """Return, by name, the hypervolume (of two objectives or more) and the best so far of each objective."""
     charts = {"hypervolume": _hypervolume(group)} if len(group.metrics) > 1 else {}
     return charts | {f"best {quantity(metric.name).words}": _best(group, metric) for metric in group.metrics}
 
 
-def hypervolume_shares(group: Group) -> tuple[list[int], list[float]]:
+def hypervolume_shares(group: PointGroup) -> tuple[list[int], list[float]]:
     """Return numbers of points asked for, and what share of the last hypervolume was reached after each.
 
     Only points that kept every constraint count. With no volume at all, as of a single point, every share is 1.
@@ -41,14 +41,14 @@ def hypervolume_shares(group: Group) -> tuple[list[int], list[float]]:
     )
 
 
-def _costs(group: Group, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _costs(group: PointGroup, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """All objectives minimised, as logarithms where all values are above 0: as the search is told them."""
     signs = np.array([1.0 if metric.sense == "min" else -1.0 for metric in group.metrics])
     positive = (values > 0).all(axis=0)
     return signs * np.where(positive, np.log(np.where(positive, values, 1.0)), values)
 
 
-def _hypervolume(group: Group) -> Figure:
+def _hypervolume(group: PointGroup) -> Figure:
     counts, shares = hypervolume_shares(group)
     line = {
         "type": "scatter",
@@ -61,7 +61,7 @@ def _hypervolume(group: Group) -> Figure:
     return figure([line], 330, xaxis=axis(*X, rangemode="tozero"), yaxis=axis("hypervolume", "% of the last"))
 
 
-def _best(group: Group, metric: Metric) -> Figure:
+def _best(group: PointGroup, metric: Metric) -> Figure:
     """Draw an objective of each point, and the best of those that kept every constraint."""
     shown = quantity(metric.name)
     rows = sorted(group.rows, key=lambda row: row["evaluation"])

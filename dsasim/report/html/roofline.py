@@ -11,7 +11,7 @@ from dsasim.report.html.label import hover
 from dsasim.sim.engine import design_of
 from dsasim.sim.over_time import LayerKey, OverTime
 
-Point = tuple[str, float, float]
+RooflinePoint = tuple[str, float, float]
 """What it is of, MACs a byte, MACs a cycle."""
 
 
@@ -44,7 +44,7 @@ def roofline(result: Mapping[str, Any], over_time: OverTime | None) -> Figure:
     )
 
 
-def run_point(result: Mapping[str, Any]) -> Point:
+def run_point(result: Mapping[str, Any]) -> RooflinePoint:
     """Return the whole run: SDDMM, SpMM and dense MACs; prediction is overhead, its bytes count and its MACs do not."""
     counters = result["counters"]
     macs = counters["macs_sddmm"] + counters["macs_spmm"] + counters.get("macs_dense", 0)
@@ -52,7 +52,7 @@ def run_point(result: Mapping[str, Any]) -> Point:
     return "run", macs / max(moved, 1), macs / result["cycles"]
 
 
-def layer_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Point]:
+def layer_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[RooflinePoint]:
     """Yield the attention of each layer: 2 nnz d_head MACs over what its transfers asked for."""
     for layer in result["layers"]:
         macs = _macs_per_position(result) * head_sum(layer, "nnz")
@@ -61,7 +61,7 @@ def layer_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Poi
             yield f"layer {layer_name(layer)}", macs / moved, macs / cycles
 
 
-def head_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[Point]:
+def head_points(result: Mapping[str, Any], over_time: OverTime) -> Iterator[RooflinePoint]:
     """Yield each head: the bytes that it alone wants, and an equal share of what its layer's heads want together.
 
     A head's cycles run from the end of the head before it, so the first head of a layer has the layer's start in it.
@@ -86,7 +86,7 @@ def _macs_per_position(result: Mapping[str, Any]) -> float:
     return float((result["counters"]["macs_sddmm"] + result["counters"]["macs_spmm"]) / max(kept_positions(result), 1))
 
 
-def _points(kind: str, points: list[Point]) -> dict[str, Any]:
+def _points(kind: str, points: list[RooflinePoint]) -> dict[str, Any]:
     names, intensities, rates = zip(*points, strict=True)
     look = {
         "run": {"color": VERMILION, "symbol": "star-open", "size": 16, "line": {"width": 2}},

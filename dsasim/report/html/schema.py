@@ -51,7 +51,7 @@ def _holding(*names: str) -> AfterValidator:
 
 
 def _whole(unit: UnitReport) -> UnitReport:
-    """Its books are divided by what there is of it."""
+    """Its statistics are divided by its number of instances."""
     if unit.instances < 1:
         raise ValueError("instances must be at least 1")
     return unit
@@ -82,20 +82,20 @@ def _with_widths(baseline: Baseline) -> Baseline:
 MAX_REAL = 1e100
 """Sums, products and quotients of what is below this and above its inverse are numbers too."""
 
-Figure = Annotated[float, AfterValidator(_usable)]
-Axes = Annotated[dict[str, bool | int | Figure | str | None], AfterValidator(_apart)]
+BoundedFloat = Annotated[float, AfterValidator(_usable)]
+Axes = Annotated[dict[str, bool | int | BoundedFloat | str | None], AfterValidator(_apart)]
 Version = Annotated[int, AfterValidator(_readable)]
-Design = Annotated[MachineConfig, PlainValidator(_design), PlainSerializer(arch_to_dict)]
+DesignJson = Annotated[MachineConfig, PlainValidator(_design), PlainSerializer(arch_to_dict)]
 Costs = Annotated[dict[str, Annotated[NonNegativeFloat, Field(allow_inf_nan=False)]], _holding("total")]
 Units = dict[str, Annotated[UnitReport, AfterValidator(_whole)]]
 Counters = Annotated[
     dict[str, NonNegativeInt],
     _holding("macs_sddmm", "macs_spmm", "dram_read_bytes", "dram_write_bytes"),
 ]
-Layers = Annotated[list[Annotated[LayerReport, PlainSerializer(LayerReport.to_json)]], Field(min_length=1)]
+LayersJson = Annotated[list[Annotated[LayerReport, PlainSerializer(LayerReport.to_json)]], Field(min_length=1)]
 
 
-class Trace(TypedDict):
+class TraceJson(TypedDict):
     """Which trace was run."""
 
     name: str
@@ -104,7 +104,7 @@ class Trace(TypedDict):
     model: str
 
 
-class Quality(TypedDict):
+class QualityJson(TypedDict):
     """Our figures, and those of other masks."""
 
     mask_recall_ratio: FiniteFloat
@@ -116,21 +116,21 @@ class Quality(TypedDict):
     sink_window: QualityFigures
 
 
-class Part(TypedDict):
+class PartJson(TypedDict):
     """What the layers and heads that were run were chosen from."""
 
     of_layers: int
     of_heads: int
 
 
-class Run(TypedDict):
+class RunJson(TypedDict):
     """A result; sources are shown, and looked at no further."""
 
     schema_version: Version
     dsasim_version: str
-    arch: Design
+    arch: DesignJson
     arch_sha256: str
-    trace: Trace
+    trace: TraceJson
     scope: str
     cycles: PositiveInt
     time_ns: NonNegativeFloat
@@ -138,17 +138,17 @@ class Run(TypedDict):
     units: Units
     counters: Counters
     dram_channels: list[dict[str, int]]
-    layers: Layers
+    layers: LayersJson
     energy_pj: Costs
     area_mm2: Costs
     cost_sources: NotRequired[dict[str, str]]
     dram_sources: NotRequired[list[dict[str, Any]]]
-    quality: Quality | None
+    quality: QualityJson | None
     baseline: Annotated[Baseline, AfterValidator(_with_widths)] | None
     invariants: dict[str, bool]
     notes: NotRequired[list[str]]
     changes: NotRequired[list[str]]
-    part: NotRequired[Part]
+    part: NotRequired[PartJson]
 
 
 class _Row(TypedDict):
@@ -161,7 +161,7 @@ class _Row(TypedDict):
     strategy: NotRequired[str]
     evaluation: NotRequired[NonNegativeInt]
     senses: NotRequired[dict[str, Literal["min", "max"]]]
-    trace: Trace
+    trace: TraceJson
     reason: str | None
 
 
@@ -175,22 +175,22 @@ class _Name(TypedDict):
     name: str
 
 
-class _Head(TypedDict):
+class _HeadJson(TypedDict):
     head: int
 
 
-class _Layer(TypedDict):
+class _LayerJson(TypedDict):
     layer: int
-    heads: list[_Head]
+    heads: list[_HeadJson]
 
 
-class MeasuredRow(_Row):
+class SimulatedRow(_Row):
     """A row of a point that ran, as far as a page looks at all of them."""
 
     status: Literal["ok", "infeasible"]
-    objectives: dict[str, Figure | None]
+    objectives: dict[str, BoundedFloat | None]
     arch: _Name
-    layers: Annotated[list[_Layer], Field(min_length=1)]
+    layers: Annotated[list[_LayerJson], Field(min_length=1)]
     predictor_free: bool
     notes: NotRequired[list[str]]
 
@@ -198,4 +198,4 @@ class MeasuredRow(_Row):
 class DesignOfRow(TypedDict):
     """What it shows besides of a point on the front."""
 
-    arch: Design
+    arch: DesignJson

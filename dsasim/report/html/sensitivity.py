@@ -7,12 +7,12 @@ import numpy as np
 
 from dsasim.report.html.figure import BLUE, PALETTE, VERMILION, Figure, axis, figure, names_axis
 from dsasim.report.html.label import hover
-from dsasim.report.html.points import Axis, Group
+from dsasim.report.html.points import AxisLabels, PointGroup
 from dsasim.report.html.quantities import quantity
 from dsasim.sweep.metrics import Metric
 
 
-def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
+def over_axis(group: PointGroup, axis_: AxisLabels, metric: Metric) -> Figure:
     """Draw an objective at each value of an axis: median, quartiles and extremes over all other axes."""
     shown = quantity(metric.name)
     spread = {label: values / shown.size for label, values in _by_value(group, axis_, metric).items()}
@@ -47,7 +47,7 @@ def over_axis(group: Group, axis_: Axis, metric: Metric) -> Figure:
     return figure([boxes, line], 360, xaxis=values, yaxis=axis(shown.words, shown.unit))
 
 
-def effects(group: Group, axes: Sequence[Axis]) -> Figure:
+def effects(group: PointGroup, axes: Sequence[AxisLabels]) -> Figure:
     """Draw, for every axis and objective, the largest median over the smallest: 1 is an axis without effect."""
     names = [each.title for each in axes]
     found = {metric.name: [effect(group, each, metric) for each in axes] for metric in group.metrics}
@@ -74,7 +74,7 @@ def effects(group: Group, axes: Sequence[Axis]) -> Figure:
     )
 
 
-def effect(group: Group, axis_: Axis, metric: Metric) -> float | None:
+def effect(group: PointGroup, axis_: AxisLabels, metric: Metric) -> float | None:
     """Return the largest over the smallest median of an axis's values; None if one is not above zero.
 
     Worked example: medians of 200, 100 and 150 cycles are an effect of 2.
@@ -83,7 +83,7 @@ def effect(group: Group, axis_: Axis, metric: Metric) -> float | None:
     return max(medians) / min(medians) if min(medians) > 0 else None
 
 
-def _by_value(group: Group, axis_: Axis, metric: Metric) -> Mapping[str, np.ndarray[Any, Any]]:
+def _by_value(group: PointGroup, axis_: AxisLabels, metric: Metric) -> Mapping[str, np.ndarray[Any, Any]]:
     """Return the objective's values at each value of the axis that ran, in the order of the points."""
     found: dict[str, list[float]] = {label: [] for label in axis_.labels}
     for label, row in zip(group.labels(axis_), group.rows, strict=True):

@@ -1,14 +1,11 @@
 """A run in large print, and what must be known before its figures are trusted."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from dsasim.report.figures import macs_used, products_unit
+from dsasim.report.figures import Result, macs_used, products_unit
 from dsasim.report.headline import GAP, headline
 from dsasim.report.html.parts import Card
 from dsasim.report.style import percent, where_known
-
-Result = Mapping[str, Any]
 
 ERROR_NOTE = (
     "Energy and area are counts times tables (CACTI, published operation energies, node scaling good to about ±25 %): "

@@ -5,8 +5,19 @@ from collections.abc import Iterator, Sequence
 
 from dsasim.report.html.front import BETTER, front_figure, front_table, left_out, pairs
 from dsasim.report.html.page import Page
-from dsasim.report.html.parts import Card, Cards, Chart, Choice, Folded, Heading, Notes, Part, Section, Table
-from dsasim.report.html.points import Axis, Group, Row, axes_of, groups, overrides_line, overrides_yaml
+from dsasim.report.html.parts import (
+    Card,
+    Cards,
+    Chart,
+    Choice,
+    Folded,
+    Heading,
+    Notes,
+    PagePart,
+    PageSection,
+    PageTable,
+)
+from dsasim.report.html.points import AxisLabels, PointGroup, Row, axes_of, groups, overrides_line, overrides_yaml
 from dsasim.report.html.progress import progress_charts
 from dsasim.report.html.quantities import quantity
 from dsasim.report.html.sensitivity import effects, over_axis
@@ -33,7 +44,7 @@ def sweep_page(rows: Sequence[Row], missing: Sequence[str] = ()) -> Page:
     return Page(
         f"Sweep of {', '.join(designs)} on {', '.join(dict.fromkeys(group.name for group in found))}",
         [
-            Section(
+            PageSection(
                 "Summary",
                 f"{len(rows):,} points; axes: {'; '.join(axis.name for axis in axes)}.",
                 _summary(rows, found, missing),
@@ -46,7 +57,7 @@ def sweep_page(rows: Sequence[Row], missing: Sequence[str] = ()) -> Page:
     )
 
 
-def _summary(rows: Sequence[Row], found: Sequence[Group], missing: Sequence[str]) -> list[Part]:
+def _summary(rows: Sequence[Row], found: Sequence[PointGroup], missing: Sequence[str]) -> list[PagePart]:
     counts = Counter(row["status"] for row in rows)
     cards = [Card(status, f"{counts[status]:,}", words) for status, words in STATUS_WORDS.items() if counts[status]]
     cards += list(_best(found[0]))
@@ -57,7 +68,7 @@ def _summary(rows: Sequence[Row], found: Sequence[Group], missing: Sequence[str]
     return [Notes([*missing, *notes, *bound], warning=True), Cards(cards), Notes([*kinds, ERROR_NOTE])]
 
 
-def _best(group: Group) -> Iterator[Card]:
+def _best(group: PointGroup) -> Iterator[Card]:
     for metric in group.metrics:
         rows = [row for row in group.rows if row["status"] == "ok"]
         if rows:
@@ -67,7 +78,7 @@ def _best(group: Group) -> Iterator[Card]:
             yield Card(f"best {shown.words}", value, f"point {best['point']} on {group.name}, {BETTER[metric.sense]}")
 
 
-def _front(at: int, group: Group, axes: Sequence[Axis]) -> Section:
+def _front(at: int, group: PointGroup, axes: Sequence[AxisLabels]) -> PageSection:
     count = f"{len(group.front)} of {len(group.rows)} points"
     words = f"{count} are beaten by no other in every objective. Point at one for its YAML; open a row for its design."
     words += left_out(group)
@@ -77,16 +88,16 @@ def _front(at: int, group: Group, axes: Sequence[Axis]) -> Section:
         )
         for number, (x, y) in enumerate(pairs(group.metrics))
     ]
-    parts: list[Part] = [Choice("Objectives", charts)] if charts else []
-    return Section(f"Pareto front on {group.name}", words, [*parts, front_table(group, axes)])
+    parts: list[PagePart] = [Choice("Objectives", charts)] if charts else []
+    return PageSection(f"Pareto front on {group.name}", words, [*parts, front_table(group, axes)])
 
 
-def _searched(group: Group) -> bool:
+def _searched(group: PointGroup) -> bool:
     """Whether points were asked for in an order that means something, and one of them is a design to have."""
     return group.rows[0].get("strategy", "grid") != "grid" and any(row["status"] == "ok" for row in group.rows)
 
 
-def _progress(at: int, group: Group) -> Section:
+def _progress(at: int, group: PointGroup) -> PageSection:
     strategy = group.rows[0]["strategy"]
     words = (
         f"What {strategy} had found after so many points, in the order in which it asked for them. The hypervolume is "
@@ -96,10 +107,10 @@ def _progress(at: int, group: Group) -> Section:
         Chart(f"progress-{at}-{number}", drawn, label)
         for number, (label, drawn) in enumerate(progress_charts(group).items())
     ]
-    return Section(f"Progress of the search on {group.name}", words, [Choice("Show", charts)])
+    return PageSection(f"Progress of the search on {group.name}", words, [Choice("Show", charts)])
 
 
-def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
+def _sensitivity(at: int, group: PointGroup, axes: Sequence[AxisLabels]) -> PageSection:
     words = (
         "Medians over all other axes that were run; a search runs its points unevenly, so its medians are only a hint."
     )
@@ -112,11 +123,11 @@ def _sensitivity(at: int, group: Group, axes: Sequence[Axis]) -> Section:
         for number, axis in enumerate(axes)
         for metric in group.metrics
     ]
-    parts: list[Part] = [Chart(f"effects-{at}", effects(group, axes)), Heading("One axis"), Choice("Show", charts)]
-    return Section(f"What each axis does on {group.name}", words, parts)
+    parts: list[PagePart] = [Chart(f"effects-{at}", effects(group, axes)), Heading("One axis"), Choice("Show", charts)]
+    return PageSection(f"What each axis does on {group.name}", words, parts)
 
 
-def _refused(rows: Sequence[Row], axes: Sequence[Axis]) -> Iterator[Section]:
+def _refused(rows: Sequence[Row], axes: Sequence[AxisLabels]) -> Iterator[PageSection]:
     refused = [row for row in rows if row["status"] != "ok"]
     if refused:
         alike: dict[tuple[str, str], list[Row]] = {}
@@ -129,5 +140,5 @@ def _refused(rows: Sequence[Row], axes: Sequence[Axis]) -> Iterator[Section]:
         ]
         more = f", the {MAX_REFUSED} most frequent of {len(alike):,} reasons." if len(alike) > MAX_REFUSED else "."
         words = f"{len(refused):,} points, those of one reason together, with the first of them{more}"
-        table = Table(("points", "status", "reason", "design"), shown, ("status", "reason", "design"))
-        yield Section("Points without a place", words, [table])
+        table = PageTable(("points", "status", "reason", "design"), shown, ("status", "reason", "design"))
+        yield PageSection("Points without a place", words, [table])

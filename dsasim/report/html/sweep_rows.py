@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 from dsasim.config.resolved import arch_to_dict
 from dsasim.inputs.checked import checked_json
 from dsasim.inputs.source import Source
-from dsasim.report.html.schema import DesignOfRow, MeasuredRow, RefusedRow
+from dsasim.report.html.schema import DesignOfRow, RefusedRow, SimulatedRow
 from dsasim.sweep.load import FINISH, proven_lines, read_again, text_of
 from dsasim.sweep.proof import RawLine
-from dsasim.sweep.store import Doubt
+from dsasim.sweep.store import Warn
 
-_REFUSED, _MEASURED, _DESIGN = TypeAdapter(RefusedRow), TypeAdapter(MeasuredRow), TypeAdapter(DesignOfRow)
+_REFUSED, _SIMULATED, _DESIGN = TypeAdapter(RefusedRow), TypeAdapter(SimulatedRow), TypeAdapter(DesignOfRow)
 _RAN = b',"objectives":'
 HELD = (
     *("point", "status", "axes", "strategy", "evaluation", "senses", "trace", "reason"),
@@ -44,28 +44,28 @@ class StoredRow(dict[str, Any]):
         return arch_to_dict(found["arch"])
 
 
-def read_rows(source: Source, doubt: Doubt = lambda _: None) -> list[StoredRow]:
-    """Return all whole rows; ConfigError if there are none, or one is not a sweep's. `doubt` is told what is missing.
+def read_rows(source: Source, warn: Warn = lambda _: None) -> list[StoredRow]:
+    """Return all whole rows; ConfigError if there are none, or one is not a sweep's. `warn` hears what is missing.
 
     That is a last row that breaks off, and rows before others that the strategy asked for later: of evaluations 0, 1
     and 4 two are missing. That rows at the end of a file are gone as a whole cannot be seen.
     """
-    rows = list(_rows(source, doubt))
+    rows = list(_rows(source, warn))
     if not rows:
         source.refuse("holds no points")
     if not any(row["status"] in ("ok", "infeasible") for row in rows):
         reasons = dict.fromkeys(str(row["reason"]) for row in rows)
         source.refuse(f"none of its {len(rows)} points ran; the first reason: {next(iter(reasons))}")
     if missing := max(row.get("evaluation", 0) for row in rows) + 1 - len(rows):
-        doubt(f"{source.path}: has {len(rows):,} rows, of at least {len(rows) + missing:,}: {FINISH}")
+        warn(f"{source.path}: has {len(rows):,} rows, of at least {len(rows) + missing:,}: {FINISH}")
     return rows
 
 
-def _rows(source: Source, doubt: Doubt) -> Iterator[StoredRow]:
+def _rows(source: Source, warn: Warn) -> Iterator[StoredRow]:
     """Each row, checked whole and against those before it, of which only what they have in common is known here."""
     shared: dict[str, Any] = {}
     sweep, objectives = "", tuple[str, ...]()
-    for line in proven_lines(source, doubt):
+    for line in proven_lines(source, warn):
         row = _checked(source, line)
         sweep = sweep or row["sweep_sha256"]
         objectives = objectives or tuple(row.get("objectives", ()))
@@ -77,7 +77,7 @@ def _rows(source: Source, doubt: Doubt) -> Iterator[StoredRow]:
 
 
 def _checked(source: Source, line: RawLine) -> Mapping[str, Any]:
-    schema: TypeAdapter[Any] = _MEASURED if _RAN in line.text else _REFUSED
+    schema: TypeAdapter[Any] = _SIMULATED if _RAN in line.text else _REFUSED
     found: Mapping[str, Any] = checked_json(schema, text_of(line, source), source, line.number)
     return found
 

@@ -52,10 +52,10 @@ def capture(
     captured, why.
     """
     needs_torch()
-    from dsasim.trace.capture.selection import Selection
+    from dsasim.trace.capture.selection import CaptureSelection
     from dsasim.trace.capture.session import Capture
 
-    return Capture(model, Selection.of(layers, heads, rows, sample, step), dtype, num_outputs, scratch)
+    return Capture(model, CaptureSelection.of(layers, heads, rows, sample, step), dtype, num_outputs, scratch)
 
 
 def needs_torch(purpose: str = "capturing a model") -> None:

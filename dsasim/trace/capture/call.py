@@ -24,7 +24,7 @@ class AttentionCall:
     scores) and `scores`, what went into softmax, broadcast to [..., L_q, L_k]; at most one of the two is given.
     `causal`: key j for row i if j <= i, as scaled_dot_product_attention means it. `swapped`: q and k of the model's
     score product in exchanged roles (the second direction of a shared cross-attention). `dropout`: share of the
-    probabilities that the model dropped. `route` names what was seen, `bent` what was done to the scores that is
+    probabilities that the model dropped. `route` names what was seen, `altered` what was done to the scores that is
     neither scale nor bias. `precision`: the type the scores were computed in, q's own when None.
     """
 
@@ -41,7 +41,7 @@ class AttentionCall:
     swapped: bool = False
     dropout: float = 0.0
     precision: Any = None
-    bent: str = ""
+    altered: str = ""
 
     @property
     def eps(self) -> float:

@@ -14,8 +14,8 @@ from dsasim.trace.capture.lineage import (
     PROJECTIONS,
     Pairs,
     Probabilities,
-    Scores,
     Softmax,
+    TrackedScores,
     Weights,
     after,
     is_weight,
@@ -87,7 +87,7 @@ class Eager:
         if found is None:
             if out.ndim < 2:
                 return None
-            found = Probabilities(Scores(out, out, 1.0), out, lost=UNKNOWN_SCORES)
+            found = Probabilities(TrackedScores(out, out, 1.0), out, lost=UNKNOWN_SCORES)
         if pairs or found.lost != UNKNOWN_SCORES:
             found = replace(found, softmax=Softmax(self.where()))
             self._open.append(found.softmax)
@@ -105,14 +105,14 @@ class Eager:
                 self._finish(probs, equation, a, b, out, first=first)
                 return
         for scores, tensor, other in ((of_a, a, b), (of_b, b, a)):
-            if isinstance(scores, Scores) and scores.shaped(tensor) and not is_weight(other):
+            if isinstance(scores, TrackedScores) and scores.shaped(tensor) and not is_weight(other):
                 self.on_lost(NO_SOFTMAX)
                 return
         made = None if is_weight(a) or is_weight(b) else score_operands(equation, a, b)
         if made is not None:
             q, k, swapped = made
             made_of = ((a, version_of(a)), (b, version_of(b)))
-            setattr(out, LINEAGE, Scores(q, k, alpha, precision=out.dtype, swapped=swapped, made_of=made_of))
+            setattr(out, LINEAGE, TrackedScores(q, k, alpha, precision=out.dtype, swapped=swapped, made_of=made_of))
 
     def _lost_in(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Say that probabilities went into a product of three operands or more."""
@@ -139,7 +139,7 @@ def probabilities(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> P
     Over the last axis or the one before; over the axis of the queries, q and k exchange their roles.
     """
     source, scores = lineage_of(args, kwargs)
-    if not isinstance(scores, Scores):
+    if not isinstance(scores, TrackedScores):
         return None
     axis = kwargs.get("dim", args[1] if len(args) > 1 else -1)
     axis = axis - source.ndim if isinstance(axis, int) and axis >= 0 else axis
@@ -169,7 +169,7 @@ def scores_call(probs: Probabilities) -> AttentionCall:
         swapped=scores.turned,
         dropout=probs.dropout,
         precision=scores.precision,
-        bent=scores.bent,
+        altered=scores.altered,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dsasim.errors import TraceError
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.trace.capture.sources import find_source
 from dsasim.trace.store import Dtype
@@ -17,7 +17,7 @@ NUM_OUTPUTS = 16
 
 
 def extract(
-    source: str, out: Path, selection: Selection, tokens: int, text: Path | None, dtype: Dtype
+    source: str, out: Path, selection: CaptureSelection, tokens: int, text: Path | None, dtype: Dtype
 ) -> Iterator[str]:
     """Write the trace; yields what was not captured and what is otherwise than in the model, then what was written.
 

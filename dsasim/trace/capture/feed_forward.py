@@ -24,7 +24,7 @@ class FeedForward:
 
 
 @dataclass(frozen=True)
-class Part:
+class WeightGroup:
     """The weights of one kind in a block: `columns`, the axis of each matrix that is not d_model, counted.
 
     `experts`: how many of it there are, of which a token visits some; 0 for weights that every token meets.
@@ -88,7 +88,7 @@ def _in_block(block: Any, d_model: int, config: Any) -> FeedForward | None:
     return FeedForward(visited * expert[0] + shared, gated, f"{note}, and {shared} for all" if shared else note)
 
 
-def _parts(block: Any, d_model: int) -> tuple[Part, Part]:
+def _parts(block: Any, d_model: int) -> tuple[WeightGroup, WeightGroup]:
     """Weights that every token meets, and those of one expert of many."""
     always, routed = Counter[int](), Counter[int]()
     experts = set[str]()
@@ -107,7 +107,7 @@ def _parts(block: Any, d_model: int) -> tuple[Part, Part]:
         else:
             experts.add(f"{group}.{rest.partition('.')[0]}")
             routed[other] += len(experts) == 1
-    return Part(always), Part(routed, stacked or len(experts))
+    return WeightGroup(always), WeightGroup(routed, stacked or len(experts))
 
 
 def _weights(block: Any) -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dsasim.errors import TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.capture.call import Sample
-from dsasim.trace.capture.mask import Positions, positions
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.mask import CapturedMask, positions
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.packing import Bool
 
 Float32 = NDArray[np.float32]
@@ -30,7 +30,7 @@ class Inputs:
 
 
 def build_layer(
-    number: int, sample: Sample, inputs: Inputs, scale: float, *, causal: bool, selection: Selection
+    number: int, sample: Sample, inputs: Inputs, scale: float, *, causal: bool, selection: CaptureSelection
 ) -> tuple[LayerArrays, list[str]]:
     """The layer with what is selected of it, `out` holding all rows, and notes about what the format says otherwise.
 
@@ -97,7 +97,7 @@ def select_heads(layer: LayerArrays, heads: Sequence[int] | None) -> LayerArrays
     return replace(layer, q=layer.q[chosen], k=layer.k[kv_heads], v=layer.v[kv_heads], bias=bias, out=out)
 
 
-def select_rows(layer: LayerArrays, where: Positions, rows: Sequence[int] | None) -> LayerArrays:
+def select_rows(layer: LayerArrays, where: CapturedMask, rows: Sequence[int] | None) -> LayerArrays:
     """Only these query rows. Of a causal layer the keys after the last row go too: consecutive rows stay causal."""
     if rows is None:
         return layer
@@ -126,7 +126,7 @@ def select_rows(layer: LayerArrays, where: Positions, rows: Sequence[int] | None
 
 def seen_positions(layer: LayerArrays) -> Bool:
     """What the layer's rows may attend to, bool [L_q, L_k]."""
-    return Positions(layer.causal, layer.allowed, None, differs_between_heads=False).of_row(
+    return CapturedMask(layer.causal, layer.allowed, None, differs_between_heads=False).of_row(
         layer.q.shape[1], layer.k.shape[1]
     )
 

@@ -67,10 +67,10 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Scores:
+class TrackedScores:
     """q k^T times `scale`, perhaps with more done to it; q [..., L_q, d], k [..., L_k, d].
 
-    `swapped`: the tensor is [..., L_k, L_q] as it stands. `precision`: the type the product was computed in. `bent`
+    `swapped`: the tensor is [..., L_k, L_q] as it stands. `precision`: the type the product was computed in. `altered`
     names what was done beside scaling and adding. `lost` says what happened that cannot be followed. `made_of`: the
     operands of the product, each with how often it had been changed in place by then.
     """
@@ -81,7 +81,7 @@ class Scores:
     precision: Any = None
     swapped: bool = False
     turned: bool = False
-    bent: str = ""
+    altered: str = ""
     lost: str = ""
     made_of: tuple[tuple[Any, int], ...] = ()
 
@@ -100,7 +100,7 @@ class Scores:
 class Probabilities:
     """Softmax over the keys of `scores`, whose final values are `values` [..., L_q, L_k]; swapped: [..., L_k, L_q]."""
 
-    scores: Scores
+    scores: TrackedScores
     values: Any
     softmax: Softmax = field(default_factory=lambda: Softmax("", used=True))
     swapped: bool = False
@@ -111,7 +111,9 @@ class Probabilities:
 def lineage_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """The first argument with a lineage (inside lists too, as of torch.cat), and it; scores go before mere pairs."""
     given = ((tensor, getattr(tensor, LINEAGE, None)) for tensor in tensors_in(args, kwargs))
-    found = [(tensor, lineage) for tensor, lineage in given if isinstance(lineage, Scores | Probabilities | Pairs)]
+    found = [
+        (tensor, lineage) for tensor, lineage in given if isinstance(lineage, TrackedScores | Probabilities | Pairs)
+    ]
     return next((each for each in found if not isinstance(each[1], Pairs)), found[0] if found else (None, None))
 
 
@@ -161,13 +163,13 @@ def after(
     lineage: Any, func: Any, name: str, source: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> Any:
     """The lineage of what an operation or a view made of a tensor of scores or probabilities."""
-    if turns(func, name, source, args, kwargs):
+    if transposes(func, name, source, args, kwargs):
         return replace(lineage, swapped=not lineage.swapped)
     if tuple(out.shape[-2:]) != tuple(source.shape[-2:]):
         return replace(lineage, lost=lineage.lost or f"{name} made {list(out.shape)} of {list(source.shape)}")
     if lineage.lost:
         return lineage
-    if isinstance(lineage, Scores):
+    if isinstance(lineage, TrackedScores):
         return _scaled(lineage, name, source, [*args[:2], *kwargs.values()], out)
     if name in DROPOUT:
         share, training = _dropout(args, kwargs)
@@ -175,7 +177,7 @@ def after(
     return lineage
 
 
-def _scaled(scores: Scores, name: str, source: Any, operands: list[Any], out: Any) -> Scores:
+def _scaled(scores: TrackedScores, name: str, source: Any, operands: list[Any], out: Any) -> TrackedScores:
     """The lineage of scores after arithmetic: -(s), c - s, c s and s / c change the scale, or q or k where c is not one
     number; what else is done to s is no scale.
     """
@@ -184,17 +186,17 @@ def _scaled(scores: Scores, name: str, source: Any, operands: list[Any], out: An
     if name in PLACING | ADD | SUBTRACT:
         return scores
     if name not in MULTIPLY | DIVIDE or (name in DIVIDE and operands[0] is not source):
-        return replace(scores, bent=scores.bent or name)
+        return replace(scores, altered=scores.altered or name)
     factor = next((operand for operand in operands if operand is not source), None)
     if isinstance(factor, torch.Tensor) and factor.numel() > 1:
         return _scaled_by_axis(scores, 1 / factor if name in DIVIDE else factor, tuple(out.shape[:-2]))
     if not isinstance(factor, int | float | torch.Tensor):
-        return replace(scores, bent=scores.bent or name)
+        return replace(scores, altered=scores.altered or name)
     by = float(factor)
     return replace(scores, scale=scores.scale / by if name in DIVIDE else scores.scale * by)
 
 
-def _scaled_by_axis(scores: Scores, factor: Any, lead: tuple[int, ...]) -> Scores:
+def _scaled_by_axis(scores: TrackedScores, factor: Any, lead: tuple[int, ...]) -> TrackedScores:
     """Scores [*lead, rows, columns] times a tensor: a factor a head or a row belongs to q, a factor a key to k.
 
     One a position is no scale, and neither is one for leading axes that q and k do not have.
@@ -202,7 +204,7 @@ def _scaled_by_axis(scores: Scores, factor: Any, lead: tuple[int, ...]) -> Score
     flat = torch.broadcast_shapes(scores.q.shape[:-2], scores.k.shape[:-2])
     by_row = factor.ndim > 1 and factor.shape[-1] == 1
     if math.prod(flat) != math.prod(lead) or not (by_row or factor.ndim == 1 or factor.shape[-2] == 1):
-        return replace(scores, bent=scores.bent or "a factor for each position")
+        return replace(scores, altered=scores.altered or "a factor for each position")
     q, k = (side.expand(*flat, *side.shape[-2:]).reshape(*lead, *side.shape[-2:]) for side in (scores.q, scores.k))
     factor = factor if by_row else factor[..., None] if factor.ndim == 1 else factor.mT
     return replace(scores, q=q, k=k * factor) if by_row == scores.swapped else replace(scores, q=q * factor, k=k)
@@ -213,7 +215,7 @@ def _dropout(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, bool
     return float(given.get("p", 0.5)), bool(given.get("training", given.get("train", True)))
 
 
-def turns(func: Any, name: str, source: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def transposes(func: Any, name: str, source: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether an operation exchanges the last two axes."""
     if any(func == getter for getter in TRANSPOSED):
         return True

@@ -16,7 +16,7 @@ OTHER_HEADS_ONLY = -30000.0
 
 
 @dataclass(frozen=True)
-class Positions:
+class CapturedMask:
     """As LayerArrays has it: causal in the sense j <= i + L_k - L_q, allowed [L_q, L_k], bias [1 or H, L_q, L_k]."""
 
     causal: bool
@@ -30,12 +30,12 @@ class Positions:
         return seen & np.tri(L_q, L_k, L_k - L_q, dtype=np.bool_) if self.causal else seen
 
 
-def positions(mask: NDArray[Any] | None, L_q: int, L_k: int, *, causal: bool) -> Positions:
+def positions(mask: NDArray[Any] | None, L_q: int, L_k: int, *, causal: bool) -> CapturedMask:
     """A mask [1 or H, L_q, L_k], boolean (True = allowed) or additive, normalised; `causal` here: j <= i."""
     diagonal = np.tri(L_q, L_k, dtype=np.bool_) if causal else None
     if mask is None:
         everywhere = np.ones((L_q, L_k), dtype=np.bool_)
-        return Positions(
+        return CapturedMask(
             *_causal_or_not(everywhere if diagonal is None else diagonal), None, differs_between_heads=False
         )
     per_head: Bool = mask if mask.dtype == np.bool_ else mask > MASKED_BELOW
@@ -46,7 +46,7 @@ def positions(mask: NDArray[Any] | None, L_q: int, L_k: int, *, causal: bool) ->
     bias = np.zeros(per_head.shape, dtype=np.float32) if mask.dtype == np.bool_ else mask.astype(np.float32)
     bias = np.where(per_head, bias, np.float32(OTHER_HEADS_ONLY))
     bias = np.where(seen, bias, np.float32(0))
-    return Positions(*_causal_or_not(seen), bias if bias.any() else None, differ)
+    return CapturedMask(*_causal_or_not(seen), bias if bias.any() else None, differ)
 
 
 def _causal_or_not(seen: Bool) -> tuple[bool, Bool | None]:

@@ -10,7 +10,7 @@ Numbers = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Selection:
+class CaptureSelection:
     """Numbers ascending and once each; None keeps all."""
 
     layers: Numbers | None = None
@@ -28,7 +28,7 @@ class Selection:
         rows: Collection[int] | None,
         sample: int | Literal["all"],
         step: int,
-    ) -> "Selection":
+    ) -> "CaptureSelection":
         """Check what a caller gave; TraceError names what is not a whole number from 0, or an empty choice."""
         samples = [0 if sample == "all" else sample]
         chosen = {"layers": layers, "heads": heads, "rows": rows, "sample": samples, "step": [step]}

@@ -41,7 +41,7 @@ from dsasim.trace.capture.layer import (
     seen_positions,
     tolerance,
 )
-from dsasim.trace.capture.selection import Selection, ranges
+from dsasim.trace.capture.selection import CaptureSelection, ranges
 from dsasim.trace.capture.spill import spill
 from dsasim.trace.store import Dtype, trace_in_memory, write_trace
 
@@ -63,7 +63,9 @@ class Capture:
     does; `layers` are gone then.
     """
 
-    def __init__(self, model: Any, selection: Selection, dtype: Dtype, num_outputs: int, scratch: Path | None) -> None:
+    def __init__(
+        self, model: Any, selection: CaptureSelection, dtype: Dtype, num_outputs: int, scratch: Path | None
+    ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TraceError(f"capture takes a torch.nn.Module, not {type(model).__name__}")
         if isinstance(model, torch.jit.ScriptModule):
@@ -282,8 +284,10 @@ class Capture:
         given.frame.taken.add(x)
         if given.frame.changed:
             notes.append("its input was changed in place before its attention: X is as it was then")
-        if call.bent and biased:
-            notes.append(f"its scores went through {call.bent}: what that changed is stored as a bias on scale * q k^T")
+        if call.altered and biased:
+            notes.append(
+                f"its scores went through {call.altered}: what that changed is stored as a bias on scale * q k^T"
+            )
         self._note(*(f"{given.frame.name or 'the model itself'}: {note}" for note in notes))
 
     def _with_outputs(self, layer: LayerArrays, call: AttentionCall) -> LayerArrays:

@@ -31,7 +31,7 @@ Load = Callable[[Any, Path, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """A model and how to run it once; `provenance` joins what the capture says of itself."""
 
     name: str
@@ -40,7 +40,7 @@ class Source:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_source(source: str, tokens: int, text: Path | None) -> Source:
+def find_source(source: str, tokens: int, text: Path | None) -> ModelSource:
     """The model that `source` names; `tokens` and `text` are the input of a model folder or package.
 
     TraceError says what was looked for, and the pip command of what is missing.
@@ -67,7 +67,7 @@ def model_folder(source: str) -> tuple[str, Path, dict[str, str]]:
     return package, _model_folder(package, Path(spec.submodule_search_locations[0])), version
 
 
-def _from_function(source: str) -> Source:
+def _from_function(source: str) -> ModelSource:
     """`module:function`, called without arguments: the user's own code, imported from the current folder too."""
     module_name, _, name = source.partition(":")
     sys.path.insert(0, "")
@@ -86,7 +86,7 @@ def _from_function(source: str) -> Source:
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
         raise TraceError(f"{source} returned {type(made).__name__}; expected a pair: an nn.Module and its inputs")
     model, inputs = made
-    return Source(source, model, _runner(model, inputs), {"input": f"given by {source}"})
+    return ModelSource(source, model, _runner(model, inputs), {"input": f"given by {source}"})
 
 
 def _runner(model: Any, inputs: Any) -> Callable[[], object]:
@@ -135,7 +135,7 @@ def load_text_model(source: str, folder: Path, load: Load) -> tuple[Any, Any]:
         ) from error
 
 
-def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> Source:
+def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, about: Mapping[str, Any]) -> ModelSource:
     """A Hugging Face model run on a text once."""
     model, tokenizer = load_text_model(source, folder, _load)
     if (wanted := getattr(model, "main_input_name", "input_ids")) != "input_ids":
@@ -151,7 +151,7 @@ def _from_folder(source: str, folder: Path, tokens: int, text: Path | None, abou
     )
     digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
     input_of = {"input": f"the first {len(ids)} tokens of {where}", "input_token_ids_sha256": digest}
-    return Source(source, model, lambda: model(**inputs), {**about, **input_of})
+    return ModelSource(source, model, lambda: model(**inputs), {**about, **input_of})
 
 
 def _load(transformers: Any, folder: Path, options: Mapping[str, Any]) -> Any:

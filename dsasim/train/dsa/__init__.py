@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dsasim.trace.capture import needs_torch
 
 if TYPE_CHECKING:
-    from dsasim.train.dsa.model import Dsa
+    from dsasim.train.dsa.model import DsaModule
 
 
 def attach(
@@ -25,7 +25,7 @@ def attach(
     bits: int,
     rank: int | None = None,
     seed: int = 0,
-) -> "Dsa":
+) -> "DsaModule":
     """A prediction path for every attention of an `nn.Module`, begun as the closed-form fit to what `runs` show.
 
     Each run calls the model once, on inputs of one length without padding; of a batch the first sample counts. Rotary

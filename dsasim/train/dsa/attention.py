@@ -14,7 +14,7 @@ MSE_ROWS = 64
 
 
 @dataclass(frozen=True)
-class Exact:
+class ExactScores:
     """q [B, H, L_q, d] and k [B, H, L_k, d], grouped kv heads repeated; `scores` as they go into softmax, with bias.
 
     `scores` [B, H, L_q, L_k]; `allowed` bool, broadcast to it; `products` are scale * q k^T, None where the model made
@@ -29,7 +29,7 @@ class Exact:
     products: Any = None
 
     @classmethod
-    def of(cls, call: AttentionCall, batch: int) -> "Exact":
+    def of(cls, call: AttentionCall, batch: int) -> "ExactScores":
         """A call of a model, its leading axes split into `batch` and heads."""
         q, k = as_heads(call.q, call.lead, batch), as_heads(_repeated(call.k, call), call.lead, batch)
         if call.scores is not None:
@@ -63,7 +63,7 @@ def kept_softmax(scores: Any, keep: Any) -> tuple[Any, Any]:
     return torch.where(keep, scores, torch.finfo(scores.dtype).min), keep.any(dim=-1, keepdim=True)
 
 
-def attend(call: AttentionCall, exact: Exact, keep: Any) -> Any:
+def attend(call: AttentionCall, exact: ExactScores, keep: Any) -> Any:
     """The call's output [..., L_q, d] over positions of `keep` [B, H, L_q, L_k]; zeros in a row that keeps nothing."""
     scores, some = kept_softmax(exact.scores, keep)
     weights = functional.dropout(torch.softmax(scores, dim=-1) * some, call.dropout)
@@ -71,7 +71,7 @@ def attend(call: AttentionCall, exact: Exact, keep: Any) -> Any:
     return out.reshape(*call.lead, *out.shape[-2:])
 
 
-def mse(exact: Exact, predicted: Any, factor: Any) -> Any:
+def mse(exact: ExactScores, predicted: Any, factor: Any) -> Any:
     """Mean over allowed positions of the squared difference of both scores, each centred over its row's allowed keys.
 
     L_MSE of the paper, of at most MSE_ROWS rows a head (every n-th), without what the model adds to scale * q k^T;

@@ -10,9 +10,9 @@ from dsasim.trace.capture.eager import probabilities, scores_call
 from dsasim.trace.capture.functions import AttentionMode, by_ourselves
 from dsasim.trace.capture.kernels import SDPA, fused_call
 from dsasim.trace.capture.lineage import LINEAGE, lineage_of
-from dsasim.train.dsa.attention import Exact, attend, kept_softmax
+from dsasim.train.dsa.attention import ExactScores, attend, kept_softmax
 
-Choose = Callable[[AttentionCall], tuple[Exact, Any] | None]
+Choose = Callable[[AttentionCall], tuple[ExactScores, Any] | None]
 
 
 class KeepingMode(AttentionMode):

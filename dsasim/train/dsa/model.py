@@ -15,18 +15,18 @@ from dsasim.errors import TraceError
 from dsasim.trace.capture.architecture import force_readable
 from dsasim.trace.capture.call import AttentionCall
 from dsasim.trace.capture.frames import LayerInput, ModuleStack
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.capture.session import Capture, CaptureWarning
-from dsasim.train.dsa.attention import Exact, mse
+from dsasim.train.dsa.attention import ExactScores, mse
 from dsasim.train.dsa.mode import KeepingMode
 from dsasim.train.dsa.path import PredictionPath
-from dsasim.train.dsa.rules import Fixed, Rule, Scores
+from dsasim.train.dsa.rules import Fixed, LayerScores, Rule
 
 CALIBRATED_EVERY = 50
 """Training passes between two searches for static scales, which drift as weights do."""
 
 
-class Dsa(torch.nn.Module):
+class DsaModule(torch.nn.Module):
     """The prediction paths of a model, by the names of its attention modules; a context in which they choose.
 
     A module that computes several attentions in a pass, as layers that share their weights do, has a path for each.
@@ -74,7 +74,7 @@ class Dsa(torch.nn.Module):
 
         float32, so that a run of the trace keeps exactly what the model kept. TraceError: as `capture`.
         """
-        every = Selection.of(None, None, None, 0, 0)
+        every = CaptureSelection.of(None, None, None, 0, 0)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore", CaptureWarning)
             with Capture(self._model[0], every, "float32", 0, None) as trace, self:
@@ -93,13 +93,13 @@ class Dsa(torch.nn.Module):
         self._met.clear()
         self._passes += torch.is_grad_enabled()
 
-    def _choose(self, call: AttentionCall) -> tuple[Exact, Any] | None:
+    def _choose(self, call: AttentionCall) -> tuple[ExactScores, Any] | None:
         """An attention's scores and what it keeps of them, bool of their shape; None leaves it dense."""
         given, learning = self._stack.input_of(call), torch.is_grad_enabled()
         path = None if given is None else self._next_path(given.frame.name)
         if given is None or path is None or (self.rule is None and not learning):
             return None
-        exact = Exact.of(call, given.batch)
+        exact = ExactScores.of(call, given.batch)
         if isinstance(self.rule, Fixed):
             return exact, (self.rule.keep & exact.allowed).expand_as(exact.scores)
         predicted, factor = self._predicted(path, given, exact)
@@ -108,7 +108,7 @@ class Dsa(torch.nn.Module):
         if self.rule is None:
             return None
         with torch.no_grad():
-            keep = self.rule(Scores(predicted, factor * abs(call.scale), exact.scores, exact.allowed))
+            keep = self.rule(LayerScores(predicted, factor * abs(call.scale), exact.scores, exact.allowed))
         return exact, keep.expand_as(exact.scores)
 
     def _next_path(self, module: str) -> Any:
@@ -116,7 +116,7 @@ class Dsa(torch.nn.Module):
         name = nth(module, self._met[module])
         return self.paths[self.names.index(name)] if name in self.names else None
 
-    def _predicted(self, path: Any, given: LayerInput, exact: Exact) -> tuple[Any, Any]:
+    def _predicted(self, path: Any, given: LayerInput, exact: ExactScores) -> tuple[Any, Any]:
         if torch.is_grad_enabled() and self._passes % CALIBRATED_EVERY == 0:
             path.calibrate(given.x_q, given.x_kv)
         predicted, factor = path(given.x_q, given.x_kv)

@@ -16,7 +16,7 @@ from dsasim.trace.counts import kept_counts
 
 
 @dataclass(frozen=True)
-class Scores:
+class LayerScores:
     """Scores [B, H, L_q, L_k] of one layer; `allowed` bool, broadcast to them.
 
     `predicted`: integers of the prediction path, `factor` [H, 1, 1] (float64) makes them comparable with `exact`, the
@@ -29,7 +29,7 @@ class Scores:
     allowed: Any
 
 
-Rule = Callable[[Scores], Any]
+Rule = Callable[[LayerScores], Any]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TopK:
         """ConfigError: a density that is no share."""
         parse_share(self.density, "density")
 
-    def __call__(self, scores: Scores) -> Any:
+    def __call__(self, scores: LayerScores) -> Any:
         """Keep by predicted scores."""
         return highest(scores.predicted, scores.allowed, Decimal(self.density))
 
@@ -53,7 +53,7 @@ class Threshold:
 
     threshold: float
 
-    def __call__(self, scores: Scores) -> Any:
+    def __call__(self, scores: LayerScores) -> Any:
         """Keep by predicted scores."""
         return (scores.predicted.double() * scores.factor > self.threshold) & scores.allowed
 
@@ -68,7 +68,7 @@ class OracleTopK:
         """ConfigError: a density that is no share."""
         parse_share(self.density, "density")
 
-    def __call__(self, scores: Scores) -> Any:
+    def __call__(self, scores: LayerScores) -> Any:
         """Keep by exact scores."""
         return highest(_ranks(scores.exact), scores.allowed, Decimal(self.density))
 
@@ -79,7 +79,7 @@ class Fixed:
 
     keep: Any
 
-    def __call__(self, scores: Scores) -> Any:
+    def __call__(self, scores: LayerScores) -> Any:
         """Keep the pattern's allowed positions."""
         return self.keep & scores.allowed
 

@@ -13,12 +13,12 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.trace.arrays import LayerArrays
 from dsasim.trace.attention import FittedPredictor
 from dsasim.trace.capture.architecture import rotary_base
-from dsasim.trace.capture.selection import Selection
+from dsasim.trace.capture.selection import CaptureSelection
 from dsasim.trace.capture.session import Capture, CaptureWarning
 from dsasim.trace.packing import pack_bits
 from dsasim.trace.positions import Positions
 from dsasim.train.closed_form import FitSequence, fit_layer
-from dsasim.train.dsa.model import Dsa, numbered
+from dsasim.train.dsa.model import DsaModule, numbered
 from dsasim.train.dsa.path import PredictionPath
 from dsasim.train.static_scales import FITTED_BITS
 
@@ -28,7 +28,7 @@ FROZEN = "the dense model"
 
 def fitted_dsa(
     model: Any, runs: Sequence[Callable[[], object]], sigma: str | Decimal, bits: int, rank: int | None, seed: int
-) -> Dsa:
+) -> DsaModule:
     """See `dsasim.train.dsa.attach`."""
     if bits not in FITTED_BITS:
         raise ConfigError(f"bits: {bits}; expected one of {', '.join(map(str, FITTED_BITS))}")
@@ -43,12 +43,12 @@ def fitted_dsa(
     for name in seen[0]:
         layers = [of_run[name] for of_run in seen if name in of_run]
         paths[name] = PredictionPath(_fit(layers, columns, base, rank, seed), bits)
-    return Dsa(model, paths)
+    return DsaModule(model, paths)
 
 
 def _layers(model: Any, run: Callable[[], object]) -> dict[str, LayerArrays]:
     """The attention layers of one dense run, as `numbered` calls them; TraceError: one that cannot be captured."""
-    every = Selection.of(None, None, None, 0, 0)
+    every = CaptureSelection.of(None, None, None, 0, 0)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", CaptureWarning)
         with Capture(model, every, "float32", 0, None) as trace:

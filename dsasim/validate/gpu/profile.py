@@ -15,11 +15,11 @@ import torch
 from dsasim.baseline.gpu_profile import PROFILE_VERSION, GpuProfile, MeasuredRow
 from dsasim.errors import ConfigError
 from dsasim.sim.design import Progress
-from dsasim.validate.gpu import machine
+from dsasim.validate.gpu import hardware
 from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.energy import Energy, energy_of, idle_power_mw
 from dsasim.validate.gpu.kernels import DENSE, SPARSE, Kernel, UnavailableError
-from dsasim.validate.gpu.samples import Sample, samples_of
+from dsasim.validate.gpu.samples import TimeSample, samples_of
 from dsasim.validate.gpu.sensors import Nvml, open_sensors
 from dsasim.validate.gpu.timing import Call, Timing, measure_in_turns
 
@@ -49,12 +49,12 @@ DTYPES: Mapping[str, Literal["float16", "float32"]] = {"cuda": "float16", "cpu":
 
 REJECTED = "rejected"
 
-Key = tuple[str, int, int, bool, float]
+RowKey = tuple[str, int, int, bool, float]
 """Kernel, L, d_head, causal, density asked for: what a row is of."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class CallShape:
     """What calls that take turns have in common."""
 
     L: int
@@ -67,7 +67,7 @@ class Measured:
     """A profile, the raw samples of the rows that were new, and how many of the grid's rows it lacks."""
 
     profile: GpuProfile
-    samples: tuple[Sample, ...]
+    samples: tuple[TimeSample, ...]
     missing: int
 
 
@@ -89,7 +89,7 @@ def measure_profile(
     grid, sensors, began = GRIDS[device] if grid is None else grid, open_sensors(device), clock()
     profile = empty_profile(device, sensors) if known is None else resumed(known, identity(device, sensors))
     idle_mw = idle_power_mw(sensors) if sensors is not None and grid.energy_lengths else 0.0
-    samples, longest = list[Sample](), 0.0
+    samples, longest = list[TimeSample](), 0.0
     shapes = list(_shapes(grid))
     for done, shape in enumerate(shapes):
         if progress is not None:
@@ -113,10 +113,10 @@ def measure_profile(
 def identity(device: str, sensors: Nvml | None) -> dict[str, Any]:
     """What must be alike for rows to stand in one profile."""
     return {
-        "device": machine.device_name(device),
+        "device": hardware.device_name(device),
         "dtype": DTYPES[device],
         "driver": None if sensors is None else sensors.driver(),
-        "versions": machine.versions(),
+        "versions": hardware.versions(),
     }
 
 
@@ -125,14 +125,14 @@ def empty_profile(device: str, sensors: Nvml | None) -> GpuProfile:
     dtype = getattr(torch, DTYPES[device])
     return GpuProfile(
         profile_version=PROFILE_VERSION,
-        device=machine.device_name(device),
+        device=hardware.device_name(device),
         dtype=DTYPES[device],
-        parallel_units=machine.parallel_units(device),
-        matmul_tflops=machine.matmul_tflops(device, dtype),
-        copy_gbps=machine.copy_gbps(device),
-        launch_us=machine.launch_us(device),
-        versions=machine.versions(),
-        clocks=machine.driver_and_clocks(sensors),
+        parallel_units=hardware.parallel_units(device),
+        matmul_tflops=hardware.matmul_tflops(device, dtype),
+        copy_gbps=hardware.copy_gbps(device),
+        launch_us=hardware.launch_us(device),
+        versions=hardware.versions(),
+        clocks=hardware.driver_and_clocks(sensors),
         unavailable={},
         rows=(),
     )
@@ -156,10 +156,10 @@ def resumed(known: GpuProfile, here: Mapping[str, Any]) -> GpuProfile:
 
 
 def _measure_shape(
-    grid: Grid, shape: Shape, wanted: Mapping[Key, Kernel], device: str, sensors: Nvml | None, idle_mw: float
-) -> tuple[list[MeasuredRow], dict[str, str], list[Sample]]:
+    grid: Grid, shape: CallShape, wanted: Mapping[RowKey, Kernel], device: str, sensors: Nvml | None, idle_mw: float
+) -> tuple[list[MeasuredRow], dict[str, str], list[TimeSample]]:
     """Rows of one shape, why others are missing, and all samples; the calls take turns."""
-    calls, cases, unavailable = dict[Key, Call](), dict[Key, Case](), dict[str, str]()
+    calls, cases, unavailable = dict[RowKey, Call](), dict[RowKey, Case](), dict[str, str]()
     for key, kernel in wanted.items():
         case = Case(
             shape.L, grid.num_heads, shape.d_head, key[-1], device, getattr(torch, DTYPES[device]), shape.causal
@@ -172,7 +172,7 @@ def _measure_shape(
     timings = measure_in_turns(
         {name: calls[key] for name, key in names.items()}, device, grid.samples, grid.trials, sensors
     )
-    rows, samples = list[MeasuredRow](), list[Sample]()
+    rows, samples = list[MeasuredRow](), list[TimeSample]()
     for name, key in names.items():
         case, timing = cases[key], timings[name]
         samples += samples_of(key[0], case, timing)
@@ -214,14 +214,14 @@ def measured_row(name: str, case: Case, timing: Timing, energy: Energy | None = 
     )
 
 
-def _shapes(grid: Grid) -> Iterator[Shape]:
+def _shapes(grid: Grid) -> Iterator[CallShape]:
     for L in sorted(grid.lengths, reverse=True):
         for d_head in sorted(grid.head_sizes, reverse=True):
             for causal in (False, True):
-                yield Shape(L, d_head, causal)
+                yield CallShape(L, d_head, causal)
 
 
-def _keys(grid: Grid, shape: Shape) -> Iterator[tuple[Key, Kernel]]:
+def _keys(grid: Grid, shape: CallShape) -> Iterator[tuple[RowKey, Kernel]]:
     """What is measured of a shape: dense kernels once, the others at every density."""
     of_shape = shape.L, shape.d_head, shape.causal
     for name, kernel in DENSE.items():
@@ -231,13 +231,13 @@ def _keys(grid: Grid, shape: Shape) -> Iterator[tuple[Key, Kernel]]:
             yield (name, *of_shape, density), kernel
 
 
-def _without(unavailable: Mapping[str, str], tried: Iterable[Key]) -> dict[str, str]:
+def _without(unavailable: Mapping[str, str], tried: Iterable[RowKey]) -> dict[str, str]:
     """What is unavailable, without rejections that were tried again."""
     again = {_words(key) for key in tried}
     return {name: reason for name, reason in unavailable.items() if name not in again}
 
 
-def _settled(key: Key, profile: GpuProfile) -> bool:
+def _settled(key: RowKey, profile: GpuProfile) -> bool:
     """Whether a row is there, or known not to be had; one that was rejected is worth another try."""
     name, L, d_head, causal, density = key
     shape = L, d_head, causal, density
@@ -253,11 +253,11 @@ def _missing(grid: Grid, profile: GpuProfile) -> int:
     return sum(not _settled(key, profile) for shape in _shapes(grid) for key, _ in _keys(grid, shape))
 
 
-def _has_energy(grid: Grid, key: Key) -> bool:
+def _has_energy(grid: Grid, key: RowKey) -> bool:
     name, L, _, causal, density = key
     return L in grid.energy_lengths and not causal and (name in DENSE or density == grid.energy_density)
 
 
-def _words(key: Key) -> str:
+def _words(key: RowKey) -> str:
     name, L, d_head, causal, density = key
     return f"{name} L {L} d_head {d_head}{' causal' if causal else ''} density {density:g}"

@@ -10,7 +10,7 @@ from dsasim.validate.gpu.timing import Timing
 
 
 @dataclass(frozen=True)
-class Sample:
+class TimeSample:
     """One time in microseconds; `sm_mhz_low` and `_high` are those of its trial, empty without sensors."""
 
     kernel: str
@@ -26,21 +26,21 @@ class Sample:
     sm_mhz_high: int | None
 
 
-def samples_of(kernel: str, case: Case, timing: Timing) -> list[Sample]:
+def samples_of(kernel: str, case: Case, timing: Timing) -> list[TimeSample]:
     """All samples of a kernel on a case, in the order they were taken."""
     shape = kernel, case.L, case.num_heads, case.d_head, case.causal, case.density
-    rows = list[Sample]()
+    rows = list[TimeSample]()
     for number, trial in enumerate(timing.trials):
         clocks = [reading.sm_mhz for reading in trial.readings]
         low, high = (min(clocks), max(clocks)) if clocks else (None, None)
-        rows += [Sample(*shape, number, at, us, low, high) for at, us in enumerate(trial.times_us)]
+        rows += [TimeSample(*shape, number, at, us, low, high) for at, us in enumerate(trial.times_us)]
     return rows
 
 
-def samples_csv(samples: Iterable[Sample]) -> str:
+def samples_csv(samples: Iterable[TimeSample]) -> str:
     """The text of a CSV file of samples, its first line the names of the columns."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(field.name for field in fields(Sample))
+    rows.writerow(field.name for field in fields(TimeSample))
     rows.writerows(map(astuple, samples))
     return text.getvalue()

@@ -25,14 +25,14 @@ from dsasim.errors import ConfigError
 from dsasim.sim.design import Progress
 from dsasim.trace.arrays import MaskArrays
 from dsasim.trace.store import trace_in_memory
-from dsasim.validate.check import Cell, Check, Table, skipped
-from dsasim.validate.gpu import machine
+from dsasim.validate.check import Cell, Check, CheckTable, skipped
+from dsasim.validate.gpu import hardware
 from dsasim.validate.gpu.case import BLOCK, Case
 from dsasim.validate.gpu.kernels import DENSE, SPARSE, UnavailableError, prediction_roofline_us
-from dsasim.validate.gpu.samples import Sample, samples_of
+from dsasim.validate.gpu.samples import TimeSample, samples_of
 from dsasim.validate.gpu.sensors import MAX_DRIFT_RATIO, open_sensors
 from dsasim.validate.gpu.timing import Call, Timing, measure_in_turns
-from dsasim.validate.gpu.trend_report import DATA, NAME, TITLE, Point, judged
+from dsasim.validate.gpu.trend_report import DATA, NAME, TITLE, TrendPoint, judged
 
 SAMPLES = {"cpu": 2, "cuda": 50}
 TRIALS = 3
@@ -63,7 +63,7 @@ class Trend:
     """The check of a trend, and every time that was taken for it."""
 
     check: Check
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TimeSample, ...] = ()
 
 
 def check_trend(
@@ -111,7 +111,7 @@ def timed_kernels(L: int, device: str) -> list[Timed]:
     return [Timed(name, case, timings[key]) for key, (name, case, _) in calls.items()]
 
 
-def _points(arch: ArchConfig, timed: Sequence[Timed], left_out: dict[int, str]) -> Iterator[Point]:
+def _points(arch: ArchConfig, timed: Sequence[Timed], left_out: dict[int, str]) -> Iterator[TrendPoint]:
     """A point of each length and density, with the accelerator's run of its blocks.
 
     Lengths that the design's buffers do not hold go to `left_out`, with the reason.
@@ -127,7 +127,7 @@ def _points(arch: ArchConfig, timed: Sequence[Timed], left_out: dict[int, str]) 
             left_out[case.L] = f"L {case.L} does not fit the design: {reason}"
             continue
         times = case.num_heads // SIMULATED_HEADS
-        yield Point(
+        yield TrendPoint(
             L=case.L,
             density=case.density,
             block_density=case.block_density,
@@ -145,7 +145,7 @@ def _points(arch: ArchConfig, timed: Sequence[Timed], left_out: dict[int, str]) 
         )
 
 
-def roofline_gpu(device: str, dense: Point) -> Gpu:
+def roofline_gpu(device: str, dense: TrendPoint) -> Gpu:
     """The device as a GPU of the roofline: its measured ceilings, and the efficiency of one dense measurement."""
     time = dense.dense_us
     row = MeasuredRow(
@@ -155,12 +155,12 @@ def roofline_gpu(device: str, dense: Point) -> Gpu:
     dtype: Literal["float16", "float32"] = "float16" if device == "cuda" else "float32"
     profile = GpuProfile(
         profile_version=PROFILE_VERSION,
-        device=machine.device_name(device),
+        device=hardware.device_name(device),
         dtype=dtype,
-        parallel_units=machine.parallel_units(device),
-        matmul_tflops=machine.matmul_tflops(device, getattr(torch, dtype)),
-        copy_gbps=machine.copy_gbps(device),
-        launch_us=machine.launch_us(device),
+        parallel_units=hardware.parallel_units(device),
+        matmul_tflops=hardware.matmul_tflops(device, getattr(torch, dtype)),
+        copy_gbps=hardware.copy_gbps(device),
+        launch_us=hardware.launch_us(device),
         versions={},
         clocks={},
         unavailable={},
@@ -169,7 +169,7 @@ def roofline_gpu(device: str, dense: Point) -> Gpu:
     return measured_gpu(profile)
 
 
-def beside_roofline(points: Sequence[Point], gpu: Gpu, arch: ArchConfig) -> list[Point]:
+def beside_roofline(points: Sequence[TrendPoint], gpu: Gpu, arch: ArchConfig) -> list[TrendPoint]:
     """The points with the roofline's times, dense, for the blocks that they keep, and of the prediction."""
     peak = peak_of(arch)
     shapes = [AttentionShape(p.num_heads, p.num_heads, p.L, p.L, D_HEAD, causal=False) for p in points]
@@ -194,9 +194,9 @@ def simulated(arch: ArchConfig, blocks: NDArray[np.bool_], L: int) -> RunResult:
     return simulate(effective_arch(arch, trace), trace, quality=False, baselines=False)
 
 
-def _times_table(timed: Sequence[Timed]) -> Table:
+def _times_table(timed: Sequence[Timed]) -> CheckTable:
     """Every timing with its spread and the clocks beside it."""
-    return Table("times", TIMES, tuple(_times(each.kernel, each.case, each.timing) for each in timed), True, DATA)
+    return CheckTable("times", TIMES, tuple(_times(each.kernel, each.case, each.timing) for each in timed), True, DATA)
 
 
 def _times(kernel: str, case: Case, timing: Timing) -> tuple[Cell, ...]:

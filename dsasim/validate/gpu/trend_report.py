@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dsasim.validate.check import Cell, Check, Table
+from dsasim.validate.check import Cell, Check, CheckTable
 from dsasim.validate.statistics import break_even, mape, spearman
 
 NAME = "trend"
@@ -24,7 +24,7 @@ ON_CPU = "No GPU was measured: one thread of a CPU shows that time follows the w
 
 
 @dataclass(frozen=True)
-class Point:
+class TrendPoint:
     """One length and density.
 
     Times are in us: the quiet fifth (p20) of the samples. `sparse_roofline_us` is for the blocks kept, so rounded up to
@@ -63,8 +63,8 @@ class Point:
 
 
 def judged(
-    points: Sequence[Point],
-    raw: Sequence[Table] = (),
+    points: Sequence[TrendPoint],
+    raw: Sequence[CheckTable] = (),
     *,
     left_out: Mapping[int, str] = MappingProxyType({}),
     on_cpu: bool = False,
@@ -96,13 +96,13 @@ def judged(
         figures=figures,
         tables=(
             *_tables(points),
-            Table("what the times say", ("figure", "value"), tuple(_said(figures, lengths)), data=DATA),
+            CheckTable("what the times say", ("figure", "value"), tuple(_said(figures, lengths)), data=DATA),
             *raw,
         ),
     )
 
 
-def break_even_lengths(points: Sequence[Point]) -> Iterator[tuple[float, int | None]]:
+def break_even_lengths(points: Sequence[TrendPoint]) -> Iterator[tuple[float, int | None]]:
     """Each density with the length from which on prediction and sparse attention beat dense attention."""
     for density in dict.fromkeys(point.density for point in points):
         of_density = sorted((point.L, point.dense_us / point.whole_us) for point in points if point.density == density)
@@ -117,8 +117,8 @@ def _said(figures: dict[str, Cell], lengths: dict[float, int | None]) -> Iterato
         yield f"break-even length of the device, density {density:g}", "none of these" if length is None else length
 
 
-def _tables(points: Sequence[Point]) -> Iterator[Table]:
-    yield Table(
+def _tables(points: Sequence[TrendPoint]) -> Iterator[CheckTable]:
+    yield CheckTable(
         "block-sparse attention on the device, us",
         ("L", "density", "kept", "blocks", "dense", "sparse", "prediction", "sum", "dense / sum"),
         tuple(
@@ -129,13 +129,13 @@ def _tables(points: Sequence[Point]) -> Iterator[Table]:
         ),
         data=DATA,
     )
-    yield Table(
+    yield CheckTable(
         "beside its roofline, us; measured / roofline",
         ("L", "density", "dense", "of dense", "sparse", "of sparse", "prediction", "of prediction"),
         tuple((p.L, p.density, *_beside_roofline(p)) for p in points),
         data=DATA,
     )
-    yield Table(
+    yield CheckTable(
         "beside the accelerator on the same blocks, prediction left out of both; ratios: device / accelerator",
         ("L", "density", "cycles", "us", "use of MACs", "DRAM MB", "raw", "for its peak", "for its GB/s"),
         tuple(
@@ -148,7 +148,7 @@ def _tables(points: Sequence[Point]) -> Iterator[Table]:
     )
 
 
-def _beside_roofline(point: Point) -> Iterator[Cell]:
+def _beside_roofline(point: TrendPoint) -> Iterator[Cell]:
     pairs = (
         (point.dense_us, point.dense_roofline_us),
         (point.sparse_us, point.sparse_roofline_us),

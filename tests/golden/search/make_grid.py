@@ -19,5 +19,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         result = run_sweep(spec, Path(folder), LocalWorkers(2))
     lines = [",".join(metric.name for metric in spec.objectives)]
-    lines += [",".join(f"{value:.6g}" for value in seen.objectives or ()) for _, seen in sorted(result.seen.items())]
+    lines += [
+        ",".join(f"{value:.6g}" for value in seen.objectives or ()) for _, seen in sorted(result.outcomes.items())
+    ]
     (HERE / "grid.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

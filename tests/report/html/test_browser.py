@@ -13,7 +13,7 @@ from browser import CHROMIUM, Tab, new_tab
 from dsasim.report.html.figure import axis, figure
 from dsasim.report.html.masks import mask_pictures
 from dsasim.report.html.page import Page
-from dsasim.report.html.parts import Chart, Section
+from dsasim.report.html.parts import Chart, PageSection
 from dsasim.report.html.run import run_page
 from dsasim.report.html.sweep import sweep_page
 
@@ -77,7 +77,7 @@ def test_figures_can_be_exported(tab: Tab, pages: dict[str, Path], kind: str) ->
 def test_the_checks_find_what_is_wrong(tab: Tab, tmp_path: Path) -> None:
     texts = [{"x": 1, "y": 1, "text": "one over the other", "showarrow": False}] * 2
     bad = figure([], 200, annotations=texts, xaxis=axis("nothing"), yaxis={}, width=2000)
-    (tmp_path / "bad.html").write_text(Page("bad", [Section("", "", [Chart("bad", bad)])]).html(), encoding="utf-8")
+    (tmp_path / "bad.html").write_text(Page("bad", [PageSection("", "", [Chart("bad", bad)])]).html(), encoding="utf-8")
     tab.open(tmp_path / "bad.html", 390, dark=False)
     tab.value("void fetch('https://example.org/').catch(() => 0)")
     tab.value("void console.error('oh')")

@@ -12,7 +12,7 @@ from dsasim.errors import ConfigError
 from dsasim.report.html.inputs import read_input
 from dsasim.report.html.masks import mask_pictures, parse_heads
 from dsasim.report.html.page import Page
-from dsasim.report.html.parts import Card, Folded, Notes, Section, Table
+from dsasim.report.html.parts import Card, Folded, Notes, PageSection, PageTable
 from dsasim.report.html.run import run_page
 from dsasim.report.html.sweep import sweep_page
 from dsasim.trace.find import find_trace
@@ -95,8 +95,8 @@ def test_only_a_search_has_progress(rows: Any) -> None:
 
 
 def test_text_is_escaped() -> None:
-    parts = [Card("<a>", "<b>", "<c>"), Notes(["<d>"]), Table(["<e>"], [["<f>\n<g>"]]), Folded("<h>", "<i>")]
-    html = "".join(part.html() for part in parts) + Section("<j>", "<k>").html()
+    parts = [Card("<a>", "<b>", "<c>"), Notes(["<d>"]), PageTable(["<e>"], [["<f>\n<g>"]]), Folded("<h>", "<i>")]
+    html = "".join(part.html() for part in parts) + PageSection("<j>", "<k>").html()
     assert not re.search(r"<[a-k]>(?!\w*[A-Z])", html.replace("<b>&lt;", "").replace("<p>", ""))
     assert Page("</title><script>", []).html().split("<script>")[0].count("</title>") == 1
 

@@ -13,7 +13,7 @@ from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.energy import Energy
 from dsasim.validate.gpu.kernels import DENSE, Kernel, UnavailableError, prediction_roofline_us
 from dsasim.validate.gpu.profile import Grid, measure_profile, resumed
-from dsasim.validate.gpu.samples import Sample, samples_csv, samples_of
+from dsasim.validate.gpu.samples import TimeSample, samples_csv, samples_of
 from dsasim.validate.gpu.sensors import Reading
 from dsasim.validate.gpu.timing import Timing, Trial
 
@@ -205,7 +205,7 @@ def test_prediction_roofline_worked_example():
 
 
 def test_a_csv_has_one_line_a_time():
-    text = samples_csv([Sample("sdpa_math", 64, 2, 16, False, 1.0, 0, 1, 2.5, None, None)])
+    text = samples_csv([TimeSample("sdpa_math", 64, 2, 16, False, 1.0, 0, 1, 2.5, None, None)])
     header, line = text.splitlines()
     assert header.split(",")[-5:] == ["trial", "sample", "us", "sm_mhz_low", "sm_mhz_high"]
     assert line == "sdpa_math,64,2,16,False,1.0,0,1,2.5,,"

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from dsasim.validate.gpu import timing as timings
 from dsasim.validate.gpu.energy import ENERGY_SECONDS, energy_of, idle_power_mw
-from dsasim.validate.gpu.machine import driver_and_clocks
+from dsasim.validate.gpu.hardware import driver_and_clocks
 from dsasim.validate.gpu.sensors import Nvml, Reading, drift_ratio, open_sensors
 from dsasim.validate.gpu.timing import ATTEMPTS, Timing, Trial, measure_in_turns
 

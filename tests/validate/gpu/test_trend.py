@@ -19,11 +19,11 @@ from dsasim.validate.gpu.case import Case
 from dsasim.validate.gpu.kernels import SPARSE, Kernel, UnavailableError, flex_blocks
 from dsasim.validate.gpu.timing import Timing, Trial, measure
 from dsasim.validate.gpu.trend import DENSITIES, LENGTHS, NUM_HEADS, beside_roofline, simulated
-from dsasim.validate.gpu.trend_report import Point, break_even_lengths, judged
+from dsasim.validate.gpu.trend_report import TrendPoint, break_even_lengths, judged
 from dsasim.validate.result import Validation
 from dsasim.validate.statistics import break_even, mape, spearman
 
-POINT = Point(
+POINT = TrendPoint(
     L=512, density=1.0, block_density=1.0, num_blocks=32, dense_us=100.0, sparse_us=120.0, prediction_us=30.0,
     cycles=10_000, num_heads=2, clock_ghz=1.0, utilisation=0.5, dram_bytes=0, sparse_roofline_us=100.0,
 )  # fmt: skip
