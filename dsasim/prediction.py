@@ -81,7 +81,7 @@ class LayerPredictor:
         return selection if method.kinds else Selection.free(selection.keep)
 
     def _cached(self, what: Hashable, compute: Callable[[], Value], form: Codec[Value]) -> Value:
-        return compute() if self._cache is None else self._cache.recall((what, self._key), compute, form)
+        return compute() if self._cache is None else self._cache.get_or_compute((what, self._key), compute, form)
 
 
 def method_of(arch: ArchConfig) -> type[Method]:

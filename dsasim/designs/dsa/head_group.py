@@ -88,7 +88,7 @@ class _Run:
         order = dataflow.planned_alike(arch)
         run = (shape.first_row, len(shape.row_spans), shape.interleaving, order)
         form = ON_DISK if order == "reordered" and sum(keep.nnz for keep in wholes) >= READ_FROM_NNZ else IN_MEMORY
-        return layer.cache.recall(("plan", *(keep.digest for keep in wholes), *places, *run), planned, form)
+        return layer.cache.get_or_compute(("plan", *(keep.digest for keep in wholes), *places, *run), planned, form)
 
     @property
     def _groups(self) -> Groups:
