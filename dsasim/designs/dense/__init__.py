@@ -9,6 +9,6 @@ stream     the steps as jobs
 design     the machine
 """
 
-from dsasim.designs.dense.design import Dense
+from dsasim.designs.dense.design import DenseMachine
 
-DESIGN = Dense
+DESIGN = DenseMachine

@@ -7,7 +7,7 @@ from dsasim.designs.dense import silicon
 from dsasim.designs.dense.config import DenseConfig
 from dsasim.designs.dense.mapping import layer_mapping
 from dsasim.designs.dense.rules import Mapping
-from dsasim.designs.dense.stream import ARRAY, RESCALER, SOFTMAX, STREAMS, AttentionLayer
+from dsasim.designs.dense.stream import ARRAY, RESCALER, SOFTMAX, STREAMS, DenseLayer
 from dsasim.designs.dense.work import Group
 from dsasim.errors import TraceError
 from dsasim.machine.spec import BufferSpec, UnitSpec
@@ -19,7 +19,7 @@ from dsasim.sim.design import Design, Macs, Record, Workload
 from dsasim.trace.attention import LayerTrace
 
 
-class Dense(Design):
+class DenseMachine(Design):
     """PE array, softmax unit, rescaler and four DMA engines; attention alone."""
 
     summary = "every allowed position, with online softmax: tiles of queries by tiles of keys"
@@ -63,5 +63,5 @@ class Dense(Design):
             shape = layer.num_heads, layer.num_kv_heads, tuple(heads), layer.d_head, layer.row_spans.tobytes()
             if shape not in found:
                 found[shape] = layer_mapping(self.arch, layer, heads)
-            run = AttentionLayer(self.arch, system, layer, heads, *found[shape])
+            run = DenseLayer(self.arch, system, layer, heads, *found[shape])
             yield Stage(run.jobs(record.layer(layer, run.tile_rows)), units)

@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
     steps: int
 
 
-class Step(NamedTuple):
+class AverageStep(NamedTuple):
     """Cycles of an average step: its scores, its outputs, its softmax, its rescaling; of a result leaving the array."""
 
     scores: float
@@ -68,12 +68,12 @@ class Sums(NamedTuple):
         """Those of the steps that are not among the others."""
         return Sums(*(mine - other for mine, other in zip(self, others, strict=True)))
 
-    def average(self, rules: Rules) -> Step:
+    def average(self, rules: Rules) -> AverageStep:
         """The average of at least one step."""
         exponentials, rows = -(-self.exponentials // self.steps), -(-self.rows // self.steps)
         softmax = rules.softmax_cycles(exponentials, rows, first=False)
         rescale = rules.rescale_cycles(rows)
-        return Step(self.scores / self.steps, self.outputs / self.steps, softmax, rescale, rules.lag)
+        return AverageStep(self.scores / self.steps, self.outputs / self.steps, softmax, rescale, rules.lag)
 
 
 def estimate(config: DenseConfig, group: Group, kv_heads: int, mapping: Mapping, rows: Cut) -> Estimate:

@@ -73,7 +73,7 @@ class _Tile:
     sums: Token | None = None
 
 
-class AttentionLayer:
+class DenseLayer:
     """The chosen heads of a layer, compiled under a mapping; `largest`: the most of them that share a kv head."""
 
     def __init__(

@@ -18,7 +18,7 @@ from dsasim.machine.job import Events, LaneCycles
 from dsasim.mappings.dense_blocks import sum_bytes
 
 
-class Product(NamedTuple):
+class SparseProduct(NamedTuple):
     """A product by the buffers it uses: its vectors, what they are multiplied with, and where results go."""
 
     does: str
@@ -58,7 +58,7 @@ class Product(NamedTuple):
         }
 
 
-SDDMM, SPMM = Product("SDDMM", "k", "q", "score"), Product("SpMM", "v", "score", "output")
+SDDMM, SPMM = SparseProduct("SDDMM", "k", "q", "score"), SparseProduct("SpMM", "v", "score", "output")
 
 
 def products(
@@ -92,7 +92,7 @@ def products(
 def _blocks(
     context: Context,
     shape: LayerShape,
-    product: Product,
+    product: SparseProduct,
     work: ArrayWork,
     plan: Plan,
     blocks: KeyBlocks | None,

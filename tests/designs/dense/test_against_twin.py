@@ -8,7 +8,7 @@ from machine_twin import Twin
 from recorded_program import recorded
 
 from dsasim.designs.dense.config import DenseConfig
-from dsasim.designs.dense.design import Dense
+from dsasim.designs.dense.design import DenseMachine
 from dsasim.designs.dense.mapping import layer_mapping
 from dsasim.designs.dense.room import tile_bytes
 from dsasim.trace.attention import AttentionTrace
@@ -54,7 +54,7 @@ def test_engine_and_twin_agree(small_config: Make, make_trace: MakeTrace, first:
     for seed in range(first, first + 25):
         rng = Random(seed)
         trace = random_layer(rng, make_trace)
-        program, run, _ = recorded(Dense(random_config(rng, small_config, trace)), trace)
+        program, run, _ = recorded(DenseMachine(random_config(rng, small_config, trace)), trace)
         twin = Twin(program).run()
         assert run.cycles == twin.cycles, seed
         assert run.spent == twin.spent, seed
@@ -66,6 +66,6 @@ def test_most_owners_are_met(small_config: Make, make_trace: MakeTrace) -> None:
     for seed in range(40):
         rng = Random(seed)
         trace = random_layer(rng, make_trace)
-        _, run, _ = recorded(Dense(random_config(rng, small_config, trace)), trace)
+        _, run, _ = recorded(DenseMachine(random_config(rng, small_config, trace)), trace)
         owners |= {owner for spent in run.spent.values() for owner in spent}
     assert owners == {"busy", "bank_conflict", "output_full", "dram", "dependency", "operand", "drained"}

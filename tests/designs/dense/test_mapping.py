@@ -11,7 +11,7 @@ from plugin_files import watched
 
 from dsasim.config.loader import load_arch
 from dsasim.designs.dense.config import DenseConfig
-from dsasim.designs.dense.estimate import Step, estimate
+from dsasim.designs.dense.estimate import AverageStep, estimate
 from dsasim.designs.dense.mapping import TOLERANCE, candidates, find_mapping, layer_mapping, obstacle
 from dsasim.designs.dense.room import is_resident, tile_bytes, tile_counts
 from dsasim.designs.dense.rules import Mapping, Rules
@@ -131,12 +131,12 @@ def test_sums_in_closed_form_are_sums_over_steps(
 
 def test_chains_of_units_bound_a_step() -> None:
     """Array 5 + 5, 4 to leave. Two steps are S, softmax and O of one; but for first ones O waits for rescaled sums."""
-    assert Step(5, 5, 5, 1, 4).busy(10, 2) == 100
-    assert Step(5, 5, 5, 11, 4).busy(10, 10) == 110
-    assert Step(5, 5, 30, 1, 4).busy(10, 2) == 300
-    assert Step(5, 5, 9, 1, 4).busy(10, 2) == 10 * (10 + 4 + 9) / 2
-    assert Step(5, 5, 5, 9, 4).busy(10, 2) == 2 * 10 + 8 * (5 + 4 + 9)
-    assert Step(5, 5, 9, 1, 4).after_scores() == 4 + 9 + 5 + 4 + 1
+    assert AverageStep(5, 5, 5, 1, 4).busy(10, 2) == 100
+    assert AverageStep(5, 5, 5, 11, 4).busy(10, 10) == 110
+    assert AverageStep(5, 5, 30, 1, 4).busy(10, 2) == 300
+    assert AverageStep(5, 5, 9, 1, 4).busy(10, 2) == 10 * (10 + 4 + 9) / 2
+    assert AverageStep(5, 5, 5, 9, 4).busy(10, 2) == 2 * 10 + 8 * (5 + 4 + 9)
+    assert AverageStep(5, 5, 9, 1, 4).after_scores() == 4 + 9 + 5 + 4 + 1
 
 
 def test_whole_steps_and_ragged_ones_are_averaged_apart(small_config: Make) -> None:

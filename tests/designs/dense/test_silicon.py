@@ -6,14 +6,14 @@ import pytest
 
 from dsasim.cost.model import estimate_cost
 from dsasim.designs.dense.config import DenseConfig
-from dsasim.designs.dense.design import Dense
+from dsasim.designs.dense.design import DenseMachine
 from dsasim.silicon.operations import multiply_accumulate, operation, register
 
 Make = Callable[..., DenseConfig]
 
 
 def units(config: DenseConfig) -> dict[str, object]:
-    return {unit.name: unit for unit in Dense(config).units()}
+    return {unit.name: unit for unit in DenseMachine(config).units()}
 
 
 def test_the_array_is_pes_adders_and_entries(make_config: Make) -> None:

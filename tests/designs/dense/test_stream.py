@@ -23,7 +23,7 @@ from recorded_program import recorded
 from simpy import Environment
 
 from dsasim.designs.dense.config import DenseConfig
-from dsasim.designs.dense.design import Dense
+from dsasim.designs.dense.design import DenseMachine
 from dsasim.errors import ConfigError
 from dsasim.machine.job import Job
 from dsasim.machine.stage import Stage
@@ -71,7 +71,7 @@ def test_times_on_a_memory_of_a_byte_a_cycle(small_config: Make, layer: Attentio
     rescaler    divide A 140-152, rescale 195-203, divide B 217-225
     output      152-216 and 225-257
     """
-    _, run, _ = recorded(Dense(small_config(*MAPPING)), layer)
+    _, run, _ = recorded(DenseMachine(small_config(*MAPPING)), layer)
     assert run.cycles == 257
     assert run.spent["pe_array"] == {"busy": 32, "dram": 64, "operand": 46 + 24 + 41, "drained": 50}
     assert run.spent["softmax"] == {"busy": 113, "operand": 82, "drained": 62}
@@ -208,7 +208,7 @@ class OpenJobs:
 @pytest.mark.parametrize("length", [100, 200])
 def test_jobs_are_made_while_they_are_wanted(small_config: Make, make_trace: MakeTrace, length: int) -> None:
     """Those of three tiles of queries are open: the engine of queries is two tiles ahead, and looks for a third."""
-    env, jobs, design = Environment(), OpenJobs(), Dense(small_config(*MAPPING))
+    env, jobs, design = Environment(), OpenJobs(), DenseMachine(small_config(*MAPPING))
     system = System(env, design.units(), {DRAM: BytesMemory(env)}, [jobs])
     workload = Workload(make_trace(1, 1, length, length, 4, causal=True), {0: [0]})
     system.run(jobs.noted(design.stages(system, workload, Record(env))))
