@@ -43,12 +43,12 @@ def floor_of(use: str, trace: str) -> float:
 @pytest.mark.parametrize("trace", TRACES)
 @pytest.mark.parametrize("use", USES)
 def test_replay(benchmark: Any, use: str, trace: str) -> None:
-    name, memory, per_edge = USES[use]
+    name, memory, per_cycle = USES[use]
     preset = load_presets()[name]
     made = make_traces(preset.access_bytes)[trace]
     part = Requests(made.addresses // preset.access_bytes, made.writes.astype(np.uint8), made.not_before.copy(), 1.0)
-    replay_trace(preset, memory, [part], per_edge)  # compiled
-    benchmark(lambda: replay_trace(preset, memory, [part], per_edge))
+    replay_trace(preset, memory, [part], per_cycle)  # compiled
+    benchmark(lambda: replay_trace(preset, memory, [part], per_cycle))
     millions = len(part.bursts) / benchmark.stats.stats.min / 1e6
     benchmark.extra_info["requests_per_second"] = round(1e6 * millions)
     assert millions >= floor_of(use, trace)
