@@ -5,9 +5,10 @@
     selectors    masks from scores                                            attribute SELECTOR
     dataflows    masks as work of the array and traffic of keys               attribute DATAFLOW
 
-One that ships is the module of its name in `dsasim.<kind>`; it is imported when it is wanted. An installed package
-offers one by an entry point of the group `dsasim.<kind>`. A plugin file has dictionaries DESIGNS, METHODS, SELECTORS
-and DATAFLOWS, each name with its part. A name stands for one part: a second one of that name is refused.
+One that ships is the module of its name in `dsasim.<kind>`, whose other modules are in its SHARED; it is imported when
+it is wanted. An installed package offers one by an entry point of the group `dsasim.<kind>`. A plugin file has
+dictionaries DESIGNS, METHODS, SELECTORS and DATAFLOWS, each name with its part. A name stands for one part: a second
+one of that name is refused.
 """
 
 import difflib

@@ -20,13 +20,13 @@ Request = tuple[bool, int, int]
 """Is write, burst, not before."""
 
 
-def by_twin(name: str, use: MemoryUse, requests: list[Request], per_edge: int) -> dict[str, Any]:
-    """Offer up to `per_edge` requests before each edge's successor, in order, until one is refused."""
+def by_twin(name: str, use: MemoryUse, requests: list[Request], per_cycle: int) -> dict[str, Any]:
+    """Offer up to `per_cycle` requests before each edge's successor, in order, until one is refused."""
     twin, accepted, edge, upcoming = SlowDram(name, use, timing=OFTEN), {}, 0, 0
     while upcoming < len(requests) or twin.busy:
         if edge > 0:  # the first requests are offered before anything is issued
             twin.issue(edge)
-        for _ in range(per_edge):
+        for _ in range(per_cycle):
             if upcoming == len(requests) or requests[upcoming][2] > edge:
                 break
             write, burst, _ = requests[upcoming]
@@ -79,11 +79,11 @@ REQUESTS = st.lists(
     channels=st.sampled_from([1, 2, 4]),
     refresh=st.booleans(),
     requests=REQUESTS,
-    per_edge=st.sampled_from([1, 2, 5, 64]),
+    per_cycle=st.sampled_from([1, 2, 5, 64]),
     cuts=st.lists(st.integers(0, 120), max_size=3),
 )
 def test_replay_equals_its_twin_wherever_the_trace_is_cut(
-    name: str, mapping: str, channels: int, refresh: bool, requests: list[Request], per_edge: int, cuts: list[int]
+    name: str, mapping: str, channels: int, refresh: bool, requests: list[Request], per_cycle: int, cuts: list[int]
 ) -> None:
     preset = load_presets()[name]
     preset = replace(preset, timing_cycles=preset.timing_cycles | OFTEN)
@@ -93,7 +93,7 @@ def test_replay_equals_its_twin_wherever_the_trace_is_cut(
     parts = [
         Requests(columns[1][a:b], columns[0][a:b].astype(np.uint8), columns[2][a:b], 1.0) for a, b in pairwise(bounds)
     ]
-    assert in_words(replay_trace(preset, use, parts, per_edge)) == by_twin(name, use, requests, per_edge)
+    assert in_words(replay_trace(preset, use, parts, per_cycle)) == by_twin(name, use, requests, per_cycle)
 
 
 def test_what_waits_at_the_first_edge_is_read_first() -> None:
@@ -104,4 +104,4 @@ def test_what_waits_at_the_first_edge_is_read_first() -> None:
     bursts = np.arange(9, dtype=np.int64)
     part = Requests(bursts, (bursts < 8).astype(np.uint8), np.zeros(9, np.int64), 1.0)
     use = MemoryUse("row-column-bank-bankgroup-rank")
-    assert replay_trace(load_presets()["DDR4_2400"], use, [part], per_edge=9).cycles_last_read == 37
+    assert replay_trace(load_presets()["DDR4_2400"], use, [part], per_cycle=9).cycles_last_read == 37

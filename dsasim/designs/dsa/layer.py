@@ -20,7 +20,7 @@ One head group's tensors, masks and plan are alive at a time, and the jobs that 
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice, pairwise
 
 from dsasim.config.schema import ArchConfig
@@ -76,7 +76,8 @@ class AttentionLayer:
         slots = _slots(system, shape)
         self._record = record.layer(layer, shape.tile_rows)
         self._observe = observe
-        self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors, cache(self._prediction))
+        predicting = cache(partial(_prediction, arch, work))
+        self._context = Context(arch, layer, self.predictor, shape, placement, slots, vectors, predicting)
 
     @property
     def demand(self) -> Demand:
@@ -93,12 +94,6 @@ class AttentionLayer:
     def stage(self) -> Stage:
         """The layer as one stage; its heads are recorded, and their masks observed, as they are compiled."""
         return Stage(self._jobs(), self._units)
-
-    def _prediction(self, rows: int, span: int, heads: int) -> Work | None:
-        """The predictor's work for a tile; many are alike."""
-        if self._work is None:
-            return None
-        return operations_work(self._context.arch, self._work.of("query_tile"), rows, span).times(heads)
 
     @property
     def _units(self) -> Collection[str]:
@@ -199,6 +194,11 @@ class AttentionLayer:
         if kv.predicted:
             keys = operations_work(self._context.arch, kv.predicted).times(len(kv.numbers))
             yield keys.job(PREDICTOR, kv.place, operands)
+
+
+def _prediction(arch: ArchConfig, work: Prediction | None, rows: int, span: int, heads: int) -> Work | None:
+    """The predictor's work for a tile; many are alike."""
+    return None if work is None else operations_work(arch, work.of("query_tile"), rows, span).times(heads)
 
 
 def _front(tile: Tile) -> Iterator[Job]:
