@@ -96,9 +96,8 @@ def load_predictor(arch: ArchConfig, layer: LayerTrace, state: State = NO_STATE)
     A dense machine is what such a layer is compared with, so it keeps every allowed position there too.
     ConfigError, TraceError: a design and a trace that do not fit each other (see the methods).
     """
-    method = arch.predictor.method
-    chosen: type[Method] = registry.find("methods", method if layer.has_qkv or method == "dense" else "given")
-    return LayerPredictor(arch, layer, state, chosen)
+    own = layer.has_qkv or arch.predictor.keeps_all
+    return LayerPredictor(arch, layer, state, method_of(arch) if own else registry.find("methods", "given"))
 
 
 def mask_key(arch: ArchConfig, layer: LayerTrace) -> Hashable:

@@ -121,6 +121,12 @@ class PredictorConfig(Section):
         """Whether the method has no operations: its masks cost nothing."""
         return not registry.find("methods", self.method).kinds
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether the method keeps every allowed position: the machine is dense."""
+        keeps_all: bool = registry.find("methods", self.method).keeps_all
+        return keeps_all
+
 
 class MaskGeneratorConfig(Section):
     """How scores become a keep mask."""

@@ -44,8 +44,17 @@ class Method:
     selection: ClassVar[str | None] = None
     """The only selector that goes with it, if there is one."""
 
+    keeps_all: ClassVar[bool] = False
+    """Whether it keeps every allowed position, whatever the layer: a dense machine, which needs no mask."""
+
+    brings_own: ClassVar[bool] = False
+    """Whether its masks come with the trace."""
+
     fitted: ClassVar[bool] = False
     """Whether its scores are those of a fitted predictor's integer path, which `dsasim.validate` makes again."""
+
+    exact: ClassVar[bool] = False
+    """Whether its scores are the model's own."""
 
     cached: ClassVar[bool] = False
     """Whether its masks are worth keeping for other designs that make the same."""

@@ -43,6 +43,7 @@ class Dense(Method):
     """Keeps every allowed position, free of charge; the same mask for all heads."""
 
     summary = "no prediction: every allowed position is kept"
+    keeps_all = True
 
     def __init__(self, arch: ArchConfig, layer: LayerTrace, state: State) -> None:
         super().__init__(arch, layer, state)

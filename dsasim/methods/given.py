@@ -10,6 +10,7 @@ class Given(Method):
     """Keeps what the trace's own mask keeps, free of charge."""
 
     summary = "the masks that come with the trace"
+    brings_own = True
 
     def mask(self, head: int) -> Mask:
         """The stored mask of a query head; TraceError where the trace has none."""

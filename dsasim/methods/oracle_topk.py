@@ -9,6 +9,7 @@ class OracleTopK(Method):
 
     summary = "the highest of the exact scores, free of charge"
     scored = True
+    exact = True
     selection = "top_k"
     cached = True
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dsasim import registry
 from dsasim.masks import KeepMask
+from dsasim.prediction import method_of
 from dsasim.trace.attention import LayerTrace
 from dsasim.trace.packing import Bool
 from dsasim.validate.check import Check, skipped
@@ -67,17 +67,13 @@ def check_keep_mask(subject: Subject) -> list[Check]:
 
 def _kind(subject: Subject, layer: LayerTrace) -> str | None:
     """How the layer's masks are made: a key of TITLES; None for a method that this check does not know."""
-    generator = subject.arch.mask_generator
-    method: str = subject.arch.predictor.method
-    if method == "dense":
+    method, generator = method_of(subject.arch), subject.arch.mask_generator
+    if method.keeps_all:
         return "dense"
-    if method == "given" or not layer.has_qkv:
+    if method.brings_own or not layer.has_qkv:
         return "given"
-    if method == "oracle_topk":
-        return "top_k"
-    if method == "oracle_threshold":
-        return "threshold"
-    return generator.selection if generator is not None and registry.find("methods", method).fitted else None
+    rule = method.selection or (None if generator is None else generator.selection)
+    return rule if (method.exact or method.fitted) and rule in TITLES else None
 
 
 def _malformed(keep: KeepMask, layer: LayerTrace) -> dict[int, str]:

@@ -273,8 +273,11 @@ def test_masks_of_a_method_without_a_rule_here_are_skipped(
 ) -> None:
     from dsasim import registry
 
+    class Later(registry.find("methods", "oracle_topk")):
+        exact = False
+
     found = registry.find
-    monkeypatch.setattr(registry, "find", lambda kind, name: found(kind, "oracle_topk" if name == "later" else name))
+    monkeypatch.setattr(registry, "find", lambda kind, name: Later if name == "later" else found(kind, name))
     arch = make_arch("predictor.method=oracle_topk")
     arch = arch.model_copy(update={"predictor": arch.predictor.model_copy(update={"method": "later"})})
     check = checks(arch, in_memory(make_arrays()))["keep_mask"]

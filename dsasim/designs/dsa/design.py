@@ -31,7 +31,7 @@ class Dsa(Design):
     @property
     def free(self) -> bool:
         """Masks are there from the start: an oracle's, or given; a dense machine has no use for any."""
-        return self.arch.predictor.free and self.arch.predictor.method != "dense"
+        return self.arch.predictor.free and not self.arch.predictor.keeps_all
 
     def macs(self) -> Macs:
         """A coupled design predicts on its PE array, so that is all it has."""
@@ -73,7 +73,7 @@ class Dsa(Design):
         The predictor's is for methods that predict, the mask's for all but dense.
         """
         arch = self.arch
-        unused = {"predictor": arch.predictor.free, "mask": arch.predictor.method == "dense"}
+        unused = {"predictor": arch.predictor.free, "mask": arch.predictor.keeps_all}
         return [
             BufferSpec(name, absent(*buffer_events(name)))
             if unused.get(name) or getattr(arch.buffers, name) is None

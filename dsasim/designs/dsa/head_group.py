@@ -99,7 +99,7 @@ class _Run:
     def _planning(self, plan: Plan) -> tuple[Sequence[Work | None], Sequence[int]]:
         """The scheduler's work and the bytes of the plan of each tile; a dense machine needs no plan."""
         arch, shape = self.context.arch, self.shape
-        if arch.predictor.method == "dense":
+        if arch.predictor.keeps_all:
             return [None] * len(shape.tiles), [0] * len(shape.tiles)
         step_rows = dataflow_of(arch).step_rows(arch)
         return scheduler.tile_jobs(

@@ -100,7 +100,7 @@ class AttentionLayer:
         """The units that have something to do in the layer."""
         arch, work, placement = self._context.arch, self._work, self._context.placement.predictor
         units = [ARRAY, SOFTMAX, "dma_q", "dma_k", "dma_v", "dma_output"]
-        if arch.predictor.method != "dense":
+        if not arch.predictor.keeps_all:
             units.append(SCHEDULER)
         if work is not None and placement is not None:
             units += [PREDICTOR] if arch.mask_generator is None else [PREDICTOR, MASK_GENERATOR]

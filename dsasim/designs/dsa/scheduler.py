@@ -106,7 +106,7 @@ def silicon(arch: ArchConfig) -> Silicon:
     classified position is one count; an issued key was written to a queue, is read from it, and needs one look through
     the queues, 16 an encoder. What a spilled key costs beyond that is in the mask buffer's bytes.
     """
-    if arch.predictor.method == "dense":
+    if arch.predictor.keeps_all:
         return absent("keys_classified", "keys_issued", "keys_spilled")
     design, node = arch.scheduler, arch.technology_nm
     num_queues = 2**design.token_parallelism - 1 if design.order == "reordered" else design.token_parallelism

@@ -143,7 +143,7 @@ def _footprints(
         Footprint("score", "scores", score_slots, 0, score_bytes),
         Footprint("output", "outputs", buffers.output.slots, layer.d_head * element),
     ]
-    if arch.predictor.method != "dense":
+    if not arch.predictor.keeps_all:
         assert buffers.mask is not None
         row_bytes = mask_row_bytes(arch.scheduler, layer.L_k, most_kept)
         needs.append(Footprint("mask", "mask bits and the plan over them", buffers.mask.slots, row_bytes))
