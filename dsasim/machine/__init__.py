@@ -6,7 +6,7 @@
     unit.Unit          does its jobs in order; every idle cycle has an owner (`waits`)
     dma.DmaEngine      a unit whose jobs are transfers of a memory, several open at a time
     arbiter.Arbiter    hardware that several units share, in the order of the stream
-    stage.Stage        a stream of jobs between two barriers, made while it is consumed
+    stage.Stage        a stream of jobs between two barriers, made while it is consumed; it says when a unit has no more
     system.System      units and memories in one environment; runs stages to the end
     watcher.Watcher    who looks on
 

@@ -10,14 +10,20 @@ from dsasim.machine.job import Job
 
 
 @dataclass(frozen=True)
+class NoMore:
+    """In a stream: the unit has no more jobs in it, so that it does not make the stream run to its end for one."""
+
+    unit: str
+
+
+@dataclass(frozen=True)
 class Stage:
     """Jobs that may overlap; all end before the next stage begins.
 
-    `jobs` is consumed once, lazily: each unit's jobs are done in their order in it. `units` are those that take part; a
-    unit without a job would make the stream run to its end.
+    `jobs` is consumed once, lazily: each unit's jobs are done in their order in it. `units` are those that take part.
     """
 
-    jobs: Iterable[Job]
+    jobs: Iterable[Job | NoMore]
     units: Collection[str]
 
 
@@ -35,15 +41,20 @@ class Dispatcher:
 
     def queue(self, unit: str) -> Iterator[tuple[Job, Grant | None]]:
         """A unit's jobs, with their grants."""
-        own = self._queues[unit]
+        return self._handed_out(unit, self._queues[unit])
+
+    def _handed_out(self, unit: str, own: deque[tuple[Job, Grant | None]]) -> Iterator[tuple[Job, Grant | None]]:
         while own or self._pull(unit):
             yield own.popleft()
 
     def _pull(self, unit: str) -> bool:
-        """Make jobs until there is one of `unit`; False at the end of the stream."""
-        for job in self._jobs:
+        """Make jobs until there is one of `unit`; False if there is none."""
+        while unit in self._queues and (job := next(self._jobs, None)) is not None:
+            if isinstance(job, NoMore):
+                del self._queues[job.unit]
+                continue
             if job.unit not in self._queues:
-                raise DesignError(f"a job of {job.unit} ({job.name}) in a stage that does not name it")
+                raise DesignError(f"a job of {job.unit} ({job.name}) in a stage that does not name it, or no more")
             self._queues[job.unit].append((job, self._admit(job)))
             if job.unit == unit:
                 return True

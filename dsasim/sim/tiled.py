@@ -12,7 +12,7 @@ from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Events, Job, Place
 from dsasim.machine.space import Take
 from dsasim.machine.spec import BufferSpec
-from dsasim.machine.stage import Stage
+from dsasim.machine.stage import NoMore, Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.masks import KeepMask, Mask
@@ -152,7 +152,7 @@ class _Layer:
             found |= {what: Take(system.buffer(f"{what} buffer", count)) for what in sizes}
         return found
 
-    def jobs(self, heads: Sequence[int]) -> Iterator[Job]:
+    def jobs(self, heads: Sequence[int]) -> Iterator[Job | NoMore]:
         """All jobs of the layer; a mask is made when the first of its head's jobs is."""
         layer, kv_heads = self._layer, [self._layer.kv_head(head) for head in heads]
         for at, (head, kv_head) in enumerate(zip(heads, kv_heads, strict=True)):
@@ -162,10 +162,17 @@ class _Layer:
             if first:
                 place = place_of(layer)._replace(kv_heads=(kv_head,))
                 yield from self._reads(place, kv_head, 0, layer.L_k, of_keys=True)
+                if kv_head == kv_heads[-1]:
+                    yield from (NoMore(f"dma_{stream}") for stream in self._of_keys_alone())
             rows = self._design.tile_rows
             for row in range(0, layer.L_q, rows):
                 count = min(rows, layer.L_q - row)
                 yield from self._tile(noted, keep, row, count, last and row + count == layer.L_q)
+
+    def _of_keys_alone(self) -> set[str]:
+        """Streams of nothing but keys' tensors, which no tile reads from."""
+        of_keys, of_rows = ({t.stream for t in self._tensors if t.of_keys is keys} for keys in (True, False))
+        return of_keys - of_rows
 
     def _masked(self, head: int, first: bool) -> Mask:
         """The mask of a head; notes what the head demands, K and V with the `first` of a kv head."""

@@ -9,7 +9,7 @@ from dsasim.errors import DesignError
 from dsasim.machine.job import NOWHERE, Job, LaneCycles, Place
 from dsasim.machine.space import Buffer, Shared, Take
 from dsasim.machine.spec import UnitSpec
-from dsasim.machine.stage import Stage
+from dsasim.machine.stage import NoMore, Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
@@ -101,6 +101,32 @@ def test_jobs_are_made_when_they_are_wanted() -> None:
 
     assert system.run([Stage(jobs(), "ab")]) == 101
     assert max(ahead) == 2
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_unit_that_has_no_more_jobs_does_not_look_for_one(told: bool) -> None:
+    """One job of a, then a hundred of b: untold, a makes the stream run to its end when its job has ended."""
+    system = system_of(UnitSpec("a"), UnitSpec("b"))
+    ends: list[Token] = []
+    ahead = []
+
+    def jobs() -> Iterator[Job | NoMore]:
+        yield Job("a", "work", NOWHERE, 1)
+        if told:
+            yield NoMore("a")
+        for at in range(100):
+            ahead.append(at - sum(token.at is not None for token in ends))
+            ends.append(Token("b's"))
+            yield Job("b", "work", NOWHERE, 1, makes=ends[-1])
+
+    assert system.run([Stage(jobs(), "ab")]) == 100
+    assert max(ahead) == (0 if told else 99)
+
+
+def test_a_job_after_the_last_is_refused() -> None:
+    stream = [NoMore("a"), Job("b", "work", NOWHERE, 1), Job("a", "work", NOWHERE, 1), Job("b", "work", NOWHERE, 1)]
+    with pytest.raises(DesignError, match=r"a job of a .work . in a stage that does not name it, or no more"):
+        system_of(UnitSpec("a"), UnitSpec("b")).run([Stage(stream, "ab")])
 
 
 def test_a_stage_begins_when_the_one_before_has_ended_and_its_outputs_are_there() -> None:

@@ -35,12 +35,12 @@ from dsasim.designs.dsa.work import Work
 from dsasim.errors import ConfigError, TraceError
 from dsasim.machine.job import Job, Place
 from dsasim.machine.space import Take
-from dsasim.machine.stage import Stage
+from dsasim.machine.stage import NoMore, Stage
 from dsasim.machine.system import System
 from dsasim.machine.token import Token
 from dsasim.machine.transfer import Transfer
 from dsasim.methods.base import NO_STATE, State
-from dsasim.methods.operation import Prediction
+from dsasim.methods.operation import Per, Prediction
 from dsasim.prediction import load_predictor
 from dsasim.sim.components import dma_job, place_of
 from dsasim.sim.design import Demand, Observer, Record
@@ -104,21 +104,37 @@ class AttentionLayer:
             units.append(SCHEDULER)
         if work is not None and placement is not None:
             units += [PREDICTOR] if arch.mask_generator is None else [PREDICTOR, MASK_GENERATOR]
-            if placement.reads_anything or "predictor" in self.shape.tiling.spilled:
+            if self._method_reads is not None:
                 units.append("dma_predictor")
         return units + (["dma_score"] if "score" in self.shape.tiling.spilled else [])
 
-    def _jobs(self) -> Iterator[Job]:
+    @property
+    def _method_reads(self) -> Per | None:
+        """How often, at the most, predicting moves anything; None if it never does."""
+        place = self._context.placement.predictor
+        if place is None:
+            return None
+        if place.query_rows is not None or "predictor" in self.shape.tiling.spilled:
+            return "query_tile"
+        if place.weights is not None:
+            return "kv_head"
+        return "layer" if place.inputs or place.constant is not None else None
+
+    def _jobs(self) -> Iterator[Job | NoMore]:
         layer = place_of(self._context.layer)
         kv_heads = [KVHeads(layer, numbers, self._work) for numbers, _ in self._sharing]
         heads_ahead = self._whole_heads(kv_heads)
         yield from self._projections(layer)
+        if self._method_reads == "layer":
+            yield NoMore("dma_predictor")
         waiting: deque[Tile] = deque()
         for tile, following in pairwise(chain([None], self._tiles(kv_heads), [None])):
             if following is not None:
                 if following.first:
                     yield from next(heads_ahead)
                     yield from self._keys(following.kv)
+                    if following.kv is kv_heads[-1] and self._method_reads == "kv_head":
+                        yield NoMore("dma_predictor")
                 yield from _front(following)
             if tile is not None:
                 yield from tile.attend()
@@ -171,19 +187,21 @@ class AttentionLayer:
             job = operations_work(self._context.arch, work.of("layer"), rows)
             yield job.job(PREDICTOR, tile, (*operands, inputs), frees=(slot,))
 
-    def _whole_heads(self, kv_heads: Sequence[KVHeads]) -> Iterator[Iterator[Job]]:
+    def _whole_heads(self, kv_heads: Sequence[KVHeads]) -> Iterator[Iterator[Job | NoMore]]:
         """K and V of each kv head, whole, ahead of it by as many heads as can be on the way while it is read."""
-        reads = (self._whole_head(kv) for kv in kv_heads)
+        reads = (self._whole_head(kv, kv is kv_heads[-1]) for kv in kv_heads)
         slots = self.shape.slots
         yield chain.from_iterable(islice(reads, max(slots["k"], slots["v"]) + 1))
         while True:
             yield next(reads, iter(()))
 
-    def _whole_head(self, kv: KVHeads) -> Iterator[Job]:
+    def _whole_head(self, kv: KVHeads, last: bool) -> Iterator[Job | NoMore]:
         for name, vectors in self._context.vectors.items():
             if vectors.block_vectors is None:
                 read, slot = vectors.whole(kv.numbers), self._context.slots[name]
                 yield dma_job(name, kv.place, read, makes=kv.vectors[name], space=slot)
+                if last:
+                    yield NoMore(f"dma_{name}")
 
     def _keys(self, kv: KVHeads) -> Iterator[Job]:
         """What the method reads (W~) and makes (K~) of kv heads that are on chip together, one after the other."""

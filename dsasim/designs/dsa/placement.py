@@ -21,11 +21,6 @@ class PredictorPlacement:
     weights: Region | None
     query_rows: Region | None
 
-    @property
-    def reads_anything(self) -> bool:
-        """Whether predicting the layer moves anything."""
-        return any((self.constant, self.inputs, self.weights, self.query_rows))
-
 
 @dataclass(frozen=True)
 class Placement:
