@@ -59,11 +59,11 @@ def mask_readers() -> tuple[Reader, ...]:
 
 
 def _traces(folder: Path) -> tuple[Path, Path]:
-    """A trace with queries, masks and a predictor, and one of masks alone."""
+    """A trace with queries, masks and a predictor, and one of masks alone, on two sequences."""
     whole = Synthetic("top_k", Decimal("0.5"), 6, 9, num_layers=2, num_heads=4, num_kv_heads=2, d_head=4, causal=True)
     write_synthetic(folder / "bare.safetensors", whole, with_qkv=True)
     fit_trace(folder / "bare.safetensors", folder / "fitted.safetensors", [Decimal("0.25")], rotary_base=10_000.0)
-    write_synthetic(folder / "masks.safetensors", Synthetic("window", Decimal("0.5"), 6, 9, d_head=8))
+    write_synthetic(folder / "masks.safetensors", Synthetic("window", Decimal("0.5"), 6, 9, d_head=8, num_sequences=2))
     return folder / "fitted.safetensors", folder / "masks.safetensors"
 
 
