@@ -91,7 +91,7 @@ class DenseLayer:
         self._rules = Rules(config, mapping, layer.d_head)
         self._resident = is_resident(config, largest, mapping)
         counts = tile_counts(config, largest, mapping)
-        self._slots = {name: Take(system.buffer(f"the {name} buffer", count)) for name, count in counts.items()}
+        self._slots = {name: Take(system.buffer(f"{name} buffer", count)) for name, count in counts.items()}
         memory, vector = MemoryMap(config), layer.d_head * config.element_bytes
         rows = {"q": layer.L_q, "k": layer.L_k, "v": layer.L_k, "output": layer.L_q}
         number = {"q": layer.num_heads, "k": layer.num_kv_heads, "v": layer.num_kv_heads, "output": layer.num_heads}

@@ -23,9 +23,9 @@ GRID = Grid((64, 128), (16,), (0.5,), 2, 1, 2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No ceilings are measured, times are 10 us a token, and there is no compiler."""
-    monkeypatch.setattr(profiles.machine, "matmul_tflops", lambda *_: 1.0)
-    monkeypatch.setattr(profiles.machine, "copy_gbps", lambda *_: 100.0)
-    monkeypatch.setattr(profiles.machine, "launch_us", lambda *_: 5.0)
+    monkeypatch.setattr(profiles.hardware, "matmul_tflops", lambda *_: 1.0)
+    monkeypatch.setattr(profiles.hardware, "copy_gbps", lambda *_: 100.0)
+    monkeypatch.setattr(profiles.hardware, "launch_us", lambda *_: 5.0)
     monkeypatch.setattr(profiles, "measure_in_turns", lambda calls, *_: {name: timing() for name in calls})
 
 
